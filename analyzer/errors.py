@@ -1,0 +1,65 @@
+"""What can go wrong, as data and as exceptions.
+
+    PopekError
+    ├── SpecError           a spec does not parse or check: carries diagnostics
+    ├── UsageError          a caller asked for something that is not there (no such spec, instruction, scheme)
+    ├── AssemblyError       assembly text that does not assemble
+    └── EngineError         the solver or a worker failed: never a verdict
+
+The library raises; only `cli.py` exits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from analyzer.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A coded message with its place.  `code` is `PG` and three digits; `popek explain CODE` prints its page."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        place = f"{self.span}: " if self.span else ""
+        hint = f"\n  hint: {self.hint}" if self.hint else ""
+        return f"{place}{self.severity} {self.code}: {self.message}{hint}"
+
+
+class PopekError(Exception):
+    """The root of everything that the library raises on purpose."""
+
+
+class SpecError(PopekError):
+    """A spec that does not check; `diagnostics` has at least one error, in source order."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        super().__init__("\n".join(map(str, diagnostics)))
+        self.diagnostics = diagnostics
+
+
+class UsageError(PopekError):
+    """Something was asked for that does not exist; `hint` names what does."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class AssemblyError(PopekError):
+    """Assembly text that does not assemble, with its place."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+
+
+class EngineError(PopekError):
+    """The solver or a worker failed.  Never a verdict."""

@@ -1,0 +1,1018 @@
+"""The intermediate representation: what an instruction set *means*, and nothing else.
+
+Everything popek knows about a machine is an `Isa`.  The elaborator makes it from a spec; the checker, the printer,
+the reference executor, the solver's terms, the assembler and (later) machine code are all read off it.  This page is
+the manual.
+
+Values
+    There are two types: bit vectors of a known positive width, and booleans.  `width(e)` is the width of an
+    expression, with 0 standing for a boolean.  Enumerations of the language are bit vectors here; their names are kept
+    beside the state (`Element.enum`) for printing.  Nothing is extended or cut silently.
+
+State
+    An *element* is the smallest thing with a role: one field of a register, or a whole register without fields.  A
+    *file* is an array of equal elements (a register file).  A *memory* is an array of units.  A *register* is a named
+    layout over elements and constants: `eflags` is a register, `eflags.CF` an element.  Reads and writes of registers
+    are lowered to their elements, so every read and every write in a body touches exactly one role.
+
+Spaces
+    What an access can address: a `Memory` (physical), a `Map` (memory seen through the resource map) or a `Bus` (a
+    place-valued view used as memory: registers mapped in memory).  Each access names its space and says whether it is a
+    fetch, a read or a write.
+
+Statements
+    Loads, stores and probes are statements, so expressions are pure: they read state, operands and locals as they are
+    when the statement runs.  A local is set at most once on every path.  An instruction ends by falling off its end, by
+    `Done`, by `Trap` or by `Unpredictable`.  A trap undoes every write back to the beginning of the instruction, or to
+    the last `Commit`; then the program counter is the instruction's own address, or the next one for a trap that
+    resumes `next`; then the delivery procedure runs.
+
+The program counter
+    Bodies are explicit: the elaborator starts each with `here := pc` and with the `advance` statements.
+
+First order: procedures do not recurse, loops are bounded, there are no strings or unbounded integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, assert_never
+
+from analyzer.source import Span
+
+# -- roles, kinds ------------------------------------------------------------------------------------------------------
+
+
+class Role(Enum):
+    """What a state element is for (the table of the general machine)."""
+
+    GUEST = "guest"
+    MODE = "mode"
+    MAP = "map"
+    CONTROL = "control"
+    TIME = "time"
+    PROCESSOR = "processor"
+    INTERCEPT = "intercept"
+
+
+class TrapClass(Enum):
+    """Why control leaves the instruction stream."""
+
+    MEMORY = "memory"
+    PRIVILEGED = "privileged"
+    CALL = "call"
+    ILLEGAL = "illegal"
+    ARITHMETIC = "arithmetic"
+    BREAKPOINT = "breakpoint"
+    INTERRUPT = "interrupt"
+    EXIT = "exit"
+
+
+AccessKind = Literal["fetch", "read", "write"]
+ACCESS_CODE: Mapping[str, int] = {"fetch": 0, "read": 1, "write": 2}
+"""The value of the local `access` (2 bits) inside a map's body."""
+
+UnaryOp = Literal["neg", "not"]
+BinaryOp = Literal["add", "sub", "mul", "udiv", "urem", "sdiv", "srem", "and", "or", "xor", "shl", "lshr", "ashr"]
+CompareOp = Literal["eq", "ult", "ule", "slt", "sle"]
+BoolOp = Literal["and", "or", "xor"]
+
+# -- expressions (pure) ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A bit vector constant; 0 <= value < 2**width."""
+
+    width: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoolConst:
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A local variable, a parameter of a procedure, or an attribute of the trap in a delivery; width 0 is boolean."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Bits encoded in the instruction; the name is that of an `OperandField`."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """The present value of an element."""
+
+    element: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetEntry:
+    """The present value of entry `index` of a file; entries past its size read as 0."""
+
+    file: str
+    index: Expr
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`neg` and `not` of a bit vector; same width."""
+
+    op: UnaryOp
+    arg: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Both operands and the result have one width.  Division by zero and shifts past the width are as in SMT-LIB:
+    `udiv` gives all ones, `urem` the dividend, `shl`/`lshr` 0, `ashr` copies of the sign."""
+
+    op: BinaryOp
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Bit vectors of one width, or (for `eq`) two booleans, to a boolean."""
+
+    op: CompareOp
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    arg: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """Booleans to a boolean."""
+
+    op: BoolOp
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """`then` and `other` have one type."""
+
+    cond: Expr
+    then: Expr
+    other: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """Bits hi..lo (0 is the least significant), both included."""
+
+    arg: Expr
+    hi: int
+    lo: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """`left` is the more significant half."""
+
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """To `width`, which is more than that of `arg`."""
+
+    signed: bool
+    arg: Expr
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToBool:
+    """A 1-bit vector as a boolean."""
+
+    arg: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class ToBits:
+    """A boolean as a 1-bit vector."""
+
+    arg: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Entry `index` of a constant table; past its end, 0."""
+
+    table: str
+    index: Expr
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An UNKNOWN value: any value, chosen anew in each run.  `site` is unique in the Isa."""
+
+    site: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arbitrary:
+    """An unspecified function of its arguments, the same in all runs (a device's answer, an implementation's choice)."""
+
+    name: str
+    args: tuple[Expr, ...]
+    width: int
+
+
+Expr = (
+    Const
+    | BoolConst
+    | Local
+    | Operand
+    | Get
+    | GetEntry
+    | Unary
+    | Binary
+    | Compare
+    | Not
+    | Logic
+    | If
+    | Extract
+    | Concat
+    | Extend
+    | ToBool
+    | ToBits
+    | Lookup
+    | Unknown
+    | Arbitrary
+)
+
+BOOL = 0
+"""The width of a boolean."""
+
+TRUE, FALSE = BoolConst(True), BoolConst(False)
+
+
+def width(expr: Expr) -> int:
+    """The width of `expr` in bits; 0 for a boolean."""
+    match expr:
+        case Const() | Local() | Operand() | Get() | GetEntry() | Extend() | Lookup() | Unknown() | Arbitrary():
+            return expr.width
+        case Unary():
+            return width(expr.arg)
+        case Binary():
+            return width(expr.left)
+        case If():
+            return width(expr.then)
+        case Extract():
+            return expr.hi - expr.lo + 1
+        case Concat():
+            return width(expr.left) + width(expr.right)
+        case ToBits():
+            return 1
+        case BoolConst() | Compare() | Not() | Logic() | ToBool():
+            return BOOL
+        case _:
+            assert_never(expr)
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """The direct subexpressions of `expr`, left to right."""
+    match expr:
+        case Const() | BoolConst() | Local() | Operand() | Get() | Unknown():
+            return ()
+        case GetEntry() | Lookup():
+            return (expr.index,)
+        case Unary() | Not() | Extract() | Extend() | ToBool() | ToBits():
+            return (expr.arg,)
+        case Binary() | Compare() | Logic() | Concat():
+            return (expr.left, expr.right)
+        case If():
+            return (expr.cond, expr.then, expr.other)
+        case Arbitrary():
+            return expr.args
+        case _:
+            assert_never(expr)
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access to a space.
+
+    `address` has the space's address width and counts units; `bits` is a multiple of the space's unit.  `args` are the
+    map's further arguments, in order; `given[i]` says that the spec wrote argument i, so it is not the default.
+    `table` marks access to tables that belong to the resource map; it is allowed on any space.
+    """
+
+    space: str
+    address: Expr
+    bits: int
+    kind: AccessKind
+    args: tuple[Expr, ...] = ()
+    given: tuple[bool, ...] = ()
+    table: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """Sets a local.  On every path a local is set once before it is read; in both arms of a `When` is once."""
+
+    local: str
+    value: Expr
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Reads `access.bits` bits into a local; may raise the space's traps."""
+
+    local: str
+    access: Access
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    access: Access
+    value: Expr
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Asks the map without accessing: `fault` gives a boolean (would it trap?), `translate` the address in the space
+    below (and traps as the access would)."""
+
+    local: str
+    access: Access
+    what: Literal["fault", "translate"]
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Writes an element."""
+
+    element: str
+    value: Expr
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetEntry:
+    """Writes an entry of a file; entries past its size, and hard-wired ones, ignore it."""
+
+    file: str
+    index: Expr
+    value: Expr
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Conditional execution."""
+
+    cond: Expr
+    then: tuple[Stmt, ...]
+    other: tuple[Stmt, ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Runs `body` while `cond` holds, at most `limit` times; when it still holds then, runs `exhausted`.  Locals set in
+    `body` are set anew on each round; those named in `carried` live across rounds and after the loop (each is set
+    before the loop)."""
+
+    cond: Expr
+    limit: int
+    body: tuple[Stmt, ...]
+    exhausted: tuple[Stmt, ...] = ()
+    carried: tuple[str, ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Calls a procedure; `local` receives what it returns (None if it returns nothing)."""
+
+    procedure: str
+    args: tuple[Expr, ...]
+    local: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Leaves the procedure (procedures, maps and buses only)."""
+
+    value: Expr | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """Leaves the instruction by a trap; `args` are the parameters of the `TrapKind`."""
+
+    trap: str
+    args: tuple[Expr, ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The instruction ends here, completed."""
+
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What was written so far survives a later trap."""
+
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpredictable:
+    """The architecture does not say what happens, beyond what the mode is allowed to do."""
+
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Decodes `word` as one instruction and executes it, at most `limit` deep."""
+
+    word: Expr
+    limit: int
+    span: Span | None = None
+
+
+Stmt = (
+    Let
+    | Load
+    | Store
+    | Probe
+    | Set
+    | SetEntry
+    | When
+    | Loop
+    | Call
+    | Return
+    | Trap
+    | Done
+    | Commit
+    | Unpredictable
+    | Execute
+)
+Block = tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """`params` are (name, width), width 0 for a boolean; `returns` is the width of the result, None for none."""
+
+    name: str
+    params: tuple[tuple[str, int], ...]
+    returns: int | None
+    body: Block
+    span: Span | None = None
+
+
+# -- state -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One scalar of state.
+
+    `name` is dotted for a field (`mstatus.TVM`).  `legal` lists the only values it can hold (None: all); a write of
+    another value leaves it unchanged (the elaborator has put that into the writes).  `reset` None: any value.
+    `caveat` is a sentence that the report prints when a verdict leaves this element out of account.
+    """
+
+    name: str
+    width: int
+    role: Role
+    enum: str | None = None
+    reset: int | None = None
+    legal: tuple[int, ...] | None = None
+    preserved: bool = False
+    caveat: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An array of `size` elements; `zeros` are entries hard-wired to 0.  The index has `index_width` bits."""
+
+    name: str
+    size: int
+    index_width: int
+    width: int
+    role: Role
+    zeros: frozenset[int] = frozenset()
+    reset: int | None = None
+    caveat: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterPart:
+    """Bits hi..lo of a register: an element, an entry of a file (with the register's index), or a constant.  `ro`:
+    writes to the register leave these bits alone; `w1c`: a 1 written clears, a 0 keeps."""
+
+    hi: int
+    lo: int
+    element: str | None = None
+    file: str | None = None
+    constant: int | None = None
+    ro: bool = False
+    w1c: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A named layout over elements; `size` is None for a scalar, else it is a file of such layouts.  Parts go from the
+    most significant bit down and cover the width."""
+
+    name: str
+    width: int
+    parts: tuple[RegisterPart, ...]
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Physical memory: 2**address_width units of `unit` bits.  Accesses at or past `size` (an expression over choices
+    and constants; None: none) raise `beyond`."""
+
+    name: str
+    address_width: int
+    unit: int
+    role: Role = Role.CONTROL
+    size: Expr | None = None
+    beyond: Trap | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapParam:
+    """A further argument of a map.  `default` is evaluated at the access, in the state of that moment."""
+
+    name: str
+    width: int
+    default: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Memory seen through the resource map.
+
+    `body` returns an address of the space `below`, or traps.  Its locals are the address (`address`), the arguments of
+    `params`, `access` (2 bits, `ACCESS_CODE`) and `bits` (16 bits, the width of the access).  A trap raised in it is a
+    memory trap, whatever its kind.
+    """
+
+    name: str
+    address: str
+    address_width: int
+    unit: int
+    params: tuple[MapParam, ...]
+    below: str
+    body: Block
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A view used as a space: `read` gets (address, params…) and returns `unit` bits, `write` gets (address, params…,
+    value).  Wider accesses are made of several, in address order."""
+
+    name: str
+    address_width: int
+    unit: int
+    params: tuple[MapParam, ...]
+    read: Procedure
+    write: Procedure | None
+    span: Span | None = None
+
+
+Space = Memory | Map | Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An implementation-defined constant; every value is analysed.  Read with `Get(name)`; never written."""
+
+    name: str
+    width: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnumType:
+    name: str
+    width: int
+    members: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A read-only table of constants."""
+
+    name: str
+    index_width: int
+    width: int
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A machine invariant: true of every state of every run; proved preserved.  `reason` is shown with the verdict."""
+
+    expr: Expr
+    reason: str | None = None
+    span: Span | None = None
+
+
+# -- modes, traps, decoding --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A processor mode: the value of the mode expression, and its name."""
+
+    name: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModeOrder:
+    """`expr` computes the present mode's code.  `ranks` go from the most privileged down; modes of one rank are equally
+    or incomparably privileged."""
+
+    expr: Expr
+    ranks: tuple[tuple[Mode, ...], ...]
+
+    def modes(self) -> tuple[Mode, ...]:
+        """All modes, most privileged first."""
+        return tuple(mode for rank in self.ranks for mode in rank)
+
+    def named(self, code: int) -> str:
+        """The name of the mode with this code, or the code itself."""
+        return next((mode.name for mode in self.modes() if mode.code == code), str(code))
+
+
+@dataclass(frozen=True, slots=True)
+class TrapKind:
+    """`resume` says where the program counter stands in the delivery.  `attributes` are expressions over `params` (as
+    locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, and its own number as `t`."""
+
+    name: str
+    kind: TrapClass
+    params: tuple[tuple[str, int], ...] = ()
+    resume: Literal["here", "next"] = "here"
+    attributes: tuple[tuple[str, Expr], ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """A trap that is taken before an instruction when `cond` holds; earlier ones win."""
+
+    trap: str
+    args: tuple[Expr, ...]
+    cond: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Instructions are read in parcels of `parcel` bits from `space` (with arguments `args`) at the element `pc`;
+    `limit` is the greatest length in parcels, past which `beyond` is raised."""
+
+    parcel: int
+    space: str
+    args: tuple[Expr, ...]
+    given: tuple[bool, ...]
+    pc: str
+    limit: int | None = None
+    beyond: Trap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Prefix parcels, in any order before the first segment; the operand `name` has the value of the last one seen, or
+    `default`."""
+
+    name: str
+    width: int
+    default: int
+    values: tuple[tuple[int, int], ...]  # (parcel, value)
+
+
+# -- instructions ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSlice:
+    """`length` bits of an operand from bit `operand_lo`, at bit `segment_lo` of the segment."""
+
+    operand: str
+    operand_lo: int
+    segment_lo: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The next `width` bits of the instruction stream, read as one number with the Isa's byte order.  Bits under `mask`
+    equal `value`; `fields` place operand bits; all other bits are ignored.  `when` (over operands of earlier segments)
+    says whether the segment is there."""
+
+    width: int
+    mask: int
+    value: int
+    fields: tuple[FieldSlice, ...] = ()
+    when: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Literal assembly text."""
+
+    text: str
+
+
+Style = Literal["decimal", "signed", "hex", "octal", "relative", "names", "set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """The value of `expr` (an operand, or an extract of one).  `names[v]` is the text for value v under style `names`;
+    under `set` the names of the bits that are 1, bit 0 first, joined by `/`.
+    `relative`: the address of the next parcel after this operand's stream position (`base` units from the start of
+    the instruction, an expression over operands) plus the value, sign-extended, times `scale`."""
+
+    expr: Expr
+    style: Style = "decimal"
+    names: tuple[str, ...] = ()
+    base: Expr | None = None
+    scale: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """The first alternative whose condition (over operands) holds."""
+
+    arms: tuple[tuple[Expr, Syntax], ...]
+
+
+Syntax = tuple["Text | Show | Choose", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperandField:
+    """A leaf of the encoding: `width` bits.  `space` marks the number of a dispatch space (CSR, MSR): the analysis makes
+    a row for each of `cases` (a name, and the values it stands for)."""
+
+    name: str
+    width: int
+    cases: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`place` (a register, element, entry or memory cell by its printed name) = value.  `index` for files and memory,
+    `bits` for memory."""
+
+    place: str
+    value: int
+    index: int | None = None
+    bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Assembly text, the state before, and the state after or the trap."""
+
+    asm: str
+    before: tuple[Fact, ...]
+    after: tuple[Fact, ...] = ()
+    trap: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """A published class: words of `privileged sensitive innocuous unprivileged control location mode configuration user
+    trap_only`, a `not_` before any; for one scheme, or for the spec's first."""
+
+    words: tuple[str, ...]
+    scheme: str | None
+    citation: str | None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One row of the manual.  `where` (over operands, and state that is decoder context) restricts the encoding.
+    `family` is the name that rows of one template share; `name` is unique."""
+
+    name: str
+    family: str
+    syntax: Syntax
+    segments: tuple[Segment, ...]
+    operands: tuple[OperandField, ...]
+    body: Block
+    where: Expr | None = None
+    source: str | None = None
+    expects: tuple[Expect, ...] = ()
+    examples: tuple[Example, ...] = ()
+    span: Span | None = None
+
+
+# -- schemes -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Elements (or files) that hold the guest's own value in hardware, with the reason."""
+
+    names: tuple[str, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assume:
+    """A condition with its reason; `free` are parameters that it holds for all values of (instantiated by name)."""
+
+    expr: Expr
+    reason: str | None
+    free: tuple[tuple[str, int], ...] = ()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """How the monitor composes a held element's real value from the guest's (read with `Get`) and values that the
+    monitor chose (`Local`, see `Scheme.chosen`)."""
+
+    element: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How a virtual machine's modes are run.
+
+    `run` maps the code of each virtual mode to that of the real mode; `monitor` is the monitor's mode.  `assume` are
+    monitor invariants (of the real state only), `guest` guest assumptions (of the virtual state).  `choose` are the
+    intercept elements that the monitor may set; all other state of modes outside the domain is environment.  `direct`
+    are the virtual modes that a hybrid monitor runs directly.  `expects` are about the whole scheme.
+    """
+
+    name: str
+    title: str | None
+    run: tuple[tuple[int, int], ...]
+    monitor: int
+    own: tuple[Own, ...] = ()
+    assume: tuple[Assume, ...] = ()
+    guest: tuple[Assume, ...] = ()
+    chosen: tuple[tuple[str, int], ...] = ()
+    compose: tuple[Compose, ...] = ()
+    choose: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    direct: tuple[int, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    span: Span | None = None
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Isa:
+    """An instruction set.  Names are unique across elements, files, choices, memories, maps and buses."""
+
+    name: str
+    title: str | None
+    source: str | None
+    unit: int
+    endian: Literal["little", "big"]
+    enums: Mapping[str, EnumType]
+    elements: Mapping[str, Element]
+    files: Mapping[str, File]
+    registers: Mapping[str, Register]
+    choices: Mapping[str, Choice]
+    spaces: Mapping[str, Space]
+    tables: Mapping[str, Table]
+    procedures: Mapping[str, Procedure]
+    mode: ModeOrder
+    traps: Mapping[str, TrapKind]
+    deliver: Procedure | None
+    interrupts: tuple[Interrupt, ...]
+    fetch: Fetch
+    prefixes: tuple[Prefix, ...]
+    instructions: tuple[Instruction, ...]
+    invariants: tuple[Invariant, ...]
+    schemes: tuple[Scheme, ...]
+    files_read: tuple[str, ...] = field(default=())  # the source files, for spans
+
+    def instruction(self, name: str) -> Instruction:
+        """The instruction of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for instruction in self.instructions:
+            if instruction.name == name:
+                return instruction
+        raise KeyError(name)
+
+    def scheme(self, name: str | None = None) -> Scheme:
+        """The scheme of this name; the first one if None.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for scheme in self.schemes:
+            if name is None or scheme.name == name:
+                return scheme
+        raise KeyError(name or "scheme")
+
+
+# -- walking -----------------------------------------------------------------------------------------------------------
+
+
+def statements(block: Block) -> Iterator[Stmt]:
+    """Every statement in `block`, nested ones after the statement that holds them."""
+    for stmt in block:
+        yield stmt
+        match stmt:
+            case When():
+                yield from statements(stmt.then)
+                yield from statements(stmt.other)
+            case Loop():
+                yield from statements(stmt.body)
+                yield from statements(stmt.exhausted)
+            case _:
+                pass
+
+
+def expressions(stmt: Stmt) -> tuple[Expr, ...]:
+    """The expressions that stand directly in `stmt`."""
+    match stmt:
+        case Let():
+            return (stmt.value,)
+        case Load() | Probe():
+            return (stmt.access.address, *stmt.access.args)
+        case Store():
+            return (stmt.access.address, *stmt.access.args, stmt.value)
+        case Set():
+            return (stmt.value,)
+        case SetEntry():
+            return (stmt.index, stmt.value)
+        case When() | Loop():
+            return (stmt.cond,)
+        case Call() | Trap():
+            return stmt.args
+        case Return():
+            return () if stmt.value is None else (stmt.value,)
+        case Execute():
+            return (stmt.word,)
+        case Done() | Commit() | Unpredictable():
+            return ()
+        case _:
+            assert_never(stmt)
+
+
+def subterms(expr: Expr) -> Iterator[Expr]:
+    """`expr` and everything in it."""
+    yield expr
+    for child in children(expr):
+        yield from subterms(child)
