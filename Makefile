@@ -1,4 +1,5 @@
-# `make demo` shows the tool, `make check` is the gate. Both set up .venv once and need nothing but Python 3.11 or later.
+# `make demo` shows the tool, `make check` is the gate. Both set up .venv once and need nothing but make
+# and Python 3.11 or later.
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,10 +42,11 @@ clean:
 
 # Debian's python3 has no ensurepip unless python3-venv is installed; virtualenv brings its own pip.
 $(READY): pyproject.toml
-	$(PYTHON) -m venv $(VENV) || { \
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
 	    $(PYTHON) -m pip install --quiet --target $(VENV)-bootstrap virtualenv \
 	    && PYTHONPATH=$(VENV)-bootstrap $(PYTHON) -m virtualenv --quiet --clear $(VENV) \
 	    && rm -rf $(VENV)-bootstrap; \
 	} || { echo "No virtual environment: install python3-venv, or pip for $(PYTHON)." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -653,10 +653,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A machine invariant: true of every state of every run; proved preserved.  `reason` is shown with the verdict."""
+    """A machine invariant: true of every state of every run; proved preserved.  `reason` is shown with the verdict;
+    `prelude` are the loads and calls whose locals `expr` reads."""
 
     expr: Expr
     reason: str | None = None
+    prelude: Block = ()
     span: Span | None = None
 
 
@@ -869,11 +871,13 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Assume:
-    """A condition with its reason; `free` are parameters that it holds for all values of (instantiated by name)."""
+    """A condition with its reason; `free` are parameters that it holds for all values of (instantiated by name);
+    `prelude` are the loads and calls whose locals `expr` reads."""
 
     expr: Expr
     reason: str | None
     free: tuple[tuple[str, int], ...] = ()
+    prelude: Block = ()
     span: Span | None = None
 
 

@@ -1,0 +1,343 @@
+"""Asks the solver which classes an instruction is in, and whether it is faithful.
+
+An instruction whose text touches guest state only is settled by that (`plain`); for the others each definition of
+`properties` is one query.  Answers are yes, no or unknown; unknown is never taken for either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import analyzer.properties as pg
+from analyzer import ir
+from analyzer.properties import Cause, Reason
+from analyzer.symbolic.pair import Pair, Setting, Subject
+from analyzer.symbolic.smt import Answer, Bool
+
+
+class Truth(Enum):
+    """The answer to an existential question, or to a class."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+    @staticmethod
+    def of(answer: Answer) -> Truth:
+        return {"sat": Truth.YES, "unsat": Truth.NO, "unknown": Truth.UNKNOWN}[answer.status]
+
+    def __invert__(self) -> Truth:
+        return {Truth.YES: Truth.NO, Truth.NO: Truth.YES, Truth.UNKNOWN: Truth.UNKNOWN}[self]
+
+    def __and__(self, other: Truth) -> Truth:
+        if Truth.NO in (self, other):
+            return Truth.NO
+        return Truth.YES if self is other is Truth.YES else Truth.UNKNOWN
+
+    def __or__(self, other: Truth) -> Truth:
+        return ~(~self & ~other)
+
+
+YES, NO, UNKNOWN = Truth.YES, Truth.NO, Truth.UNKNOWN
+CAUSES: tuple[Cause, ...] = ("location", "mode", "configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The classes of one subject under one scheme.
+
+    `control` and `user_control` are in the extended profile, the `classical_` ones in that of 1974.  `causes` names the
+    single causes of behavior sensitivity (`combined` when only the joint query finds one); for a privileged instruction
+    the trap itself is not counted as a cause.
+    """
+
+    privileged: Truth = NO
+    privileged_monitored: Truth = NO
+    trap_only: Truth = NO
+    control: Truth = NO
+    classical_control: Truth = NO
+    user_control: Truth = NO
+    classical_user_control: Truth = NO
+    causes: dict[str, Truth] = field(default_factory=dict)
+    user_causes: dict[str, Truth] = field(default_factory=dict)
+
+    def behavior(self) -> Truth:
+        """Behavior sensitive, by any cause."""
+        return _any(self.causes.values())
+
+    def sensitive(self) -> Truth:
+        """Sensitive in the extended profile."""
+        return self.control | self.behavior()
+
+    def classically_sensitive(self) -> Truth:
+        """Sensitive in the classical profile: mode and map only."""
+        causes = [v for k, v in self.causes.items() if k != "configuration"]
+        return self.classical_control | _any(causes)
+
+    def user_sensitive(self) -> Truth:
+        """User sensitive, extended: control, location or configuration within user states."""
+        return self.user_control | _any(self.user_causes.values())
+
+    def classically_user_sensitive(self) -> Truth:
+        """User sensitive as in 1974: control or location within user states."""
+        return self.classical_user_control | self.user_causes.get("location", NO)
+
+    def innocuous(self) -> Truth:
+        """Some pair of runs completes, and it is neither privileged nor sensitive."""
+        return ~self.trap_only & ~self.privileged & ~self.sensitive()
+
+
+@dataclass(frozen=True, slots=True)
+class Classes1974:
+    """The column of 1974, by the formulas to the letter."""
+
+    privileged: Truth = NO
+    control: Truth = NO
+    location: Truth = NO
+    mode: Truth = NO
+    user_control: Truth = NO
+    user_location: Truth = NO
+
+    def sensitive(self) -> Truth:
+        return self.control | self.location | self.mode
+
+    def user_sensitive(self) -> Truth:
+        return self.user_control | self.user_location
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """Is the instruction faithful?  `reasons` say how it is not; `hole_direct` is the same for virtual modes that a hybrid
+    monitor runs directly."""
+
+    hole: Truth
+    reasons: tuple[str, ...] = ()
+    stuck: Truth = NO
+    hole_direct: Truth = NO
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """All that is known of one subject."""
+
+    subject: Subject
+    plain: bool
+    classes: Classes
+    classes_1974: Classes1974
+    faithful: Faithfulness
+    executes: bool = False
+    time: Truth = NO
+    checks: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.subject.name
+
+
+def _any(truths: Any) -> Truth:
+    out = NO
+    for truth in truths:
+        out = out | truth
+    return out
+
+
+# -- settled by the text -----------------------------------------------------------------------------------------------
+
+
+def plain(setting: Setting, instruction: ir.Instruction) -> bool:
+    """Reads and writes guest state only, through quiet maps, in the current mode."""
+    effects = setting.effects.block(instruction.body)
+    if effects.physical or effects.tables or effects.probes or effects.unpredictable or effects.executes:
+        return False
+    names = effects.reads | effects.writes
+    if instruction.where is not None:
+        names = names | setting.effects.block((ir.Let("where", instruction.where),)).reads
+    if not all(setting.is_guest(n) for n in names):
+        return False
+    for name in effects.windows:
+        shape = setting.shapes[name]
+        space = setting.isa.spaces[name]
+        assert isinstance(space, ir.Map)
+        if not shape.quiet or isinstance(setting.isa.spaces.get(space.below), ir.Bus):
+            return False
+    return not any(i in setting.shapes[name].privilege for name, i in effects.given)
+
+
+# -- asked of the solver -----------------------------------------------------------------------------------------------
+
+
+class Asker:
+    """Queries about one subject."""
+
+    def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
+        self.setting = setting
+        self.subject = subject
+        self.pair = Pair(setting, subject, rlimit)
+        self._base: list[Bool] = []
+
+    def exists(self, *formulas: Bool) -> Truth:
+        """Can the formulas hold together, in legal states?"""
+        if any(f is False for f in formulas):
+            return NO
+        if not self._base:
+            self._base.append(self.pair.machine())
+        return Truth.of(self.pair.smt.check(*self._base, *formulas))
+
+    def classes(self) -> Classes:
+        """All classes of §3."""
+        pair = self.pair
+        completes = self.exists(pg.completes(pair))
+        if completes is NO:
+            return Classes(trap_only=YES)
+        executes = self.exists(pg.executes(pair))
+        privileged = executes & ~self.exists(pg.escapes(pair))
+        monitored = privileged if privileged is YES else executes & ~self.exists(pg.escapes(pair, monitored=True))
+        control = self.exists(pg.control_sensitive(pair, "extended"))
+        classical = self.exists(pg.control_sensitive(pair, "classical")) if control is not NO else NO
+        user = user_classical = NO
+        if privileged is not YES and control is not NO:
+            user = self.exists(pg.control_sensitive(pair, "extended", user=True))
+            if classical is not NO and user is not NO:
+                user_classical = self.exists(pg.control_sensitive(pair, "classical", user=True))
+        return Classes(
+            privileged=privileged,
+            privileged_monitored=monitored,
+            trap_only=~completes,
+            control=control,
+            classical_control=classical,
+            user_control=user,
+            classical_user_control=user_classical,
+            causes=self.causes(user=False, traps=privileged is not YES),
+            user_causes={} if privileged is YES else self.causes(user=True, traps=True),
+        )
+
+    def causes(self, *, user: bool, traps: bool) -> dict[str, Truth]:
+        """The single causes of behavior sensitivity, or `combined`."""
+        pair = self.pair
+        joint = self.exists(pg.behavior_sensitive(pair, "combined", user=user, trap_differences=traps))
+        if joint is NO:
+            return {}
+        asked = [c for c in CAUSES if not (user and c == "mode")]
+        found = {
+            c: self.exists(pg.behavior_sensitive(pair, c, user=user, trap_differences=traps)) for c in asked
+        }
+        out = {c: t for c, t in found.items() if t is not NO}
+        return out or {"combined": joint}
+
+    def classes_1974(self) -> Classes1974:
+        """The column of 1974."""
+        pair = self.pair
+        control = self.exists(pg.control_1974(pair))
+        location = self.exists(pg.behavior_1974(pair, "location"))
+        return Classes1974(
+            privileged=self.exists(pg.executes(pair)) & ~self.exists(pg.privileged_1974_fails(pair)),
+            control=control,
+            location=location,
+            mode=self.exists(pg.behavior_1974(pair, "mode")),
+            user_control=NO if control is NO else self.exists(pg.control_1974(pair, user=True)),
+            user_location=NO if location is NO else self.exists(pg.behavior_1974(pair, "location", user=True)),
+        )
+
+    def holes(self) -> tuple[Truth, list[tuple[Reason, Truth]]]:
+        """Whether it is unfaithful, and by which reasons."""
+        reasons = pg.unfaithful(self.pair)
+        if not reasons:
+            return NO, []
+        real = pg.real_states(self.pair)
+        any_reason = self.pair.smt.or_(*(r.formula for r in reasons))
+        joint = Truth.of(self.pair.smt.check(real, any_reason))
+        if joint is NO:
+            return NO, []
+        found = [(r, Truth.of(self.pair.smt.check(real, r.formula))) for r in reasons]
+        found = [(r, t) for r, t in found if t is not NO]
+        return joint, found
+
+    def hole_direct(self) -> Truth:
+        """Is there a hole at a state in a directly executed virtual mode?"""
+        reasons = pg.unfaithful(self.pair)
+        real = pg.real_states(self.pair)
+        direct = pg.direct_modes(self.setting)
+        there = self.pair.in_modes(self.pair.v, direct)
+        return Truth.of(self.pair.smt.check(real, there, self.pair.smt.or_(*(r.formula for r in reasons))))
+
+    def stuck(self, classes: Classes) -> Truth:
+        """Completes somewhere in σ, depends on and changes nothing held, and traps in the real machine under every map
+        that the monitor may load (accesses are taken as permitted: the map's own stuck addresses are a question of its
+        own)."""
+        if classes.sensitive() is not NO or classes.trap_only is YES:
+            return NO
+        pair, smt = self.pair, self.pair.smt
+        denied = smt.or_(*(smt.and_(e.explicit, e.fault) for e in pair.r.run.events))
+        refused = smt.and_(pair.r.traps(), smt.not_(denied))
+        real = pg.real_states(pair)
+        some = Truth.of(smt.check(real, pair.v.stays(), refused))
+        if some is NO:
+            return NO
+        return self.always_traps(real)
+
+    def always_traps(self, real: Bool) -> Truth:
+        """∃σ ∀ real(σ, μ): σ goes on and the real run traps.  The universal part ranges over the real side's own
+        symbols."""
+        pair, smt = self.pair, self.pair.smt
+        bound = [t for n, t in pair.r.world.values.items() if not pair.setting.is_guest(n) and hasattr(t, "decl")]
+        bound = [t for t in bound if str(t.decl().name()).endswith("@r")]
+        if not bound:
+            return Truth.of(smt.check(real, pair.v.stays(), pair.r.traps()))
+        claim = smt.forall(bound, smt.implies(real, pair.r.traps()))
+        return Truth.of(smt.check(real, pair.v.stays(), claim))
+
+    def depends_on_time(self) -> Truth:
+        """Its guest result follows from a time element."""
+        effects = self.setting.effects.block(self.subject.instruction.body)
+        isa = self.setting.isa
+        read = [n for n in effects.reads if n in isa.elements and isa.elements[n].role is ir.Role.TIME]
+        return YES if read else NO
+
+
+def examine(setting: Setting, subject: Subject, rlimit: int | None = None) -> Finding:
+    """Everything about one subject that queries tell."""
+    if plain(setting, subject.instruction):
+        trapping = not _can_complete(subject.instruction.body)
+        none = Classes(trap_only=YES) if trapping else Classes()
+        return Finding(subject, True, none, Classes1974(), Faithfulness(NO))
+    asker = Asker(setting, subject, rlimit)
+    classes = asker.classes()
+    hole, reasons = asker.holes()
+    direct = asker.hole_direct() if hole is not NO else NO
+    stuck = asker.stuck(classes) if hole is NO else NO
+    executes = bool(setting.effects.block(subject.instruction.body).executes)
+    column = Classes1974() if classes.trap_only is YES else asker.classes_1974()
+    faithful = Faithfulness(hole, tuple(str(r) for r, _ in reasons), stuck, direct)
+    return Finding(subject, False, classes, column, faithful, executes, asker.depends_on_time(), asker.pair.smt.checks)
+
+
+def _can_complete(body: ir.Block) -> bool:
+    """Does some path fall off the end or meet `Done`?  (By the text alone: conditions count as open.)"""
+
+    def ends(block: ir.Block) -> tuple[bool, bool]:  # (falls off the end, some Done)
+        done = False
+        for stmt in block:
+            match stmt:
+                case ir.Done():
+                    return False, True
+                case ir.Trap():
+                    return False, done
+                case ir.When():
+                    then, other = ends(stmt.then), ends(stmt.other)
+                    done = done or then[1] or other[1]
+                    if not (then[0] or other[0]):
+                        return False, done
+                case _:
+                    pass
+        return True, done
+
+    falls, done = ends(body)
+    return falls or done
+
+
+def with_stuck(finding: Finding, stuck: Truth) -> Finding:
+    """The finding with another answer about being stuck."""
+    return replace(finding, faithful=replace(finding.faithful, stuck=stuck))

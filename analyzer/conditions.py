@@ -1,0 +1,96 @@
+"""Hole conditions: exactly when, over the virtual state and the operands, an instruction is not faithful.
+
+The hole is a formula over σ, the operands and the monitor's values μ.  Its condition is ∃μ hole.  μ is eliminated by
+instantiation: values that the scheme pins are substituted, others are taken as different from the guest's as can be (a
+monitor may hold anything), and where that is not enough, as the solver's counterexample has them relative to the
+guest's.  The disjunction of the instances implies the hole by construction; that it is implied by it is proved.
+The result is put into a sum of prime implicants over the atoms that occur, so that it reads like the manual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import analyzer.properties as pg
+from analyzer import ir
+from analyzer.properties import Reason
+from analyzer.symbolic.pair import Pair
+from analyzer.symbolic.project import Projection
+from analyzer.symbolic.simplest import prime_cover
+from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.wording import Wording
+
+MAX_INSTANCES = 12
+"""Instances of μ tried before the condition is called inexact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition over σ and operands.  `exact`: proved equivalent to the hole; otherwise it implies the hole."""
+
+    text: str
+    exact: bool
+    formula: Any
+
+
+def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
+    """The condition of the disjunction of these reasons."""
+    hole = pair.smt.and_(pg.real_states(pair), pair.smt.or_(*(r.formula for r in reasons)))
+    return project(pair, hole, "r", virtual_states(pair))
+
+
+def virtual_states(pair: Pair) -> Bool:
+    """What every σ satisfies: not worth repeating in a condition."""
+    v, smt = pair.v, pair.smt
+    terms = [v.where, pair.constraint, pair.in_modes(v, pair.virtual_modes)]
+    terms += [v.start(i.expr, i.prelude) for i in pair.setting.isa.invariants]
+    terms += [pair.legal(v, e) for e in pair.setting.isa.elements.values() if e.legal is not None]
+    return smt.and_(*terms)
+
+
+def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
+    """∃ symbols of `side`. formula, over what remains, relative to `given`."""
+    smt = pair.smt
+    projection = Projection(pair, formula, side)
+    instances: list[Any] = []
+    exact = False
+    for _ in range(MAX_INSTANCES):
+        covered = smt.or_(*instances)
+        answer = smt.check(formula, smt.not_(covered))
+        if answer.status == "unsat":
+            exact = True
+            break
+        if answer.status == "unknown":
+            break
+        instances.append(projection.instance(None if not instances else answer.model))
+    total = smt.or_(*instances)
+    cover = prime_cover(smt, total, given)
+    return Condition(worded(pair.setting.isa, cover), exact and cover is not None, total)
+
+
+def worded(isa: ir.Isa, cover: list[list[Any]] | None) -> str:
+    """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
+    if cover is None:
+        return "a condition too large to print"
+    if not cover:
+        return "never"
+    if any(not product for product in cover):
+        return "always"
+    words = Wording(isa)
+    common = [lit for lit in cover[0] if all(any(lit.eq(other) for other in p) for p in cover)]
+    rests = [[lit for lit in p if not any(lit.eq(c) for c in common)] for p in cover]
+    parts = [words.text(lit) for lit in common]
+    if all(rests) and rests[0]:
+        sums = [" and ".join(_bracketed(words.text(lit)) for lit in r) for r in rests]
+        parts.append(sums[0] if len(sums) == 1 else _alternatives(sums, bool(parts)))
+    return " and ".join(parts)
+
+
+def _bracketed(text: str) -> str:
+    return f"({text})" if " or " in text or text.startswith("if ") else text
+
+
+def _alternatives(sums: list[str], bracket: bool) -> str:
+    text = " or ".join(f"({s})" if " and " in s else s for s in sums)
+    return f"({text})" if bracket else text

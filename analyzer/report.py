@@ -1,0 +1,182 @@
+"""The report: what an analysis found, as data.  Every renderer is a pure function of it.
+
+Values are strings, numbers and tuples only, so that a report goes through JSON and back unchanged.  Truths are
+"yes", "no" or "unknown"; statuses "holds", "violated", "inconclusive", "vacuous" or "not applicable".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Answer = Literal["yes", "no", "unknown"]
+Status = Literal["holds", "violated", "inconclusive", "vacuous", "not applicable"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a source file: line and column of its start and end, from 1; `text` is the first line's text."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of a witness: a name, its value in the virtual machine and on the real one, as text (None: not there)."""
+
+    name: str
+    virtual: str | None
+    real: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Two runs that differ.  `assembly` is the concrete instruction, `encoding` its units in hex; `inputs` say what
+    matters of the states before, `outcome` what differs after; `parted` is the statement where the runs part.
+    `replayed` says that the reference executor did the same; `replay` is the text that `popek replay` takes."""
+
+    assembly: str
+    encoding: str
+    inputs: tuple[Cell, ...]
+    outcome: tuple[Cell, ...]
+    parted: Place | None
+    replayed: bool
+    replay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """An instruction that is not faithful.  `condition` is over the virtual state and operands; `exact` says that it was
+    proved equivalent to the hole.  `guard` is the weakest privilege check on the real state that would close it."""
+
+    instruction: str
+    reasons: tuple[str, ...]
+    condition: str
+    exact: bool
+    guard: str | None
+    witness: Witness | None
+    head: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the instruction table.  `cases` are the names of a dispatch space that share the row (CSR names)."""
+
+    instruction: str
+    family: str
+    cases: tuple[str, ...]
+    privileged: Answer
+    privileged_monitored: Answer
+    trap_only: Answer
+    innocuous: Answer
+    control: Answer
+    classical_control: Answer
+    user_control: Answer
+    causes: tuple[str, ...]
+    user_causes: tuple[str, ...]
+    hole: Answer
+    hole_direct: Answer
+    stuck: Answer
+    by_text: bool
+    literal: tuple[str, ...]
+    time: Answer
+    executes: bool
+    head: Place | None
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TheoremResult:
+    """A theorem under a scheme, in its three readings: pointwise (decides), set-wise, and 1974 to the letter."""
+
+    number: int
+    title: str
+    status: Status
+    culprits: tuple[str, ...]
+    setwise: Status
+    setwise_culprits: tuple[str, ...]
+    literal: Status
+    literal_culprits: tuple[str, ...]
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Premise:
+    """P1–P9: what the step from "no hole" to a monitor needs; `status` "proved", "assumed", "fails" or "monitor" (the
+    generated monitor discharges it)."""
+
+    name: str
+    text: str
+    status: Literal["proved", "assumed", "fails", "monitor"]
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """An `expect` of the spec: met, or what was found instead."""
+
+    subject: str
+    words: tuple[str, ...]
+    citation: str | None
+    met: bool
+    found: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The instruction, or the trap, can move the machine from one mode to another; `guarded`: only by a trap."""
+
+    source: str
+    target: str
+    by: tuple[str, ...]
+    guarded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeReport:
+    """Everything found under one scheme."""
+
+    name: str
+    title: str | None
+    run: tuple[tuple[str, str], ...]
+    monitor: str
+    rows: tuple[Row, ...]
+    theorems: tuple[TheoremResult, ...]
+    holes: tuple[Hole, ...]
+    stuck_maps: tuple[str, ...]
+    premises: tuple[Premise, ...]
+    caveats: tuple[str, ...]
+    expectations: tuple[ExpectationResult, ...]
+    intercepts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An analysis of one spec."""
+
+    spec: str
+    title: str | None
+    version: str
+    z3_version: str
+    rlimit: int
+    spec_hash: str
+    schemes: tuple[SchemeReport, ...]
+    graph: tuple[Edge, ...] = ()
+    schema: int = SCHEMA_VERSION
+    warnings: tuple[str, ...] = field(default=())
+
+    def verdict(self) -> Literal["as expected", "findings", "inconclusive"]:
+        """What the exit code says: an unmet expectation, or a violated Theorem 1 of the first scheme, is a finding."""
+        unmet = any(not e.met for s in self.schemes for e in s.expectations)
+        first = self.schemes[0].theorems[0].status if self.schemes else "vacuous"
+        if unmet or first == "violated":
+            return "findings"
+        return "inconclusive" if first == "inconclusive" else "as expected"

@@ -1,0 +1,211 @@
+"""From a model of the definitions to a state that a machine can start in.
+
+The definitions see memory through a window and leave translation abstract.  To replay a witness, map registers, tables
+and physical memory are needed that show exactly that window.  They are found by executing the instruction once more,
+this time through the spec's own translation over physical memory, and asking for the least state that agrees with the
+model wherever the model says something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import z3
+
+from analyzer import ir
+from analyzer.source import Span
+from analyzer.symbolic.execute import Executor, Frame
+from analyzer.symbolic.least import atoms, least_model
+from analyzer.symbolic.pair import Pair, Side
+from analyzer.symbolic.smt import Bits, Bool, Smt
+from analyzer.symbolic.windows import Cell, MapShape, Windows, World, _linear
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """A whole state: what is not named is zero."""
+
+    elements: Mapping[str, int]
+    files: Mapping[str, Mapping[int, int]]
+    memories: Mapping[str, Mapping[int, int]]
+
+
+@dataclass(slots=True)
+class Seen:
+    """A load through a map in the concrete run."""
+
+    space: ir.Map
+    place: tuple[Bits, ...]
+    bits: int
+    value: Bits
+
+
+class Physical(Windows):
+    """Memories in which every access is translated down to physical memory."""
+
+    def __init__(self, isa: ir.Isa, smt: Smt, world: World, shapes: dict[str, MapShape]) -> None:
+        super().__init__(isa, smt, world, shapes)
+        self.seen: list[Seen] = []
+
+    def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
+        space = self.isa.spaces[access.space]
+        if not isinstance(space, ir.Map):
+            return super().load(ex, frame, path, access, span)
+        address = ex.value(access.address, frame)
+        below, at = self.down(ex, frame, path, space, address, access, span)
+        if isinstance(below, ir.Bus):
+            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
+            value = self.bus_load(ex, frame, path, below, at, args, access.bits)
+        else:
+            assert isinstance(below, ir.Memory)
+            value = self.physical_load(ex, frame, path, below, at, access.bits, span)
+        if not access.table:
+            args = self.arguments(ex, frame, space, access)
+            place = (*(args[i] for i in self.shapes[space.name].plain), address)
+            self.seen.append(Seen(space, place, access.bits, value))
+        return value
+
+    def store(
+        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
+    ) -> None:
+        space = self.isa.spaces[access.space]
+        if not isinstance(space, ir.Map):
+            super().store(ex, frame, path, access, value, span)
+            return
+        below, at = self.down(ex, frame, path, space, ex.value(access.address, frame), access, span)
+        if isinstance(below, ir.Bus):
+            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
+            self.bus_store(ex, frame, path, below, at, args, value, access.bits)
+        else:
+            assert isinstance(below, ir.Memory)
+            self.physical_store(ex, frame, path, below, at, value, access.bits, span)
+
+    def down(
+        self,
+        ex: Executor,
+        frame: Frame,
+        path: Bool,
+        space: ir.Map,
+        address: Bits,
+        access: ir.Access,
+        span: Span | None,
+    ) -> tuple[ir.Space, Bits]:
+        """Translates through every map on the way; faults trap."""
+        args = self.arguments(ex, frame, space, access)
+        current: ir.Space = space
+        while isinstance(current, ir.Map):
+            fault, traps, below, after = self.evaluate(ex, frame, current, address, args, access.kind, access.bits)
+            for trap in traps:
+                ex.trap(frame, self.smt.and_(path, trap.guard), trap.trap, trap.args, span, True)
+            if after is not None:
+                frame.state.update(after)
+            frame.alive = self.smt.and_(frame.alive, self.smt.not_(fault))
+            path = self.smt.and_(path, self.smt.not_(fault))
+            current, address = self.isa.spaces[current.below], below if below is not None else 0
+            if isinstance(current, ir.Map):
+                args = tuple(self.default(ex, frame, p, access.kind) for p in current.params)
+        return current, address
+
+
+@dataclass
+class Concretizer:
+    """Makes the two states of a witness from a model of a pair."""
+
+    pair: Pair
+    model: Any
+    operands: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.operands = {name: self.number(term) for name, term in self.pair.operands.items()}
+
+    def number(self, term: Any) -> int:
+        """A term's value in the model; what the model leaves open is 0."""
+        if isinstance(term, bool | int):
+            return int(term)
+        value = self.model.eval(term, model_completion=True)
+        return int(z3.is_true(value)) if z3.is_bool(value) else value.as_long()
+
+    def state(self, side: Side, ending: str) -> MachineState | None:
+        """The least state in which this side's run goes as in the model and ends so: `completes`, `memory` or a trap's
+        name.  None if there is none, or none was found within the budget."""
+        isa = self.pair.setting.isa
+        smt = Smt(self.pair.smt.rlimit)
+        world = World(isa, smt, side.name, dict(self.operands))
+        mentioned = {n: t for n, t in side.world.values.items() if n in isa.elements or n in isa.choices}
+        for name, term in mentioned.items():
+            world.values[name] = self.number(term)
+        memories = Physical(isa, smt, world, self.pair.setting.shapes)
+        ex = Executor(isa, smt, world, memories)
+        constraints: list[Bool] = self._files(side, world, smt)
+        run = ex.instruction(side.instruction.body)
+        constraints.append(self._ends(smt, run, ending))
+        constraints += [self._shown(side, smt, seen) for seen in memories.seen]
+        constraints += [ex.value(i.expr, Frame({}, run.after.__class__(), run.after.__class__())) for i in isa.invariants if not i.prelude]
+        for element in isa.elements.values():
+            if element.legal is not None:
+                value = world.element(element.name)
+                constraints.append(smt.or_(*(smt.eq(value, v, element.width) for v in element.legal)))
+        formula = smt.and_(*constraints)
+        if formula is False:
+            return None
+        free = list(atoms(smt.bool(formula)))
+        model = least_model(smt, formula, free)
+        return None if model is None else self._read_out(isa, world, model, free)
+
+    def _ends(self, smt: Smt, run: Any, ending: str) -> Bool:
+        if ending == "completes":
+            return run.completes
+        if ending == "memory":
+            return smt.or_(*(t.guard for t in run.traps if t.memory))
+        return smt.or_(*(t.guard for t in run.traps if t.trap == ending))
+
+    def _files(self, side: Side, world: World, smt: Smt) -> list[Bool]:
+        """Entries that the pair's formulas read keep their values."""
+        out: list[Bool] = []
+        for name, file in self.pair.setting.isa.files.items():
+            if name not in side.world.values:
+                continue
+            array = side.world.values[name]
+            mine = world.file(name)
+            for i in range(min(file.size, 256)):
+                out.append(mine[i] == self.number(array[i]))
+        return out
+
+    def _shown(self, side: Side, smt: Smt, seen: Seen) -> Bool:
+        """Memory shows what the window shows."""
+        place = []
+        for part in seen.place:
+            if not isinstance(part, int):
+                part = z3.simplify(part)
+                if not z3.is_bv_value(part):
+                    return True
+                part = part.as_long()
+            place.append(part)
+        cell = Cell(side.windows, seen.space, tuple(place))
+        window = side.windows.window(Frame({}, side.run.after.__class__(), side.run.after.__class__()), seen.space)
+        shown = side.windows.units(window, cell, seen.bits, seen.space)
+        return smt.eq(seen.value, self.number(shown), seen.bits)
+
+    def _read_out(self, isa: ir.Isa, world: World, model: Any, free: list[Any]) -> MachineState:
+        def value(term: Any) -> int:
+            return term if isinstance(term, int) else model.eval(term, model_completion=True).as_long()
+
+        elements = {n: value(world.values[n]) for n in (*isa.elements, *isa.choices) if n in world.values}
+        files: dict[str, dict[int, int]] = {}
+        memories: dict[str, dict[int, int]] = {}
+        for name, file in isa.files.items():
+            if name in world.values:
+                files[name] = {i: v for i in range(file.size) if (v := value(world.values[name][i]))}
+        for term in free:
+            if not z3.is_select(term):
+                continue
+            name = str(term.arg(0).decl().name())
+            if name.startswith("memory "):
+                space = name.removeprefix("memory ").rsplit("@", 1)[0]
+                memories.setdefault(space, {})[value(term.arg(1))] = value(term)
+        return MachineState(elements, files, memories)
+
+
+__all__ = ["Concretizer", "MachineState", "Physical", "_linear"]

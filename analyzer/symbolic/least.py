@@ -1,0 +1,110 @@
+"""Canonical models: the lexicographically least values of the terms that a formula mentions, in a given order.
+
+The least model does not depend on the solver's choices, its seed, or what was asked before, so witnesses are the same
+bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import z3
+
+from analyzer.symbolic.smt import Bool, Smt
+
+
+def atoms(term: Any) -> Iterator[Any]:
+    """The symbols, reads of array symbols and applications of unknown functions in a term, each once, in order of first
+    appearance."""
+    seen: set[int] = set()
+    stack = [term]
+    while stack:
+        t = stack.pop()
+        if t.get_id() in seen or not z3.is_app(t):
+            continue
+        seen.add(t.get_id())
+        kind = t.decl().kind()
+        if kind == z3.Z3_OP_UNINTERPRETED and not z3.is_array(t):
+            yield t
+        elif kind == z3.Z3_OP_SELECT:
+            array, index = t.arg(0), t.arg(1)
+            for base in _bases(array):
+                read = z3.Select(base, index)
+                if read.get_id() not in seen:
+                    seen.add(read.get_id())
+                    yield read
+        stack.extend(reversed(t.children()))
+
+
+def _bases(array: Any) -> Iterator[Any]:
+    """The array symbols under stores and conditionals."""
+    match array.decl().kind():
+        case z3.Z3_OP_STORE:
+            yield from _bases(array.arg(0))
+        case z3.Z3_OP_ITE:
+            yield from _bases(array.arg(1))
+            yield from _bases(array.arg(2))
+        case z3.Z3_OP_UNINTERPRETED:
+            yield array
+        case _:
+            pass
+
+
+def least_model(smt: Smt, formula: Bool, ordered: Iterable[Any]) -> Any | None:
+    """A model of `formula` in which the ordered terms have, one after another, their least values.
+
+    Returns:
+        The model, or None if the formula has none or a check ran out of its budget.
+    """
+    solver = smt.solver(formula)
+    answer = smt.ask(solver)
+    if answer.status != "sat":
+        return None
+    model = answer.model
+    for term in ordered:
+        if z3.is_bool(term):
+            fixed, model = _least_bool(smt, solver, model, term)
+        else:
+            fixed, model = _least_bits(smt, solver, model, term)
+        if fixed is None:
+            return None
+        solver.add(fixed)
+    answer = smt.ask(solver)
+    return answer.model if answer.status == "sat" else None
+
+
+def _least_bool(smt: Smt, solver: Any, model: Any, term: Any) -> tuple[Any, Any]:
+    if z3.is_false(model.eval(term, model_completion=True)):
+        return z3.Not(term), model
+    answer = smt.ask(solver, z3.Not(term))
+    if answer.status == "unknown":
+        return None, model
+    return (z3.Not(term), answer.model) if answer.status == "sat" else (term, model)
+
+
+def _least_bits(smt: Smt, solver: Any, model: Any, term: Any) -> tuple[Any, Any]:
+    """Tries 0 at once, then settles bits from the top; a bit that the present model has as 0 is settled for free."""
+    value = model.eval(term, model_completion=True).as_long()
+    if value == 0:
+        return term == 0, model
+    answer = smt.ask(solver, term == 0)
+    if answer.status == "sat":
+        return term == 0, answer.model
+    if answer.status == "unknown":
+        return None, model
+    width = term.size()
+    prefix = 0
+    for bit in reversed(range(width)):
+        if not value >> bit & 1:
+            continue
+        high = z3.Extract(width - 1, bit, term)
+        answer = smt.ask(solver, high == (prefix >> bit))
+        if answer.status == "unknown":
+            return None, model
+        if answer.status == "sat":
+            model = answer.model
+            value = model.eval(term, model_completion=True).as_long()
+        else:
+            prefix |= 1 << bit
+    return term == prefix, model

@@ -1,0 +1,383 @@
+"""Two runs of one instruction: the self-composition on which every definition is stated.
+
+Side `v` starts in a state of the virtual machine (or, in the classes of 1974, in S1), side `r` in a real state (S2).
+They share guest state, the window, operands and choices; everything else has its own symbols, and each definition says
+which of them are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from analyzer import ir
+from analyzer.passes.effects import EffectsOf
+from analyzer.symbolic.execute import Changes, Executor, Frame, Run, TrapExit
+from analyzer.symbolic.smt import Bits, Bool, Smt
+from analyzer.symbolic.windows import MapShape, Windows, World, shape_of
+
+# -- what is fixed for an Isa and a scheme -----------------------------------------------------------------------------
+
+
+class Setting:
+    """An Isa under a scheme: everything that queries about different instructions share."""
+
+    def __init__(self, isa: ir.Isa, scheme: ir.Scheme) -> None:
+        self.isa = isa
+        self.scheme = scheme
+        self.effects = EffectsOf(isa)
+        maps = [s.name for s in isa.spaces.values() if isinstance(s, ir.Map)]
+        self.shapes: dict[str, MapShape] = {name: shape_of(isa, self.effects, name) for name in maps}
+        own = {name for o in scheme.own for name in o.names}
+        self.own = {n for n in (*isa.elements, *isa.files) if _covered(n, own)}
+        self.environment = {n for n in (*isa.elements, *isa.files) if _covered(n, set(scheme.environment))}
+        self.chosen = {n for n in isa.elements if _covered(n, set(scheme.choose))}
+
+    def state(self) -> Iterable[tuple[str, ir.Role]]:
+        """Every element and file with its role."""
+        yield from ((n, e.role) for n, e in self.isa.elements.items())
+        yield from ((n, f.role) for n, f in self.isa.files.items())
+
+    def is_guest(self, name: str) -> bool:
+        """Guest state proper."""
+        return self.role(name) is ir.Role.GUEST
+
+    def role(self, name: str) -> ir.Role:
+        """The role of an element, a file, or an array of a world: windows are guest state, tables belong to the map, and
+        so does what another space shows; physical memory is control."""
+        if name in self.isa.elements:
+            return self.isa.elements[name].role
+        if name in self.isa.files:
+            return self.isa.files[name].role
+        if name.startswith("window "):
+            return ir.Role.GUEST
+        return ir.Role.CONTROL if name.startswith("memory ") else ir.Role.MAP
+
+    def waits(self, name: str) -> bool:
+        """Processor state that an interrupt ends: declared with a caveat."""
+        element = self.isa.elements.get(name)
+        return element is not None and element.role is ir.Role.PROCESSOR and element.caveat is not None
+
+    def passes(self, name: str) -> bool:
+        """Does the element hold the guest's own value while the guest runs?"""
+        return self.is_guest(name) or name in self.own or self.role(name) is ir.Role.TIME or self.waits(name)
+
+
+def _covered(name: str, listed: set[str]) -> bool:
+    return name in listed or name.rsplit(".", 1)[0] in listed
+
+
+# -- one side ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One way for a run to end, under `guard`: completed, or trapped with `to_monitor` saying whether control arrives in
+    the monitor's mode.  `after` is the state there; `trap` is None for a completion."""
+
+    guard: Bool
+    to_monitor: Bool
+    after: Changes
+    trap: TrapExit | None = None
+
+
+@dataclass
+class Side:
+    """One run with its symbols."""
+
+    setting: Setting
+    smt: Smt
+    name: str
+    operands: dict[str, Any]
+    instruction: ir.Instruction
+    world: World = field(init=False)
+    windows: Windows = field(init=False)
+    ex: Executor = field(init=False)
+    run: Run = field(init=False)
+    assumptions: list[Bool] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        isa = self.setting.isa
+        self.world = World(isa, self.smt, self.name, self.operands)
+        self.windows = Windows(isa, self.smt, self.world, self.setting.shapes)
+        self.ex = Executor(isa, self.smt, self.world, self.windows)
+        self.run = self.ex.instruction(self.instruction.body)
+
+    @cached_property
+    def mode(self) -> Bits:
+        """The mode code at the beginning."""
+        return self.start(self.setting.isa.mode.expr)
+
+    def start(self, expr: ir.Expr, prelude: ir.Block = (), **locals: tuple[Bits, int]) -> Any:
+        """An expression at the beginning of the run."""
+        return self.evaluate(Changes(), expr, prelude, **locals)
+
+    def evaluate(self, state: Changes, expr: ir.Expr, prelude: ir.Block = (), **locals: tuple[Bits, int]) -> Any:
+        """An expression in a state of this run."""
+        ex = Executor(self.setting.isa, self.smt, self.world, self.windows)
+        frame = Frame({}, Changes(state), Changes())
+        for name, (value, width) in locals.items():
+            frame.let(name, value, width)
+        ex.block(prelude, frame, True)
+        return ex.value(expr, frame)
+
+    @cached_property
+    def where(self) -> Bool:
+        """The encoding's restriction."""
+        where = self.instruction.where
+        return True if where is None else self.start(where)
+
+    @cached_property
+    def endings(self) -> tuple[Ending, ...]:
+        """Completion, and each trap with its delivery."""
+        out = [Ending(self.run.completes, False, self.run.after)]
+        out.extend(self.delivered(trap) for trap in self.run.traps)
+        return tuple(e for e in out if e.guard is not False)
+
+    def delivered(self, trap: TrapExit) -> Ending:
+        """The ending of a trap."""
+        isa = self.setting.isa
+        if isa.deliver is None:
+            return Ending(trap.guard, True, trap.restored, trap)
+        if trap.trap is None:  # an abstract map's fault: like the traps that its text raises
+            return Ending(trap.guard, True, trap.restored, trap)
+        kind = isa.traps[trap.trap]
+        ex = Executor(isa, self.smt, self.world, self.windows)
+        frame = Frame({}, Changes(trap.restored), Changes())
+        pc = isa.fetch.pc
+        if kind.resume == "next" and pc in isa.elements:
+            frame.state[pc] = self.next_pc()
+        for (name, width), value in zip(kind.params, trap.args, strict=True):
+            frame.let(name, value, width)
+        values = {"t": (list(isa.traps).index(kind.name), 8)}
+        for name, expr in kind.attributes:
+            values[f"t.{name}"] = (ex.value(expr, frame), ir.width(expr))
+        for assume in self.setting.scheme.assume if self.name == "r" else ():
+            if assume.free and all(f"t.{n}" in values for n, _ in assume.free):
+                bound = {n: values[f"t.{n}"] for n, _ in assume.free}
+                self.assumptions.append(self.start(assume.expr, assume.prelude, **bound))
+        args = tuple(values[name][0] if name in values else 0 for name, _ in isa.deliver.params)
+        inner = Frame({}, frame.state, frame.restart)
+        ex.body(inner, isa.deliver, args, True)
+        mode = ex.value(isa.mode.expr, inner)
+        arrives = self.smt.eq(mode, self.setting.scheme.monitor, ir.width(isa.mode.expr))
+        return Ending(trap.guard, self.smt.and_(arrives, inner.alive), inner.state, trap)
+
+    def next_pc(self) -> Bits:
+        """The address of the next instruction in the stream."""
+        isa = self.setting.isa
+        pc = isa.elements[isa.fetch.pc]
+        at = self.world.element(pc.name)
+        for segment in self.instruction.segments:
+            units = segment.width // isa.unit
+            there = True if segment.when is None else self.start(segment.when)
+            at = self.smt.op("add", at, self.smt.ite(there, units, 0, pc.width), pc.width)
+        return at
+
+    # -- what happened -------------------------------------------------------------------------------------------------
+
+    def traps(self) -> Bool:
+        """It ends in a trap to the monitor."""
+        return self.smt.or_(*(self.smt.and_(e.guard, e.to_monitor) for e in self.endings if e.trap is not None))
+
+    def goes_on(self) -> list[tuple[Bool, Changes, Ending]]:
+        """The endings that are not at the monitor, with their conditions."""
+        out = []
+        for e in self.endings:
+            guard = e.guard if e.trap is None else self.smt.and_(e.guard, self.smt.not_(e.to_monitor))
+            if guard is not False:
+                out.append((guard, e.after, e))
+        return out
+
+    def stays(self) -> Bool:
+        """It completes, or takes a trap that does not reach the monitor."""
+        return self.smt.or_(*(g for g, _, _ in self.goes_on()))
+
+    @cached_property
+    def after(self) -> Changes:
+        """The state after, given that it is not at the monitor."""
+        ways = self.goes_on()
+        if not ways:
+            return Changes()
+        state = ways[-1][1]
+        for guard, other, _ in reversed(ways[:-1]):
+            state = self.ex.merge_states(guard, other, state)
+        return state
+
+    def final(self, name: str) -> Any:
+        """The term of an element, file or array after the run."""
+        return self.after[name] if name in self.after else self.ex.initial(name)
+
+    def equal(self, name: str, a: Any, b: Any) -> Bool:
+        """Equality of two values of one name."""
+        element = self.setting.isa.elements.get(name)
+        return self.smt.same(a, b) if element is None else self.smt.eq(a, b, element.width)
+
+    def changed(self, name: str) -> Bool:
+        """Another value after than before."""
+        if name not in self.after:
+            return False
+        return self.smt.not_(self.equal(name, self.after[name], self.ex.initial(name)))
+
+
+# -- what is asked about -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An instruction, or the encodings of it that name one case of a dispatch space (`csrrw` of `mstatus`): the operand
+    and its values, none standing for all that have no name."""
+
+    instruction: ir.Instruction
+    case: str | None = None
+    operand: str | None = None
+    values: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.instruction.name if self.case is None else f"{self.instruction.name} {self.case}"
+
+
+def subjects(isa: ir.Isa) -> tuple[Subject, ...]:
+    """Every instruction of an Isa, split by the cases of its dispatch spaces."""
+    out: list[Subject] = []
+    for instruction in isa.instructions:
+        split = next((o for o in instruction.operands if o.cases), None)
+        if split is None:
+            out.append(Subject(instruction))
+        else:
+            out.extend(Subject(instruction, name, split.name, values) for name, values in split.cases)
+    return tuple(out)
+
+
+# -- both sides --------------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """Two runs of one instruction under a setting, in a solver context of their own."""
+
+    def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
+        self.setting = setting
+        self.subject = subject
+        instruction = subject.instruction
+        self.smt = Smt() if rlimit is None else Smt(rlimit)
+        prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
+        fields = {o.name: self.smt.symbol(f"operand {o.name}", o.width) for o in instruction.operands}
+        self.operands: dict[str, Any] = {**prefixes, **fields}
+        self.constraint: Bool = True
+        if subject.operand is not None:
+            width = next(o.width for o in instruction.operands if o.name == subject.operand)
+            term = self.operands[subject.operand]
+            if len(subject.values) == 1:
+                self.operands[subject.operand] = subject.values[0]
+            elif subject.values:
+                self.constraint = self.smt.or_(*(self.smt.eq(term, v, width) for v in subject.values))
+            else:
+                named = (v for o in instruction.operands if o.name == subject.operand for _, vs in o.cases for v in vs)
+                self.constraint = self.smt.and_(*(self.smt.not_(self.smt.eq(term, v, width)) for v in named))
+        self.v = Side(setting, self.smt, "v", self.operands, instruction)
+        self.r = Side(setting, self.smt, "r", self.operands, instruction)
+
+    # -- modes ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def mode_width(self) -> int:
+        return ir.width(self.setting.isa.mode.expr)
+
+    def in_modes(self, side: Side, codes: Iterable[int]) -> Bool:
+        """The side starts in one of these modes."""
+        return self.smt.or_(*(self.smt.eq(side.mode, c, self.mode_width) for c in sorted(set(codes))))
+
+    @cached_property
+    def virtual_modes(self) -> tuple[int, ...]:
+        """dom φ."""
+        return tuple(v for v, _ in self.setting.scheme.run)
+
+    @cached_property
+    def user_modes(self) -> tuple[int, ...]:
+        """φ(dom φ)."""
+        return tuple(sorted({r for _, r in self.setting.scheme.run}))
+
+    def deprivileged(self) -> Bool:
+        """The real mode is φ of the virtual one."""
+        return self.smt.or_(
+            *(
+                self.smt.and_(
+                    self.smt.eq(self.v.mode, a, self.mode_width), self.smt.eq(self.r.mode, b, self.mode_width)
+                )
+                for a, b in self.setting.scheme.run
+            )
+        )
+
+    # -- equality of beginnings ----------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Elements, files and arrays that either run mentions, and that the runs do not share."""
+        known = dict.fromkeys(n for n, _ in self.setting.state())
+        for side in (self.v, self.r):
+            known.update(dict.fromkeys(side.world.values))
+        return [n for n in known if not self.setting.is_guest(n) and n not in self.setting.isa.choices]
+
+    def start_equal(self, name: str) -> Bool:
+        """Both sides begin with the same value.  An array that only one side uses is unconstrained."""
+        if name in self.setting.isa.elements or name in self.setting.isa.files:
+            return self.v.equal(name, self.v.ex.initial(name), self.r.ex.initial(name))
+        if name in self.v.world.values and name in self.r.world.values:
+            return self.smt.same(self.v.world.values[name], self.r.world.values[name])
+        return True
+
+    def equal_roles(self, *roles: ir.Role) -> Bool:
+        """All state with these roles is equal at the beginning."""
+        return self.smt.and_(*(self.start_equal(n) for n in self.names() if self.setting.role(n) in roles))
+
+    def guest_differs(self) -> Bool:
+        """Guest parts differ after, neither being at the monitor."""
+        return self.smt.or_(*(b for _, b in self.guest_differences()))
+
+    def guest_differences(self) -> list[tuple[str, Bool]]:
+        """For each guest element that either run writes: the condition that they differ."""
+        out = []
+        for name in dict.fromkeys([*self.v.after, *self.r.after]):
+            if self.setting.is_guest(name):
+                differs = self.smt.not_(self.v.equal(name, self.v.final(name), self.r.final(name)))
+                if differs is not False:
+                    out.append((name, differs))
+        return out
+
+    # -- assumptions ---------------------------------------------------------------------------------------------------
+
+    def machine(self) -> Bool:
+        """Machine invariants and decoder restrictions, of both runs; equal time."""
+        terms: list[Bool] = [self.v.where, self.r.where]
+        for side in (self.v, self.r):
+            terms += [self.smt.bool(side.start(i.expr, i.prelude)) for i in self.setting.isa.invariants]
+            terms += [self.legal(side, e) for e in self.setting.isa.elements.values() if e.legal is not None]
+            terms.append(self.in_modes(side, (m.code for m in self.setting.isa.mode.modes())))
+        terms.append(self.equal_roles(ir.Role.TIME))
+        return self.smt.and_(*terms, self.constraint)
+
+    def legal(self, side: Side, element: ir.Element) -> Bool:
+        """The element holds a legal value."""
+        value = side.world.element(element.name)
+        return self.smt.or_(*(self.smt.eq(value, v, element.width) for v in element.legal or ()))
+
+    def same_map_function(self) -> Bool:
+        """Equal maps fault alike: the abstract fault functions agree wherever either run asks them."""
+        terms = []
+        for one, two in ((self.v, self.r), (self.r, self.v)):
+            for event in one.run.events:
+                if not self.setting.shapes[event.key[0]].concrete:
+                    terms.append(self._agree(event, one, two))
+        return self.smt.and_(*terms)
+
+    def _agree(self, event: Any, one: Side, two: Side) -> Bool:
+        fault = event.fault
+        if isinstance(fault, bool):
+            return True
+        name, kind, bits = event.key
+        args = [fault.arg(i) for i in range(fault.num_args())]
+        widths = [a.size() for a in args]
+        f = self.smt.function(f"fault {name} {kind} {bits}@{two.world.name}", widths, 0)
+        return f(*args) == fault

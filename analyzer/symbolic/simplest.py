@@ -1,0 +1,177 @@
+"""A formula as a sum of prime implicants over its own atoms.
+
+Conditionals inside terms are split off first, so that every atom is a comparison that a reader knows from the spec.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import z3
+
+from analyzer.symbolic.least import atoms
+from analyzer.symbolic.smt import Bool, Smt
+
+MAX_ATOMS = 24
+MAX_PRODUCTS = 24
+MAX_SPLITS = 64
+
+
+def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
+    """Products of literals whose sum is `formula`, wherever `given` holds; None if there are too many.
+
+    Deterministic: atoms are taken in order of appearance, and each product is the expansion of the lexicographically
+    least assignment that is not covered yet.
+    """
+    if isinstance(formula, bool):
+        return [[]] if formula else []
+    split = _split(formula, [MAX_SPLITS])
+    if split is None:
+        return None
+    found: list[Any] = []
+    _collect(split, found)
+    if len(found) > MAX_ATOMS:
+        return None
+    found = [_friendlier(smt, given, atom) for atom in found]
+    on = smt.solver(given, formula)
+    off = smt.solver(given, smt.not_(formula))
+    products: list[list[Any]] = []
+    while True:
+        assignment = _least(smt, on, found)
+        if assignment is None:
+            return None
+        if not assignment:
+            return products
+        product = _expand(smt, off, assignment[0])
+        if product is None or len(products) >= MAX_PRODUCTS:
+            return None
+        products.append(product)
+        on.add(z3.Not(z3.And(*product)) if product else z3.BoolVal(False, smt.ctx))
+
+
+def _least(smt: Smt, solver: Any, found: list[Any]) -> list[list[Any]] | None:
+    """The least assignment of the atoms that satisfies the solver: [] when there is none, None when unknown."""
+    answer = smt.ask(solver)
+    if answer.status == "unknown":
+        return None
+    if answer.status == "unsat":
+        return []
+    literals: list[Any] = []
+    model = answer.model
+    for atom in found:
+        wanted = atom.arg(0) if z3.is_not(atom) else z3.Not(atom)
+        if z3.is_false(model.eval(atom, model_completion=True)):
+            literals.append(wanted)
+            continue
+        answer = smt.ask(solver, *literals, wanted)
+        if answer.status == "unknown":
+            return None
+        if answer.status == "sat":
+            model = answer.model
+            literals.append(wanted)
+        else:
+            literals.append(atom)
+    return [literals]
+
+
+def _expand(smt: Smt, off: Any, literals: list[Any]) -> list[Any] | None:
+    """Drops literals while the product stays an implicant: the most complicated first, then the later ones."""
+    answer = smt.ask(off, *literals)
+    if answer.status != "unsat":
+        return None
+    kept = list(literals)
+    for literal in sorted(reversed(literals), key=_complexity, reverse=True):
+        rest = [k for k in kept if not k.eq(literal)]
+        answer = smt.ask(off, *rest)
+        if answer.status == "unknown":
+            return None
+        if answer.status == "unsat":
+            kept = rest
+    return kept
+
+
+def _complexity(literal: Any) -> int:
+    """Comparisons of two symbols count more than comparisons with a constant, computed values more than symbols."""
+    size, stack = 0, [literal.arg(0) if z3.is_not(literal) else literal]
+    while stack:
+        t = stack.pop()
+        size += not z3.is_bv_value(t)
+        stack.extend(t.children())
+    return size
+
+
+def _friendlier(smt: Smt, given: Bool, atom: Any) -> Any:
+    """A simpler atom that says the same: a symbol compared with zero, or two symbols with each other."""
+    if all(not c.children() for c in atom.children()):
+        return atom
+    symbols = [t for t in atoms(atom) if z3.is_bv(t) and t.num_args() == 0]
+    if len(symbols) > 3:
+        return atom
+    candidates = [s == 0 for s in symbols]
+    candidates += [a == b for i, a in enumerate(symbols) for b in symbols[i + 1 :] if a.size() == b.size()]
+    for candidate in candidates:
+        if smt.check(given, candidate != atom).status == "unsat":
+            return candidate
+        if smt.check(given, candidate == atom).status == "unsat":
+            return z3.Not(candidate)
+    return atom
+
+
+def _split(term: Any, budget: list[int]) -> Any | None:
+    """Replaces each atom that has a conditional in it by a case distinction."""
+    if z3.is_and(term) or z3.is_or(term) or z3.is_not(term) or z3.is_implies(term) or _is_xor(term):
+        children = [_split(c, budget) for c in term.children()]
+        return None if any(c is None for c in children) else term.decl()(*children)
+    if z3.is_eq(term) and z3.is_bool(term.arg(0)):
+        children = [_split(c, budget) for c in term.children()]
+        return None if any(c is None for c in children) else children[0] == children[1]
+    if z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE:
+        children = [_split(c, budget) for c in term.children()]
+        return None if any(c is None for c in children) else z3.If(*children)
+    cond = _conditional(term)
+    if cond is None:
+        return term
+    budget[0] -= 1
+    if budget[0] < 0:
+        return None
+    arms = []
+    for value in (True, False):
+        arm = z3.simplify(z3.substitute(term, (cond, z3.BoolVal(value, cond.ctx))))
+        arms.append(_split(arm, budget))
+    test = _split(cond, budget)
+    if test is None or any(a is None for a in arms):
+        return None
+    return z3.If(test, arms[0], arms[1])
+
+
+def _conditional(term: Any) -> Any | None:
+    """The condition of some innermost conditional in a term."""
+    stack, seen = [term], set()
+    found = None
+    while stack:
+        t = stack.pop()
+        if t.get_id() in seen or not z3.is_app(t):
+            continue
+        seen.add(t.get_id())
+        if t.decl().kind() == z3.Z3_OP_ITE:
+            found = t.arg(0)
+        stack.extend(t.children())
+    return found
+
+
+def _collect(term: Any, out: list[Any]) -> None:
+    """Atoms in order of appearance."""
+    if z3.is_true(term) or z3.is_false(term):
+        return
+    connective = z3.is_and(term) or z3.is_or(term) or z3.is_not(term) or z3.is_implies(term) or _is_xor(term)
+    boolean = z3.is_eq(term) and z3.is_bool(term.arg(0))
+    conditional = z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE
+    if connective or boolean or conditional:
+        for child in term.children():
+            _collect(child, out)
+    elif not any(term.eq(a) for a in out):
+        out.append(term)
+
+
+def _is_xor(term: Any) -> bool:
+    return z3.is_app(term) and term.decl().kind() == z3.Z3_OP_XOR

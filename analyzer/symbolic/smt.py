@@ -1,0 +1,344 @@
+"""The solver, and terms that fold: z3 seen from popek.
+
+A `Bits` is a Python integer when it is constant and a z3 term when it is not; a `Bool` likewise.  Every builder folds
+constants, so concrete parts of a computation never reach the solver.  All terms of one `Smt` live in one z3 context,
+and every check has a resource limit (z3's `rlimit`, which counts work, not seconds), so answers do not depend on the
+speed of the machine or on what ran before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import z3
+
+Bits = Any  # int | z3.BitVecRef
+Bool = Any  # bool | z3.BoolRef
+Array = Any  # z3.ArrayRef
+
+DEFAULT_RLIMIT = 20_000_000
+"""Work allowed for one check, in z3's units (about a second for every few millions)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the solver said.  `model` is set for `sat`; `reason` for `unknown`."""
+
+    status: Literal["sat", "unsat", "unknown"]
+    model: Any = None
+    reason: str | None = None
+
+
+def mask(width: int) -> int:
+    """All ones."""
+    return (1 << width) - 1
+
+
+def signed(value: int, width: int) -> int:
+    """The value as a two's complement number."""
+    return value - (1 << width) if value >> (width - 1) else value
+
+
+_BITS_OPS: dict[str, Any] = {
+    "add": z3.Z3_mk_bvadd,
+    "sub": z3.Z3_mk_bvsub,
+    "mul": z3.Z3_mk_bvmul,
+    "udiv": z3.Z3_mk_bvudiv,
+    "urem": z3.Z3_mk_bvurem,
+    "sdiv": z3.Z3_mk_bvsdiv,
+    "srem": z3.Z3_mk_bvsrem,
+    "and": z3.Z3_mk_bvand,
+    "or": z3.Z3_mk_bvor,
+    "xor": z3.Z3_mk_bvxor,
+    "shl": z3.Z3_mk_bvshl,
+    "lshr": z3.Z3_mk_bvlshr,
+    "ashr": z3.Z3_mk_bvashr,
+}
+
+_COMPARE_OPS: dict[str, Any] = {
+    "ult": z3.Z3_mk_bvult,
+    "ule": z3.Z3_mk_bvule,
+    "slt": z3.Z3_mk_bvslt,
+    "sle": z3.Z3_mk_bvsle,
+}
+
+
+def fold(op: str, a: int, b: int, width: int) -> int:
+    """A bit-vector operator on constants, with SMT-LIB's meaning of division by zero and of long shifts."""
+    m = mask(width)
+    match op:
+        case "add":
+            return (a + b) & m
+        case "sub":
+            return (a - b) & m
+        case "mul":
+            return (a * b) & m
+        case "udiv":
+            return a // b if b else m
+        case "urem":
+            return a % b if b else a
+        case "sdiv":
+            x, y = signed(a, width), signed(b, width)
+            if not y:
+                return 1 if x < 0 else m
+            return (abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)) & m
+        case "srem":
+            x, y = signed(a, width), signed(b, width)
+            return (abs(x) % abs(y) * (-1 if x < 0 else 1)) & m if y else a
+        case "and":
+            return a & b
+        case "or":
+            return a | b
+        case "xor":
+            return a ^ b
+        case "shl":
+            return (a << b) & m if b < width else 0
+        case "lshr":
+            return a >> b if b < width else 0
+        case "ashr":
+            return (signed(a, width) >> min(b, width)) & m
+    raise ValueError(op)
+
+
+class Smt:
+    """A z3 context with term builders and bounded checks."""
+
+    def __init__(self, rlimit: int = DEFAULT_RLIMIT) -> None:
+        self.ctx = z3.Context()
+        self.ref = self.ctx.ref()
+        self.rlimit = rlimit
+        self.checks = 0
+        self._sorts: dict[int, Any] = {}
+        self._symbols: dict[str, Any] = {}
+
+    # -- leaves --------------------------------------------------------------------------------------------------------
+
+    def sort(self, width: int) -> Any:
+        """The sort of bit vectors of this width."""
+        if width not in self._sorts:
+            self._sorts[width] = z3.BitVecSort(width, self.ctx)
+        return self._sorts[width]
+
+    def symbol(self, name: str, width: int) -> Bits:
+        """The bit-vector constant of this name; one term a name."""
+        if name not in self._symbols:
+            self._symbols[name] = z3.BitVec(name, self.sort(width), self.ctx)
+        return self._symbols[name]
+
+    def array(self, name: str, index_width: int, width: int) -> Array:
+        """The array constant of this name."""
+        if name not in self._symbols:
+            self._symbols[name] = z3.Array(name, self.sort(index_width), self.sort(width))
+        return self._symbols[name]
+
+    def function(self, name: str, widths: Iterable[int], result: int) -> Any:
+        """An uninterpreted function; result width 0 is boolean."""
+        if name not in self._symbols:
+            out = z3.BoolSort(self.ctx) if result == 0 else self.sort(result)
+            self._symbols[name] = z3.Function(name, *(self.sort(w) for w in widths), out)
+        return self._symbols[name]
+
+    def bits(self, value: Bits, width: int) -> Any:
+        """`value` as a z3 term."""
+        return z3.BitVecVal(value, self.sort(width), self.ctx) if isinstance(value, int) else value
+
+    def bool(self, value: Bool) -> Any:
+        """`value` as a z3 term."""
+        return z3.BoolVal(value, self.ctx) if isinstance(value, bool) else value
+
+    # -- booleans ------------------------------------------------------------------------------------------------------
+
+    def and_(self, *args: Bool) -> Bool:
+        terms = []
+        for a in args:
+            if a is False:
+                return False
+            if a is not True and not any(a is t for t in terms):
+                terms.append(a)
+        if not terms:
+            return True
+        return terms[0] if len(terms) == 1 else z3.And(*terms)
+
+    def or_(self, *args: Bool) -> Bool:
+        terms = []
+        for a in args:
+            if a is True:
+                return True
+            if a is not False and not any(a is t for t in terms):
+                terms.append(a)
+        if not terms:
+            return False
+        return terms[0] if len(terms) == 1 else z3.Or(*terms)
+
+    def not_(self, a: Bool) -> Bool:
+        if isinstance(a, bool):
+            return not a
+        if z3.is_not(a):
+            return a.arg(0)
+        return z3.Not(a)
+
+    def xor(self, a: Bool, b: Bool) -> Bool:
+        if isinstance(a, bool):
+            return self.not_(b) if a else b
+        if isinstance(b, bool):
+            return self.not_(a) if b else a
+        return z3.Xor(a, b)
+
+    def implies(self, a: Bool, b: Bool) -> Bool:
+        return self.or_(self.not_(a), b)
+
+    # -- bit vectors ---------------------------------------------------------------------------------------------------
+
+    def op(self, op: str, a: Bits, b: Bits, width: int) -> Bits:
+        """`a op b`, both of `width`."""
+        if isinstance(a, int) and isinstance(b, int):
+            return fold(op, a, b, width)
+        if isinstance(b, int) and b == 0 and op in ("add", "sub", "or", "xor", "shl", "lshr", "ashr"):
+            return a
+        if isinstance(a, int) and a == 0 and op in ("add", "or", "xor"):
+            return b
+        if op == "and":
+            for x, y in ((a, b), (b, a)):
+                if isinstance(x, int) and x == 0:
+                    return 0
+                if isinstance(x, int) and x == mask(width):
+                    return y
+        ta, tb = self.bits(a, width), self.bits(b, width)
+        return z3.BitVecRef(_BITS_OPS[op](self.ref, ta.ast, tb.ast), self.ctx)
+
+    def compare(self, op: str, a: Bits, b: Bits, width: int) -> Bool:
+        """`ult ule slt sle`, both of `width`."""
+        if isinstance(a, int) and isinstance(b, int):
+            x, y = (a, b) if op[0] == "u" else (signed(a, width), signed(b, width))
+            return x < y if op.endswith("t") else x <= y
+        ta, tb = self.bits(a, width), self.bits(b, width)
+        return z3.BoolRef(_COMPARE_OPS[op](self.ref, ta.ast, tb.ast), self.ctx)
+
+    def eq(self, a: Bits, b: Bits, width: int) -> Bool:
+        """Equality of bit vectors of `width`."""
+        if a is b:
+            return True
+        if isinstance(a, int) and isinstance(b, int):
+            return a == b
+        ta, tb = self.bits(a, width), self.bits(b, width)
+        if ta.eq(tb):
+            return True
+        return z3.BoolRef(z3.Z3_mk_eq(self.ref, ta.ast, tb.ast), self.ctx)
+
+    def same(self, a: Array, b: Array) -> Bool:
+        """Equality of arrays."""
+        return True if a is b or a.eq(b) else a == b
+
+    def neg(self, a: Bits, width: int) -> Bits:
+        return (-a) & mask(width) if isinstance(a, int) else -a
+
+    def invert(self, a: Bits, width: int) -> Bits:
+        return a ^ mask(width) if isinstance(a, int) else ~a
+
+    def extract(self, a: Bits, hi: int, lo: int, width: int) -> Bits:
+        """Bits hi..lo of `a`, which has `width`."""
+        if isinstance(a, int):
+            return (a >> lo) & mask(hi - lo + 1)
+        if lo == 0 and hi == width - 1:
+            return a
+        return z3.BitVecRef(z3.Z3_mk_extract(self.ref, hi, lo, a.ast), self.ctx)
+
+    def concat(self, a: Bits, wa: int, b: Bits, wb: int) -> Bits:
+        """`a` above `b`."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a << wb | b
+        ta, tb = self.bits(a, wa), self.bits(b, wb)
+        return z3.BitVecRef(z3.Z3_mk_concat(self.ref, ta.ast, tb.ast), self.ctx)
+
+    def extend(self, a: Bits, width: int, to: int, sign: bool) -> Bits:
+        if to == width:
+            return a
+        if isinstance(a, int):
+            return signed(a, width) & mask(to) if sign else a
+        make = z3.Z3_mk_sign_ext if sign else z3.Z3_mk_zero_ext
+        return z3.BitVecRef(make(self.ref, to - width, a.ast), self.ctx)
+
+    def to_bits(self, a: Bool) -> Bits:
+        """A boolean as 1 bit."""
+        if isinstance(a, bool):
+            return int(a)
+        return z3.If(a, self.bits(1, 1), self.bits(0, 1), self.ctx)
+
+    def to_bool(self, a: Bits) -> Bool:
+        """1 bit as a boolean."""
+        return bool(a) if isinstance(a, int) else self.eq(a, 1, 1)
+
+    def ite(self, cond: Bool, a: Any, b: Any, width: int) -> Any:
+        """`a` if `cond` else `b`; width 0 for booleans."""
+        if isinstance(cond, bool):
+            return a if cond else b
+        if a is b:
+            return a
+        if width == 0:
+            if isinstance(a, bool) and isinstance(b, bool):
+                return a if a == b else (cond if a else self.not_(cond))
+            if a is True:
+                return self.or_(cond, b)
+            if a is False:
+                return self.and_(self.not_(cond), b)
+            if b is True:
+                return self.or_(self.not_(cond), a)
+            if b is False:
+                return self.and_(cond, a)
+            return a if a.eq(b) else z3.If(cond, a, b, self.ctx)
+        if isinstance(a, int) and isinstance(b, int) and a == b:
+            return a
+        ta, tb = self.bits(a, width), self.bits(b, width)
+        return ta if ta.eq(tb) else z3.If(cond, ta, tb, self.ctx)
+
+    def ite_array(self, cond: Bool, a: Array, b: Array) -> Array:
+        if isinstance(cond, bool):
+            return a if cond else b
+        return a if a is b or a.eq(b) else z3.If(cond, a, b, self.ctx)
+
+    def select(self, array: Array, index: Bits, index_width: int) -> Bits:
+        return z3.Select(array, self.bits(index, index_width))
+
+    def store(self, array: Array, index: Bits, value: Bits, index_width: int, width: int) -> Array:
+        return z3.Store(array, self.bits(index, index_width), self.bits(value, width))
+
+    def forall(self, bound: list[Any], body: Bool) -> Bool:
+        """The universal closure over these constants."""
+        return body if isinstance(body, bool) or not bound else z3.ForAll(bound, body)
+
+    def select_at(self, array: Array, index: Bits) -> Bits:
+        """Like `select`, the index's width being the array's."""
+        return self.select(array, index, array.domain().size())
+
+    def store_at(self, array: Array, index: Bits, value: Bits, width: int) -> Array:
+        """Like `store`, the index's width being the array's."""
+        return self.store(array, index, value, array.domain().size(), width)
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    def solver(self, *constraints: Bool) -> Any:
+        """A solver that holds the constraints, with this context's resource limit."""
+        solver = z3.Solver(ctx=self.ctx)
+        solver.set("rlimit", self.rlimit)
+        for c in constraints:
+            if c is not True:
+                solver.add(self.bool(c))
+        return solver
+
+    def check(self, *constraints: Bool) -> Answer:
+        """Is the conjunction satisfiable?"""
+        if any(c is False for c in constraints):
+            return Answer("unsat")
+        return self.ask(self.solver(*constraints))
+
+    def ask(self, solver: Any, *assumptions: Any) -> Answer:
+        """Checks a solver that may already have been used."""
+        self.checks += 1
+        result = solver.check(*assumptions)
+        if result == z3.sat:
+            return Answer("sat", solver.model())
+        if result == z3.unsat:
+            return Answer("unsat")
+        return Answer("unknown", reason=solver.reason_unknown())

@@ -1,0 +1,68 @@
+"""Types of the language: bit vectors (perhaps with named parts), booleans and enumerations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A named part of a bit vector: bits hi..lo, counted from the least significant."""
+
+    name: str
+    hi: int
+    lo: int
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """`32`; `parts` are the fields that `.name` finds, and do not make another type."""
+
+    width: int
+    parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bool:
+    """`bool`; converts to and from one bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """`Mode`: its own kind of value, though bits in the IR."""
+
+    name: str
+    width: int
+
+
+Type = Bits | Bool | Enum
+BOOL = Bool()
+
+
+def width_of(type_: Type) -> int:
+    """The number of bits; a boolean has one."""
+    return 1 if isinstance(type_, Bool) else type_.width
+
+
+def ir_width(type_: Type) -> int:
+    """The width in the IR's sense: 0 for a boolean."""
+    return 0 if isinstance(type_, Bool) else type_.width
+
+
+def describe(type_: Type) -> str:
+    """The type in the user's words.
+
+    >>> describe(Bits(1)), describe(Bits(32)), describe(BOOL), describe(Enum("Mode", 2))
+    ('1 bit', '32 bits', 'bool', 'Mode')
+    """
+    match type_:
+        case Bits(width):
+            return "1 bit" if width == 1 else f"{width} bits"
+        case Bool():
+            return "bool"
+        case Enum(name, _):
+            return name
+        case _:
+            assert_never(type_)

@@ -1,0 +1,312 @@
+"""Witnesses: two runs that differ, the least ones, replayed before anyone sees them.
+
+The replaying itself is handed in (`Replayer`), because the analyzer runs without an emulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import z3
+
+import analyzer.properties as pg
+from analyzer import ir
+from analyzer.properties import Reason
+from analyzer.source import Span
+from analyzer.symbolic.concrete import Concretizer, MachineState
+from analyzer.symbolic.least import atoms, least_model
+from analyzer.symbolic.pair import Pair, Side
+from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What the reference executor did with one state: `ending` is `completes`, `unpredictable`, or the name of the trap;
+    `writes` are (space, address, bits, value) in order."""
+
+    ending: str
+    memory: bool
+    elements: Mapping[str, int]
+    files: Mapping[str, Mapping[int, int]]
+    writes: tuple[tuple[str, int, int, int], ...]
+
+
+class Replayer(Protocol):
+    """The reference executor, as witnesses need it."""
+
+    def assembly(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> tuple[str, str]:
+        """The disassembled instruction, and its units in hex."""
+        ...
+
+    def run(
+        self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState
+    ) -> Ran:
+        """Executes one instruction, the trap (if any) not delivered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named value in both runs, as text; None where a run has no such value."""
+
+    name: str
+    virtual: str | None
+    real: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWitness:
+    """A witness with the two machine states that show it."""
+
+    operands: Mapping[str, int]
+    inputs: tuple[Line, ...]
+    outcome: tuple[Line, ...]
+    parted: Span | None
+    virtual: MachineState | None
+    real: MachineState | None
+    replayed: bool
+    assembly: str
+    encoding: str
+
+
+def find_witness(pair: Pair, reasons: list[Reason], replayer: Replayer | None) -> FoundWitness | None:
+    """The least witness of the first reason that has one which can be replayed."""
+    best: FoundWitness | None = None
+    for reason in reasons:
+        formula = pair.smt.and_(pg.real_states(pair), reason.formula)
+        found = witness_of(pair, formula, replayer)
+        if found is not None and (found.replayed or best is None):
+            best = found
+        if best is not None and best.replayed:
+            return best
+    return best
+
+
+def witness_of(pair: Pair, formula: Bool, replayer: Replayer | None) -> FoundWitness | None:
+    """The least witness of a formula over the pair."""
+    ordered = in_order(pair, formula)
+    model = least_model(pair.smt, formula, ordered)
+    if model is None:
+        return None
+    return Telling(pair, model, ordered).witness(replayer)
+
+
+def in_order(pair: Pair, formula: Bool) -> list[Any]:
+    """The terms that a formula mentions, in declared order: operands, then elements with the mode first, then entries,
+    cells and permissions."""
+    isa = pair.setting.isa
+    rank: dict[str, int] = {}
+    operands = [f"operand {n}" for n in pair.operands]
+    by_mode = sorted(isa.elements, key=lambda n: isa.elements[n].role is not ir.Role.MODE)
+    for name in (*operands, *isa.choices, *by_mode):
+        rank.setdefault(name, len(rank))
+
+    def key(item: tuple[int, Any]) -> tuple[int, int, int]:
+        position, term = item
+        name = str(term.decl().name())
+        base, _, side = name.partition("@")
+        if term.num_args() == 0 and base in rank:
+            return rank[base], "vr".find(side) if side else 0, position
+        return len(rank) + (term.num_args() > 0), 0, position
+
+    terms = list(enumerate(atoms(pair.smt.bool(formula))))
+    return [t for _, t in sorted(terms, key=key)]
+
+
+class Telling:
+    """Puts a model into words."""
+
+    def __init__(self, pair: Pair, model: Any, ordered: list[Any]) -> None:
+        self.pair = pair
+        self.model = model
+        self.ordered = ordered
+        self.isa = pair.setting.isa
+        self.words = Wording(self.isa)
+        self.concrete = Concretizer(pair, model)
+
+    def witness(self, replayer: Replayer | None) -> FoundWitness:
+        pair, operands = self.pair, self.concrete.operands
+        ends = self.ending(pair.v), self.ending(pair.r)
+        states = self.concrete.state(pair.v, ends[0]), self.concrete.state(pair.r, ends[1])
+        replayed = False
+        assembly = encoding = ""
+        instruction = pair.subject.instruction
+        if replayer is not None:
+            assembly, encoding = replayer.assembly(self.isa, instruction, operands)
+            if states[0] is not None and states[1] is not None:
+                ran = [replayer.run(self.isa, instruction, operands, s) for s in states if s is not None]
+                replayed = all(
+                    self.agrees(side, end, r) for side, end, r in zip((pair.v, pair.r), ends, ran, strict=True)
+                )
+        return FoundWitness(
+            operands,
+            self.inputs(),
+            self.outcome(ends),
+            self.parted(),
+            states[0],
+            states[1],
+            replayed,
+            assembly,
+            encoding,
+        )
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def value(self, term: Any) -> Any:
+        return self.concrete.number(term)
+
+    def holds(self, formula: Bool) -> bool:
+        return bool(self.value(formula))
+
+    def shown(self, name: str, value: int) -> str:
+        element = self.isa.elements.get(name)
+        if element is None:
+            return f"{value:#x}"
+        return self.words.number(value, element.width, element.enum)
+
+    def ending(self, side: Side) -> str:
+        """`completes`, `memory`, `unpredictable`, or a trap's name."""
+        if self.holds(side.run.unpredictable):
+            return "unpredictable"
+        for trap in side.run.traps:
+            if self.holds(trap.guard):
+                return "memory" if trap.memory else str(trap.trap)
+        return "completes"
+
+    def ended(self, ending: str) -> str:
+        """An ending in words."""
+        match ending:
+            case "completes" | "unpredictable":
+                return ending
+            case "memory":
+                return "memory trap"
+        return f"trap {ending}"
+
+    # -- the three parts -----------------------------------------------------------------------------------------------
+
+    def inputs(self) -> tuple[Line, ...]:
+        """What matters of the beginnings: both modes, then what the formula mentions."""
+        mode = [self.isa.mode.named(self.value(s.mode)) for s in (self.pair.v, self.pair.r)]
+        lines = {"mode": Line("mode", mode[0], mode[1])}
+        modes = {t.element for t in ir.subterms(self.isa.mode.expr) if isinstance(t, ir.Get)}
+        for term in self.ordered:
+            name = str(term.decl().name())
+            if term.num_args() == 0 and not name.startswith(("operand ", "chosen ", "unknown ")):
+                base = name.partition("@")[0]
+                if base not in modes and base not in lines and not base.startswith("arbitrary "):
+                    lines[base] = self.input(base)
+            elif z3.is_select(term):
+                text = self.cell(term)
+                number = self.value(term)
+                text, _, real = text.partition(" of the real machine")
+                line = lines.get(text, Line(text, None, None))
+                shown = f"{number:#x}"
+                if "@r" in str(term.arg(0).decl().name()):
+                    lines[text] = Line(text, line.virtual, shown)
+                elif "@v" in str(term.arg(0).decl().name()):
+                    lines[text] = Line(text, shown, line.real)
+                else:
+                    lines[text] = Line(text, shown, shown)
+        return tuple(lines.values())
+
+    def input(self, name: str) -> Line:
+        sides = [self.shown(name, self.value(s.ex.initial(name))) for s in (self.pair.v, self.pair.r)]
+        return Line(name, sides[0], sides[1])
+
+    def cell(self, term: Any) -> str:
+        """An array's cell with the index as a number."""
+        index = z3.BitVecVal(self.value(term.arg(1)), term.arg(1).size(), term.ctx)
+        text = self.words.text(z3.Select(term.arg(0), index))
+        return text.removeprefix("real(").removesuffix(")") if text.startswith("real(") else text
+
+    def outcome(self, ends: tuple[str, str]) -> tuple[Line, ...]:
+        """How the runs end, and what then differs or was changed under the monitor."""
+        lines = [Line("ends", self.ended(ends[0]), self.ended(ends[1]))]
+        for name in dict.fromkeys([*self.pair.v.after, *self.pair.r.after]):
+            if name not in self.isa.elements:
+                lines += self.cells_after(name, ends)
+                continue
+            after = [
+                self.value(side.final(name)) if end == "completes" else None
+                for side, end in zip((self.pair.v, self.pair.r), ends, strict=True)
+            ]
+            before = [self.value(s.ex.initial(name)) for s in (self.pair.v, self.pair.r)]
+            held = not self.pair.setting.passes(name)
+            changed = held and any(a is not None and a != b for a, b in zip(after, before, strict=True))
+            if changed or (not held and after[0] != after[1]):
+                shown = [None if a is None else self.shown(name, a) for a in after]
+                lines.append(Line(name, shown[0], shown[1]))
+        return tuple(lines)
+
+    def cells_after(self, name: str, ends: tuple[str, str]) -> list[Line]:
+        """Entries of a file, or cells of a window, that differ."""
+        lines = []
+        for cell in self.touched(name):
+            values = [
+                self.value(side.final(name)[cell]) if end == "completes" else None
+                for side, end in zip((self.pair.v, self.pair.r), ends, strict=True)
+            ]
+            if values[0] != values[1]:
+                text = self.cell(self.pair.v.ex.initial(name)[cell])
+                lines.append(Line(text, *(None if v is None else f"{v:#x}" for v in values)))
+        return lines
+
+    def touched(self, name: str) -> list[int]:
+        """The indices at which either run stores."""
+        found: dict[int, None] = {}
+        for side in (self.pair.v, self.pair.r):
+            stack = [side.final(name)]
+            while stack:
+                array = stack.pop()
+                kind = array.decl().kind()
+                if kind == z3.Z3_OP_STORE:
+                    found.setdefault(self.value(array.arg(1)))
+                    stack.append(array.arg(0))
+                elif kind == z3.Z3_OP_ITE:
+                    stack.append(array.arg(1) if self.holds(array.arg(0)) else array.arg(2))
+        return sorted(found)
+
+    def parted(self) -> Span | None:
+        """The first write or trap that only one run reaches, or that differs."""
+        steps = [
+            [(s.what, None if s.value is None else self.value(s.value), s.span) for s in side.run.log if self.holds(s.guard)]
+            for side in (self.pair.v, self.pair.r)
+        ]
+        for one, two in zip(*steps, strict=False):
+            if one != two:
+                return two[2] if one[2] is None else one[2]
+        longer = max(steps, key=len)
+        shorter = min(steps, key=len)
+        return longer[len(shorter)][2] if len(longer) > len(shorter) else self._held_write()
+
+    def _held_write(self) -> Span | None:
+        """Both runs do the same: the first write to state that the monitor holds."""
+        for side in (self.pair.v, self.pair.r):
+            for step in side.run.log:
+                if step.what in self.isa.elements and not self.pair.setting.passes(step.what) and self.holds(step.guard):
+                    return step.span
+        return None
+
+    def agrees(self, side: Side, ending: str, ran: Ran) -> bool:
+        """The reference executor did what the model says."""
+        if ending == "memory":
+            return ran.memory
+        if ran.ending != ending:
+            return False
+        if ending != "completes":
+            return True
+        return all(
+            self.value(side.final(n)) == ran.elements.get(n, self.value(side.final(n)))
+            for n in side.after
+            if n in self.isa.elements and not self._open(n, side)
+        )
+
+    def _open(self, name: str, side: Side) -> bool:
+        """Values that a run may choose (UNKNOWN, unspecified functions) are not compared."""
+        term = side.after[name]
+        if isinstance(term, int):
+            return False
+        return any(str(a.decl().name()).startswith(("unknown ", "arbitrary ")) for a in atoms(term))

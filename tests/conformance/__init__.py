@@ -1,0 +1,1 @@
+"""Conformance: our machine definitions against independent oracles."""

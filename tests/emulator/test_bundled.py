@@ -1,0 +1,162 @@
+"""Every bundled spec: decoding, assembly, its examples, and that nothing crashes the reference executor."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from analyzer import ir
+from analyzer.syntax.load import load
+from emulator.assemble import assemble_line
+from emulator.decode import Decoded, decode_units, encode, length
+from emulator.disassemble import disassemble
+from emulator.evaluate import Environment, value_of
+from emulator.examples import run_example
+from emulator.reference import Halted, Machine, Policy
+from emulator.state import State
+
+SPECS = sorted(path.stem for path in (Path(__file__).parents[2] / "isa_specs").glob("*.isa"))
+ROUNDS = 6
+ADDRESS = 0x1000
+
+isa_of = functools.cache(load)
+
+
+@functools.cache
+def reset(spec: str) -> State:
+    return State(isa_of(spec))
+
+
+def drawn(spec: str, instruction: ir.Instruction, seed: int) -> Mapping[str, int] | None:
+    """Random operands that the instruction can have at reset; None if none were found."""
+    isa, state, generator = isa_of(spec), reset(spec), random.Random(f"{spec} {instruction.name} {seed}")
+    for attempt in range(200):
+        operands = {o.name: 0 for o in instruction.operands}
+        for prefix in isa.prefixes:
+            values = [prefix.default, *(v for _, v in prefix.values)]
+            operands[prefix.name] = generator.choice(values) if attempt % 4 == 3 else prefix.default
+        environment = Environment(state.elements, state.files, state.choices, operands)
+        for segment in instruction.segments:
+            if segment.when is None or value_of(segment.when, isa)(environment, {}):
+                for f in segment.fields:
+                    operands[f.operand] |= generator.getrandbits(f.length) << f.operand_lo
+        if instruction.where is None or value_of(instruction.where, isa)(environment, {}):
+            return operands
+    return None
+
+
+def encodings(spec: str, seed: int = 0) -> Iterator[tuple[ir.Instruction, Mapping[str, int], tuple[int, ...]]]:
+    for instruction in isa_of(spec).instructions:
+        for round_ in range(ROUNDS):
+            operands = drawn(spec, instruction, seed + round_)
+            if operands is not None:
+                yield instruction, operands, encode(isa_of(spec), instruction, operands)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_instruction_can_be_encoded(spec: str) -> None:
+    """At reset or in a state that a random one comes to; what no state decodes would be dead text."""
+    isa = isa_of(spec)
+    missing = [i for i in isa.instructions if drawn(spec, i, 0) is None]
+    assert [i.name for i in missing if not _reads_state(i)] == []
+
+
+def _reads_state(instruction: ir.Instruction) -> bool:
+    where = instruction.where
+    return where is not None and any(isinstance(e, (ir.Get, ir.GetEntry)) for e in ir.subterms(where))
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_decoding_inverts_encoding(spec: str) -> None:
+    isa = isa_of(spec)
+    for instruction, operands, units in encodings(spec):
+        decoded = decode_units(isa, units)
+        assert decoded is not None, (instruction.name, operands)
+        assert decoded.instruction.name == instruction.name
+        assert decoded.operands == operands
+        assert decoded.length == len(units) == length(isa, instruction, operands)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_assembly_inverts_disassembly(spec: str) -> None:
+    isa = isa_of(spec)
+    for instruction, operands, units in encodings(spec):
+        if any(operands[p.name] != p.default and not _mentions(instruction, p.name) for p in isa.prefixes):
+            continue  # a prefix that this instruction ignores has no text
+        text = disassemble(isa, Decoded(instruction, operands, len(units)), ADDRESS)
+        again = assemble_line(isa, text, ADDRESS)
+        assert again.units == units, (instruction.name, text, operands, dict(again.operands))
+
+
+def _mentions(instruction: ir.Instruction, operand: str) -> bool:
+    def exprs(syntax: ir.Syntax) -> Iterator[ir.Expr]:
+        for piece in syntax:
+            if isinstance(piece, ir.Show):
+                yield piece.expr
+            elif isinstance(piece, ir.Choose):
+                for cond, arm in piece.arms:
+                    yield cond
+                    yield from exprs(arm)
+
+    where = () if instruction.where is None else (instruction.where,)
+    terms = (t for e in (*where, *exprs(instruction.syntax)) for t in ir.subterms(e))
+    return any(isinstance(t, ir.Operand) and t.name == operand for t in terms)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_examples(spec: str) -> None:
+    isa = isa_of(spec)
+    failures = [f for i in isa.instructions for e in i.examples for f in run_example(isa, i, e)]
+    assert [str(f) for f in failures] == []
+
+
+def check(state: State) -> None:
+    """Every value fits its place."""
+    for name, element in state.isa.elements.items():
+        assert 0 <= state.elements[name] < 1 << element.width, name
+        assert element.legal is None or state.elements[name] in element.legal, name
+    for name, file in state.isa.files.items():
+        assert all(0 <= v < 1 << file.width for v in state.files[name]), name
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_random_programs_never_crash_the_executor(spec: str) -> None:
+    isa = isa_of(spec)
+    for seed in range(4):
+        machine = Machine(isa, State.random(isa, random.Random(seed)), Policy(budget=5000))
+        for _ in range(40):
+            event = machine.step()
+            if isinstance(event, Halted):
+                machine.state.elements[event.element] = 0
+        check(machine.state)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_instruction_runs_in_random_states(spec: str) -> None:
+    isa, generator = isa_of(spec), random.Random(spec)
+    for instruction, operands, units in encodings(spec, seed=100):
+        state = State.random(isa, generator)
+        before = state.copy()
+        machine = Machine(isa, state, Policy(budget=5000, deliver=False))
+        machine.execute(instruction, operands, len(units))
+        check(state)
+        before.diff(state)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_instructions_run_from_memory(spec: str) -> None:
+    """Straight-line code of each instruction once, from reset, where fetching works at all."""
+    isa = isa_of(spec)
+    machine = Machine(isa, reset(spec).copy(), Policy(budget=5000))
+    for _, _, units in encodings(spec):
+        for cells in machine.state.memories.values():
+            for address, unit in enumerate(units, machine.state.pc()):
+                cells[address] = unit
+        event = machine.step()
+        if isinstance(event, Halted):
+            machine.state.elements[event.element] = 0
+    check(machine.state)
