@@ -148,8 +148,10 @@ def _any(truths: Any) -> Truth:
 
 
 def plain(setting: Setting, instruction: ir.Instruction) -> bool:
-    """Reads and writes guest state only, through quiet maps, in the current mode."""
+    """Reads and writes guest state only, through quiet maps, in the current mode; its traps help."""
     effects = setting.effects.block(instruction.body)
+    if not all(setting.always_arrives(trap) for trap in effects.traps):
+        return False
     if effects.physical or effects.tables or effects.probes or effects.unpredictable or effects.executes:
         return False
     names = effects.reads | effects.writes

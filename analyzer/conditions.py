@@ -32,6 +32,7 @@ class Condition:
     text: str
     exact: bool
     formula: Any
+    cover: list[list[Any]] | None
 
 
 def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
@@ -66,10 +67,11 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
         instances.append(projection.instance(None if not instances else answer.model))
     total = smt.or_(*instances)
     cover = prime_cover(smt, total, given)
-    return Condition(worded(pair.setting.isa, cover), exact and cover is not None, total)
+    remaining = "v" if side == "r" else "r"
+    return Condition(worded(pair.setting.isa, cover, remaining), exact and cover is not None, total, cover)
 
 
-def worded(isa: ir.Isa, cover: list[list[Any]] | None) -> str:
+def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
     """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
     if cover is None:
         return "a condition too large to print"
@@ -77,7 +79,7 @@ def worded(isa: ir.Isa, cover: list[list[Any]] | None) -> str:
         return "never"
     if any(not product for product in cover):
         return "always"
-    words = Wording(isa)
+    words = Wording(isa, side)
     common = [lit for lit in cover[0] if all(any(lit.eq(other) for other in p) for p in cover)]
     rests = [[lit for lit in p if not any(lit.eq(c) for c in common)] for p in cover]
     parts = [words.text(lit) for lit in common]

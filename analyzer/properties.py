@@ -102,17 +102,16 @@ def differs_only_in(pair: Pair, cause: Cause) -> Bool:
     """What is equal at the beginning, for a single cause."""
     smt = pair.smt
     control = (Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT)
+    preserved = smt.and_(*(pair.start_equal(e.name) for e in pair.setting.isa.elements.values() if e.preserved))
     match cause:
         case "location":
-            isa = pair.setting.isa
-            preserved = smt.and_(*(pair.start_equal(e.name) for e in isa.elements.values() if e.preserved))
             return smt.and_(pair.equal_roles(Role.MODE, *_without_memory(control)), _equal_control(pair), preserved)
         case "mode":
             return smt.and_(pair.equal_roles(Role.MAP, *control), pair.same_map_function())
         case "configuration":
             return pair.equal_roles(Role.MODE, Role.MAP)
         case "combined":
-            return True
+            return preserved
 
 
 def _without_memory(roles: tuple[Role, ...]) -> tuple[Role, ...]:

@@ -76,8 +76,7 @@ def find_witness(pair: Pair, reasons: list[Reason], replayer: Replayer | None) -
     """The least witness of the first reason that has one which can be replayed."""
     best: FoundWitness | None = None
     for reason in reasons:
-        formula = pair.smt.and_(pg.real_states(pair), reason.formula)
-        found = witness_of(pair, formula, replayer)
+        found = witness_of(pair, reason, replayer)
         if found is not None and (found.replayed or best is None):
             best = found
         if best is not None and best.replayed:
@@ -85,13 +84,13 @@ def find_witness(pair: Pair, reasons: list[Reason], replayer: Replayer | None) -
     return best
 
 
-def witness_of(pair: Pair, formula: Bool, replayer: Replayer | None) -> FoundWitness | None:
-    """The least witness of a formula over the pair."""
-    ordered = in_order(pair, formula)
-    model = least_model(pair.smt, formula, ordered)
+def witness_of(pair: Pair, reason: Reason, replayer: Replayer | None) -> FoundWitness | None:
+    """The least witness of one reason."""
+    formula = pair.smt.and_(pg.real_states(pair), reason.formula)
+    model = least_model(pair.smt, formula, in_order(pair, formula))
     if model is None:
         return None
-    return Telling(pair, model, ordered).witness(replayer)
+    return Telling(pair, model, in_order(pair, reason.formula)).witness(replayer)
 
 
 def in_order(pair: Pair, formula: Bool) -> list[Any]:

@@ -34,6 +34,34 @@ class Setting:
         self.own = {n for n in (*isa.elements, *isa.files) if _covered(n, own)}
         self.environment = {n for n in (*isa.elements, *isa.files) if _covered(n, set(scheme.environment))}
         self.chosen = {n for n in isa.elements if _covered(n, set(scheme.choose))}
+        self._arrivals: dict[str, bool] = {}
+
+    def always_arrives(self, trap: str) -> bool:
+        """Proved: from every user mode, under the monitor's invariants, a trap of this kind arrives in the monitor's
+        mode.  Such a trap *helps* whatever the state is."""
+        if trap not in self._arrivals:
+            self._arrivals[trap] = self.isa.deliver is None or self._prove_arrival(self.isa.traps[trap])
+        return self._arrivals[trap]
+
+    def _prove_arrival(self, kind: ir.TrapKind) -> bool:
+        smt = Smt()
+        world = World(self.isa, smt, "r")
+        windows = Windows(self.isa, smt, world, self.shapes)
+        ex = Executor(self.isa, smt, world, windows)
+        args = tuple(smt.symbol(f"trap {name}", width) for name, width in kind.params)
+        here = world.element(self.isa.fetch.pc)
+        delivery = deliver(self, ex, kind, args, Changes(), here)
+        frame = Frame({}, Changes(), Changes())
+        mode, width = ex.value(self.isa.mode.expr, frame), ir.width(self.isa.mode.expr)
+        user = smt.or_(*(smt.eq(mode, real, width) for _, real in self.scheme.run))
+        known = []
+        for assume in self.scheme.assume:
+            if not assume.free:
+                inner = Frame({}, Changes(), Changes())
+                ex.block(assume.prelude, inner, True)
+                known.append(ex.value(assume.expr, inner))
+        answer = smt.check(user, *known, *delivery.assumptions, smt.not_(delivery.arrives))
+        return answer.status == "unsat"
 
     def state(self) -> Iterable[tuple[str, ir.Role]]:
         """Every element and file with its role."""
@@ -67,6 +95,51 @@ class Setting:
 
 def _covered(name: str, listed: set[str]) -> bool:
     return name in listed or name.rsplit(".", 1)[0] in listed
+
+
+# -- delivery ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the delivery procedure does: the state it leaves, whether that is in the monitor's mode, and the monitor's
+    parametrised invariants, instantiated with the trap's attributes."""
+
+    state: Changes
+    arrives: Bool
+    assumptions: tuple[Bool, ...]
+
+
+def deliver(
+    setting: Setting, ex: Executor, kind: ir.TrapKind, args: tuple[Any, ...], restored: Changes, at: Bits | None
+) -> Delivery:
+    """Runs the delivery procedure of a trap from the state that the trap restored; `at` is where the program counter
+    stands, None for where it stood."""
+    isa, smt = setting.isa, ex.smt
+    assert isa.deliver is not None
+    frame = Frame({}, Changes(restored), Changes())
+    frame.state.pop(isa.fetch.pc, None)
+    if at is not None:
+        frame.state[isa.fetch.pc] = at
+    for (name, width), value in zip(kind.params, args, strict=True):
+        frame.let(name, value, width)
+    values = {"t": (list(isa.traps).index(kind.name), 8)}
+    for name, expr in kind.attributes:
+        values[f"t.{name}"] = (ex.value(expr, frame), ir.width(expr))
+    assumptions = []
+    for assume in setting.scheme.assume:
+        if assume.free and all(f"t.{n}" in values for n, _ in assume.free):
+            inner = Frame({}, Changes(), Changes())
+            for name, _ in assume.free:
+                inner.let(name, *values[f"t.{name}"])
+            ex.block(assume.prelude, inner, True)
+            assumptions.append(ex.value(assume.expr, inner))
+    inner = Frame({}, frame.state, frame.restart)
+    arguments = tuple(values[name][0] if name in values else 0 for name, _ in isa.deliver.params)
+    ex.body(inner, isa.deliver, arguments, True)
+    mode = ex.value(isa.mode.expr, inner)
+    arrives = smt.eq(mode, setting.scheme.monitor, ir.width(isa.mode.expr))
+    return Delivery(inner.state, smt.and_(arrives, inner.alive), tuple(assumptions))
 
 
 # -- one side ----------------------------------------------------------------------------------------------------------
@@ -137,33 +210,17 @@ class Side:
         return tuple(e for e in out if e.guard is not False)
 
     def delivered(self, trap: TrapExit) -> Ending:
-        """The ending of a trap."""
+        """The ending of a trap.  An abstract map's faults arrive like the traps that its text raises: premise P5."""
         isa = self.setting.isa
-        if isa.deliver is None:
-            return Ending(trap.guard, True, trap.restored, trap)
-        if trap.trap is None:  # an abstract map's fault: like the traps that its text raises
+        if trap.trap is None or self.setting.always_arrives(trap.trap):
             return Ending(trap.guard, True, trap.restored, trap)
         kind = isa.traps[trap.trap]
         ex = Executor(isa, self.smt, self.world, self.windows)
-        frame = Frame({}, Changes(trap.restored), Changes())
-        pc = isa.fetch.pc
-        if kind.resume == "next" and pc in isa.elements:
-            frame.state[pc] = self.next_pc()
-        for (name, width), value in zip(kind.params, trap.args, strict=True):
-            frame.let(name, value, width)
-        values = {"t": (list(isa.traps).index(kind.name), 8)}
-        for name, expr in kind.attributes:
-            values[f"t.{name}"] = (ex.value(expr, frame), ir.width(expr))
-        for assume in self.setting.scheme.assume if self.name == "r" else ():
-            if assume.free and all(f"t.{n}" in values for n, _ in assume.free):
-                bound = {n: values[f"t.{n}"] for n, _ in assume.free}
-                self.assumptions.append(self.start(assume.expr, assume.prelude, **bound))
-        args = tuple(values[name][0] if name in values else 0 for name, _ in isa.deliver.params)
-        inner = Frame({}, frame.state, frame.restart)
-        ex.body(inner, isa.deliver, args, True)
-        mode = ex.value(isa.mode.expr, inner)
-        arrives = self.smt.eq(mode, self.setting.scheme.monitor, ir.width(isa.mode.expr))
-        return Ending(trap.guard, self.smt.and_(arrives, inner.alive), inner.state, trap)
+        at = self.next_pc() if kind.resume == "next" else None
+        delivery = deliver(self.setting, ex, kind, trap.args, trap.restored, at)
+        if self.name == "r":
+            self.assumptions += delivery.assumptions
+        return Ending(trap.guard, delivery.arrives, delivery.state, trap)
 
     def next_pc(self) -> Bits:
         """The address of the next instruction in the stream."""

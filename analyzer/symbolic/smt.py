@@ -319,8 +319,8 @@ class Smt:
     # -- checking ------------------------------------------------------------------------------------------------------
 
     def solver(self, *constraints: Bool) -> Any:
-        """A solver that holds the constraints, with this context's resource limit."""
-        solver = z3.Solver(ctx=self.ctx)
+        """A plain solver that holds the constraints, with this context's resource limit."""
+        solver = z3.SimpleSolver(ctx=self.ctx)
         solver.set("rlimit", self.rlimit)
         for c in constraints:
             if c is not True:
@@ -328,10 +328,16 @@ class Smt:
         return solver
 
     def check(self, *constraints: Bool) -> Answer:
-        """Is the conjunction satisfiable?"""
+        """Is the conjunction satisfiable?  What the plain solver leaves open is given to z3's tactics."""
         if any(c is False for c in constraints):
             return Answer("unsat")
-        return self.ask(self.solver(*constraints))
+        answer = self.ask(self.solver(*constraints))
+        if answer.status != "unknown":
+            return answer
+        second = z3.Solver(ctx=self.ctx)
+        second.set("rlimit", self.rlimit)
+        second.add(*(self.bool(c) for c in constraints))
+        return self.ask(second)
 
     def ask(self, solver: Any, *assumptions: Any) -> Answer:
         """Checks a solver that may already have been used."""

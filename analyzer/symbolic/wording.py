@@ -1,6 +1,6 @@
 """Terms in the spec's names: `cs.RPL <= eflags.IOPL and mem[r[4], 32][9] != eflags.IF`.
 
-Side `v` is the virtual machine and carries no mark; a symbol of the real side is written `real(x)`.
+One side (usually `v`, the virtual machine) carries no mark; a symbol of the other is written `real(x)` or `virtual(x)`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 class Wording:
     """Prints terms of one Isa."""
 
-    def __init__(self, isa: ir.Isa) -> None:
+    def __init__(self, isa: ir.Isa, side: str = "v") -> None:
         self.isa = isa
+        self.side = side
 
     def text(self, term: Any) -> str:
         """The term as an expression of the language."""
@@ -133,14 +134,18 @@ class Wording:
             return f"{name.removeprefix('arbitrary ')}({args})", 9
         return self.symbol(name), 9
 
-    @staticmethod
-    def symbol(name: str) -> str:
+    def symbol(self, name: str) -> str:
         """A symbol's name in the spec."""
         for prefix in ("operand ", "arbitrary "):
             name = name.removeprefix(prefix)
-        if name.endswith("@v"):
+        if name.endswith(f"@{self.side}"):
             return name[:-2]
-        return f"real({name[:-2]})" if name.endswith("@r") else name
+        return self._marked(name)
+
+    def _marked(self, name: str) -> str:
+        if name.endswith("@r"):
+            return f"real({name[:-2]})"
+        return f"virtual({name[:-2]})" if name.endswith("@v") else name
 
     def _permitted(self, t: Any) -> str:
         """`mem[r[4], 32] readable`."""
@@ -206,7 +211,7 @@ class Wording:
         lowest = run[-1] if self.isa.endian == "little" else run[0]
         array, index = lowest.arg(0), lowest.arg(1)
         name = str(array.decl().name()) if array.decl().kind() == z3.Z3_OP_UNINTERPRETED else self._term(array, 9)
-        real = name.endswith("@r")
+        real = name.endswith(("@r", "@v")) and not name.endswith(f"@{self.side}")
         name = name.removesuffix("@v").removesuffix("@r")
         size = ""
         for prefix in ("window ", "memory ", "table ", "other "):

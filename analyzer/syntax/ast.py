@@ -783,7 +783,7 @@ class Table(Node):
 
 @dataclass(frozen=True, slots=True)
 class Lookup(Node):
-    """`table m[i : 4] : 8 = { value, index = value, … }`"""
+    """`table m[i : 4] : 8 = { value, name = value, … }`"""
 
     name: Name
     index: Parameter

@@ -30,6 +30,7 @@ from analyzer.syntax.scope import (
     Missing,
     PlaceEntity,
     Poison,
+    PrefixEntity,
     SpaceEntity,
     SymbolEntity,
     TrapEntity,
@@ -161,6 +162,8 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
             return places.read(place, env, node.span)
         case ViewEntity():
             return places.read(places.view_at(entity, (), home, node.span), env, node.span)
+        case PrefixEntity(word):
+            return prefix(word, env, node.span)
         case SymbolEntity(word):
             return symbol(word, env, want, node.span)
         case TrapEntity():
@@ -232,6 +235,14 @@ def symbol(word: str, env: Env, want: Type | None, span: Span) -> Val:
             return Value(fold.boolean(word == "true"), BOOL)
         case _:
             return Value(ir.Const(2, MEMORY_KINDS[word]), ACCESS)
+
+
+def prefix(name: str, env: Env, span: Span) -> Value:
+    """The value of a prefix operand."""
+    if env.body.kind not in {"instruction", "procedure", "pure"}:
+        fail("PG227", f"{name} is a prefix of an instruction, and this is not part of one", span)
+    width = env.machine.prefixes[name].width
+    return Value(capture(env.body, name, ir.Operand(name, width)), Bits(width))
 
 
 def capture(body: Body, name: str, outer: ir.Expr) -> ir.Expr:
@@ -547,7 +558,21 @@ def choose(
     order: Sequence[int] | None = None,
     exclusive: bool = False,
 ) -> Val:
-    """The value of the first arm whose condition holds.
+    """The value of the first arm whose condition holds; anything if all arms trap."""
+    val = choose_or_leave(arms, other, spans, env, want, exclusive, order)
+    return _left(want) if val is None else val
+
+
+def choose_or_leave(
+    arms: Sequence[tuple[ir.Expr, Arm]],
+    other: Arm,
+    spans: Sequence[Span],
+    env: Env,
+    want: Type | None,
+    exclusive: bool = False,
+    order: Sequence[int] | None = None,
+) -> Val | None:
+    """The value of the first arm whose condition holds; None if all arms trap.
 
     Without effects it is a chain of if-then-else; arms with effects become a `When` that sets a local:
 
@@ -566,7 +591,7 @@ def choose(
     present = [v for v in vals if v is not None]
     if not present:
         emit_choice([(c, b) for (c, _), b in zip(arms, blocks, strict=False)], blocks[-1], body, exclusive)
-        return Value(ir.Unknown(0, width_of(want)), Bits(width_of(want))) if want is not None else Number(0)
+        return None
     if any(isinstance(v, Group) for v in present):
         return choose_groups(arms, vals, blocks, spans, env)
     conds = [c for c, _ in arms]

@@ -27,7 +27,7 @@ from analyzer.syntax.spacing import gap, tightness
 from analyzer.syntax.walk import walk
 
 STEP = 2
-FARTHEST = 24
+FARTHEST = 40
 """By how much the longest of some cells may exceed the shortest for them to be aligned."""
 
 ELEMENTS = (
@@ -61,6 +61,7 @@ def format_source(text: str, name: str = "text") -> str:
 
     >>> print(format_source("isa  t\\ntable T { a|b\\n 10 | 2 }"), end="")
     isa t
+    <BLANKLINE>
     table T { a  | b
               10 | 2 }
 
@@ -128,7 +129,7 @@ def render(lines: Sequence[Line]) -> str:
         ):
             last += 1
         run = codes[i:last]
-        far = run and max(map(len, run)) - min(map(len, run)) > 2 * FARTHEST
+        far = run and max(map(len, run)) - min(map(len, run)) > FARTHEST
         for line, code in zip(lines[i : max(last, i + 1)], codes[i : max(last, i + 1)], strict=True):
             if line.blank_before:
                 out.append("")

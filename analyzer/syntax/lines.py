@@ -17,19 +17,7 @@ OPEN = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSE = {closer: opener for opener, closer in OPEN.items()}
 
 INFIX = {"PLUS", "MUL", "JOIN", "SHIFT", "CMP", "MORETHAN", "AND", "OR", "XOR", "ASSIGN", "EQUAL", "COMMA", "VBAR"}
-GOES_ON_AFTER = INFIX | {
-    "MINUS",
-    "LBRACE",
-    "COLON",
-    "RANGE",
-    "YIELDS",
-    "ARROW",
-    "NOT",
-    "THEN",
-    "ELSE",
-    "WHERE",
-    "ORDER",
-}
+GOES_ON_AFTER = INFIX | {"MINUS", "LBRACE", "COLON", "RANGE", "YIELDS", "ARROW", "NOT", "THEN", "ELSE", "WHERE"}
 GOES_ON_BEFORE = INFIX | {"LBRACE", "RBRACE", "YIELDS", "ARROW", "THEN", "ELSE", "WHERE"}
 
 

@@ -92,6 +92,7 @@ class Machine:
     attributes: dict[str, Type | None] = field(default_factory=dict)
     learned: dict[str, int] = field(default_factory=dict)
     sites: int = 0
+    failed: bool = False
     element_places: dict[str, Place] = field(default_factory=dict)
     first_spans: dict[str, Span] = field(default_factory=dict)
 

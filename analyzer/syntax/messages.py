@@ -13,9 +13,9 @@ from analyzer.errors import Diagnostic
 from analyzer.source import Source
 from analyzer.syntax.grammar import END, Grammar
 from analyzer.syntax.lalr import Stuck
-from analyzer.syntax.lines import Token
+from analyzer.syntax.lines import GOES_ON_AFTER, Token
 from analyzer.syntax.mistakes import MISTAKES
-from analyzer.syntax.scene import ITEM_WORDS, Scene, spoken
+from analyzer.syntax.scene import ITEM_WORDS, SOFT, Scene, spoken
 
 MOST = 6
 """How many alternatives a message lists."""
@@ -40,7 +40,8 @@ def too_much_open(scene: Scene) -> Diagnostic:
 
 def misfit(scene: Scene) -> Diagnostic:
     """PG101: what stands here, and what could."""
-    wanted = listing(words(scene.grammar, scene.expected))
+    never = {"_NL"} if scene.before.kind in GOES_ON_AFTER else set()
+    wanted = listing(words(scene.grammar, scene.expected - never))
     if scene.missing and scene.found.kind != "RBRACE":
         where = "the end of the file" if scene.found.kind == END else "the end of the line"
         return scene.report("PG101", f"expected {wanted} before {where}")
@@ -67,13 +68,6 @@ PHRASES: tuple[tuple[str, frozenset[str]], ...] = (
     ("a text in quotes", frozenset({"STRING"})),
 )
 """What sets of terminals are called, the first that fits; each stands for all that `COVERED` says."""
-
-SOFT = {
-    "READ", "WRITE", "CHECK", "PLACE", "AT", "NEXT", "TO", "FROM", "LIMIT", "SIZE", "ON", "OF", "FETCH", "RUN",
-    "MONITOR", "SOURCE", "SET", "NAMES", "OWN", "GUEST", "DIRECT", "COMPOSE", "ENVIRONMENT", "CHOOSE", "FEATURE",
-    "ENABLE",
-}  # fmt: skip
-"""The words that are names wherever a name may stand (`ident` in the grammar)."""
 
 COVERED: dict[str, frozenset[str]] = {
     "an expression": frozenset({"NAME", "NUM", "BASED", "MINUS", "NOT", "LPAR", "IF", "MATCH", "TABLE", "MODE"} | SOFT),
@@ -112,7 +106,7 @@ FIRST = [
 
 
 def words(grammar: Grammar, expected: frozenset[str]) -> list[str]:
-    """The terminals in words: kinds of phrases, punctuation, other words, an operator, the end of the line."""
+    """The terminals in words: kinds of phrases, punctuation, an operator, the end of the line, other words."""
     left = set(expected)
     phrases: list[str] = []
     for phrase, signs in PHRASES:
@@ -128,7 +122,7 @@ def words(grammar: Grammar, expected: frozenset[str]) -> list[str]:
     left -= {"_NL", END}
     marks = [f"`{spell(grammar, kind)}`" for kind in FIRST if kind in left]
     others = sorted(f"`{spell(grammar, kind)}`" for kind in left - set(FIRST))
-    return [*phrases, *marks, *others, *last] or ["nothing"]
+    return [*phrases, *marks, *last, *others] or ["nothing"]
 
 
 PATTERN_NAMES = {"CMP": "==", "SHIFT": "<<", "MUL": "*", "ASSIGN": "+=", "NUM": "0", "BASED": "0x0", "OR": "or"}

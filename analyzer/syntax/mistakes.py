@@ -6,11 +6,12 @@ Each function of `MISTAKES` looks at the scene and gives a diagnostic if it is t
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from analyzer.errors import Diagnostic
 from analyzer.syntax.grammar import END
 from analyzer.syntax.lines import CLOSE, OPEN, Token
-from analyzer.syntax.scene import ITEM_WORDS, Scene, spoken
+from analyzer.syntax.scene import ITEM_WORDS, SOFT, Scene, spoken
 
 SYMBOL = {"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"}
 
@@ -87,7 +88,7 @@ def reserved_word(scene: Scene) -> Diagnostic | None:
     found = scene.found
     if found.text not in scene.grammar.keywords or found.kind in STRUCTURE or "NAME" not in scene.expected:
         return None
-    if scene.missing:
+    if scene.missing or (found.kind in SOFT and "NUM" in scene.expected):
         return None
     return scene.report(
         "PG105", f"`{found.text}` is a reserved word, so nothing can have this name", f"write `{found.text}_`"
@@ -123,7 +124,9 @@ def foreign(scene: Scene) -> Diagnostic | None:
     touching = before.end == found.start
     if found.kind == "VBAR" and ("OR" in expected or (before.kind == "VBAR" and touching)):
         double = scene.source.text.startswith("||", found.start) or before.kind == "VBAR"
-        return scene.report("PG108", f"there is no operator `{'||' if double else '|'}`", "write `or`, for bits too")
+        sign = "||" if double else "|"
+        span = scene.source.span(found.start, found.start + len(sign)) if before.kind != "VBAR" else None
+        return scene.report("PG108", f"there is no operator `{sign}`", "write `or`, for bits too", span)
     if found.kind == "TILDE":
         return scene.report("PG108", "`~` stands only before should-be bits in a pattern", "write `not`, for bits too")
     if "/*" in (scene.source.text[found.start : found.start + 2], before.text + found.text):
@@ -176,8 +179,8 @@ def missing_part(scene: Scene) -> Diagnostic | None:
             "PG114", f"trap `{name}` has no kind", f"write `trap {name} : privileged`, or `memory`, `call` …"
         )
     if head in {"VIEW", "MEMORY", "ENUM"} and "COLON" in expected and found.kind in {"EQUAL", "LBRACE", "_NL"}:
-        word = statement[0].text
-        return scene.report("PG114", f"this {word} has no width", f"write `{word} {statement[-1].text} : 32 …`")
+        word, name = statement[0].text, statement[1].text if len(statement) > 1 else "x"
+        return scene.report("PG114", f"this {word} has no width", f"write `{word} {name} : 32`, and then the rest")
     if scene.before.kind == "RETURN" and scene.missing:
         return scene.report("PG114", "`return` has no value", "write `done` to end an instruction early")
     return None
@@ -194,7 +197,12 @@ def misplaced_statement(scene: Scene) -> Diagnostic | None:
         "RETURN",
     }:
         return None
+    items = [scene.grammar.spelling[kind] for kind in sorted(ITEM_WORDS)]
+    word = scene.found.text
+    near = [item for item in items if len(item) > 2 and word.startswith(item)] or get_close_matches(word, items, 1, 0.7)
     hint = "an item begins with a word such as `state`, `operand` or `instr`; statements stand between braces"
+    if near and scene.found.kind == "NAME":
+        hint = f"did you mean `{near[0]}`?"
     return scene.report("PG101", f"expected an item, not {spoken(scene.found)}", hint, scene.found_span)
 
 

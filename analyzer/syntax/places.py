@@ -674,6 +674,17 @@ def _addresses(base: Place) -> list[tuple[ir.Expr, ir.Expr | None]]:
 # -- freezing ----------------------------------------------------------------------------------------------------------
 
 
+def freeze_if_memory(base: Place, env: Env) -> Place:
+    """A place that is read and then written: the address of a memory place is evaluated once."""
+    match base:
+        case MemoryPlace():
+            return freeze(base, env)
+        case SlicePlace() | RetypedPlace():
+            return replace(base, base=freeze_if_memory(base.base, env))
+        case _:
+            return base
+
+
 def freeze(base: Place, env: Env, local: str = "at") -> Place:
     """The same place, with its indices, addresses and conditions evaluated now: later writes do not move it."""
     body = env.body

@@ -18,6 +18,14 @@ ITEM_WORDS = {
 """The terminals that begin an item."""
 
 
+SOFT = {
+    "READ", "WRITE", "CHECK", "PLACE", "AT", "NEXT", "TO", "FROM", "LIMIT", "SIZE", "ON", "OF", "FETCH", "RUN",
+    "MONITOR", "SOURCE", "SET", "NAMES", "OWN", "GUEST", "DIRECT", "COMPOSE", "ENVIRONMENT", "CHOOSE", "FEATURE",
+    "ENABLE",
+}  # fmt: skip
+"""The words that are names wherever a name may stand (`ident` in the grammar)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A token that does not fit, and what is around it."""

@@ -161,6 +161,13 @@ class BaseEntity:
 
 
 @dataclass(frozen=True, slots=True)
+class PrefixEntity:
+    """An operand in prefixes: every instruction has it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrapEntity:
     """`t` in a delivery; `known` are the kinds that it can be here (None: any)."""
 
@@ -196,6 +203,7 @@ Entity = (
     | FormatEntity
     | GroupsEntity
     | BaseEntity
+    | PrefixEntity
     | TrapEntity
     | SymbolEntity
 )

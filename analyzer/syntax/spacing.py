@@ -6,7 +6,7 @@ Most of it follows from the tokens; where one spelling serves several purposes (
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.syntax import ast
@@ -20,8 +20,7 @@ ARITHMETIC = {"+", "-", "*", "/", "%"}
 
 @dataclass(slots=True)
 class Tight:
-    """The offsets of tokens with no space `before` or `after` them, or with two before (`apart`), because of their place
-    in the tree."""
+    """Offsets of tokens that the tree wants with no space `before` or `after` them, or with two before (`apart`)."""
 
     before: set[int] = field(default_factory=set)
     after: set[int] = field(default_factory=set)
@@ -38,7 +37,7 @@ def gap(left: Token, right: Token, tight: Tight) -> str:
         return ""
     if left.start in tight.after or right.start in tight.before:
         return ""
-    return "  " if left.text == ";" or right.start in tight.apart else " "
+    return "  " if right.start in tight.apart else " "
 
 
 def tightness(file: ast.File, tokens: Sequence[Token]) -> Tight:
@@ -55,6 +54,13 @@ def tightness(file: ast.File, tokens: Sequence[Token]) -> Tight:
 
     def between(start: int, end: int) -> Sequence[Token]:
         return tokens[bisect_left(starts, start) : bisect_left(starts, end)]
+
+    def narrow(lefts: Iterable[ast.Expr]) -> None:
+        """The operators after these operands stand close, but for `w %s`, which would be another operator."""
+        for left in lefts:
+            i = bisect_left(starts, left.span.end)
+            if not tokens[i + 1].text.startswith("s"):
+                tight.both(tokens[i])
 
     for node in walk(file):
         match node:
@@ -86,19 +92,14 @@ def tightness(file: ast.File, tokens: Sequence[Token]) -> Tight:
                         tight.both(token)
             case ast.Index(high=high, low=low) | ast.Field(high=high, low=low) if high is not None and low is not None:
                 operators = [*arithmetic(high), *arithmetic(low)]
-                for left in operators:
-                    token = operator_after(tokens, starts, left)
-                    if not tokens[bisect_left(starts, token.end)].text.startswith("s"):  # `w %s` is an operator
-                        tight.both(token)
+                narrow(operators)
                 if len(operators) <= 1 and simple(high) and simple(low):
                     tight.both(following(high.span.end, "COLON"))
+            case ast.Subscript(indices=(ast.Index(high=high, low=None),)) if simple(high):
+                narrow(arithmetic(high))
             case _:
                 pass
     return tight
-
-
-def operator_after(tokens: Sequence[Token], starts: Sequence[int], left: ast.Expr) -> Token:
-    return tokens[bisect_left(starts, left.span.end)]
 
 
 def arithmetic(expr: ast.Expr) -> Iterator[ast.Expr]:

@@ -94,6 +94,17 @@ def narrowed(cond: ast.Expr, env: Env, truth: bool = True) -> Env:
     return env.child({name: TrapEntity(kinds if entity.known is None else kinds & entity.known)})
 
 
+def narrowed_to(subject: ast.Expr, labels: tuple[ast.Label, ...], env: Env) -> Env:
+    """Where an arm of `match t { … }` stands."""
+    if not isinstance(subject, ast.Name):
+        return env
+    entity = env.scope.find(subject.text)
+    kinds = {label.low.text for label in labels if isinstance(label.low, ast.Name)} & set(env.machine.trap_names)
+    if not isinstance(entity, TrapEntity) or not kinds:
+        return env
+    return env.child({subject.text: TrapEntity(frozenset(kinds))})
+
+
 def _entities(scope: Scope) -> list[tuple[tuple[str, str], object]]:
     found: list[tuple[tuple[str, str], object]] = []
     at: Scope | None = scope

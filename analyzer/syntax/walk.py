@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
 
@@ -11,7 +11,7 @@ from analyzer.syntax import ast
 
 def children(node: ast.Node) -> Iterator[ast.Node]:
     """The nodes that a node holds, in order."""
-    for name in names(type(node)):
+    for name in names(type(node).__qualname__):
         value = getattr(node, name)
         if isinstance(value, ast.Node):
             yield value
@@ -29,6 +29,6 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
 
 
 @cache
-def names(cls: Callable[..., ast.Node]) -> tuple[str, ...]:
-    """The fields of a class of nodes, but not the span."""
-    return tuple(field.name for field in fields(cls) if field.name != "span")  # type: ignore[arg-type]  # it is a class
+def names(cls: str) -> tuple[str, ...]:
+    """The fields of a class of nodes, but for the span."""
+    return tuple(field.name for field in fields(getattr(ast, cls)) if field.name != "span")

@@ -153,7 +153,7 @@ class Run(Environment):
 
     def probe(self, name: str, address: int, access: ir.Access, args: Args) -> tuple[int, LeaveTrap | None]:
         """Asks a map for the address below, and for the trap that an access would raise in it.  Nothing that the map
-        writes stays."""
+        writes stays, and the trap is the instruction's own: a query is no access."""
         space = self.code.isa.spaces[name]
         written, made = len(self.journal), len(self.accesses)
         try:
@@ -163,6 +163,7 @@ class Run(Environment):
                 self._within(space, address, access.bits // space.unit)
             return address, None
         except LeaveTrap as trap:
+            trap.memory = False
             return 0, trap
         finally:
             self.undo(written)

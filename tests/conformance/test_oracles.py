@@ -164,6 +164,13 @@ def test_stop_does_not_outlive_its_vector(m68000: Oracle) -> None:
     assert nop.registers["pc"] == CODE + 2
 
 
+def test_memory_outside_the_windows_is_zero_again_for_the_next_vector(m68000: Oracle) -> None:
+    _, load = m68000.run(
+        [m68k("move.l d0,(a0)", 0, 0x2080, a0=0x50000, d0=5), m68k("move.l (a0),d0", 0, 0x2010, a0=0x50000)]
+    )
+    assert load.registers["d0"] == 0
+
+
 def test_an_unknown_register_is_an_error(m68000: Oracle) -> None:
     with pytest.raises(OracleError, match="no register vbr"):
         m68000.run([m68k("v", 0, 0x4E71, vbr=0)])
@@ -248,6 +255,22 @@ def test_translation_by_a_page_table_in_the_vector(spike: Oracle) -> None:
     supervisor, user = spike.run([Vector(f"nop {priv}", b"", registers | {"priv": priv}, memory) for priv in (1, 0)])
     assert supervisor.trap is None
     assert (user.trap, user.registers["mtval"]) == (12, RAM_BASE)
+
+
+def test_a_store_outside_the_windows_does_not_outlive_its_vector(spike: Oracle) -> None:
+    sd, ld = 0x00B53023, 0x00053583  # sd x11,0(x10); ld x11,0(x10)
+    root, gigapage = RAM_BASE + 0x2000, (RAM_BASE >> 12) << 10 | 0xDF  # V R W X U A D
+    translated = Vector(
+        "translated",
+        b"",
+        {"pc": 0x4000_0000, "priv": 0, "satp": 8 << 60 | root >> 12, "x10": 0x4000_8000, "x11": 1},
+        {root + 8: struct.pack("<Q", gigapage), RAM_BASE: struct.pack("<I", sd)},
+    )
+    load = rv64("load", 0, ld, x10=RAM_BASE + 0x8000, x11=2)
+    for store in (rv64("bare", 0, sd, x10=RAM_BASE + 0x8000, x11=1), translated):
+        stored, loaded = spike.run([store, load])
+        assert stored.trap is None
+        assert loaded.registers["x11"] == 0
 
 
 def test_disabled_extensions_do_not_outlive_their_vector(spike: Oracle) -> None:
@@ -340,6 +363,12 @@ def test_the_arithmetic_flags_go_in_and_out(any_ia32: Oracle) -> None:
     adc = one(any_ia32, ia32("adc eax,eax", 3, b"\x11\xc0", eax=0x8000_0000, eflags=IF | 3))
     assert adc.registers["eax"] == 1
     assert adc.registers["eflags"] == IF | 2 | 0x801  # OF and CF
+
+
+def test_a_page_is_zero_again_for_the_next_vector(any_ia32: Oracle) -> None:
+    store, load = b"\xa3\x00\x00\x50\x00", b"\xa1\x00\x00\x50\x00"  # at 0x500000
+    _, loaded = any_ia32.run([ia32("mov [0x500000],eax", 0, store, eax=5), ia32("mov eax,[0x500000]", 0, load)])
+    assert loaded.registers["eax"] == 0
 
 
 def test_int_needs_a_gate_of_its_ring(bochs: Oracle) -> None:

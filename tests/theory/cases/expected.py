@@ -8,8 +8,8 @@ extended profile:
 A privileged instruction that completes in supervisor mode is mode sensitive for that alone; `classes` does not list it
 (`only_by_trap` says so).  Where the definitions leave a class open, it is in `may`, and a test accepts both answers.
 
-Conditions are expressions of the language over the virtual state, for an instruction that has been fetched: `pc < b` is
-left out.  "1" is every state.  `stuck` is a condition of the same kind.
+Conditions are expressions of the language over the virtual state.  They are about the body: that the instruction can be
+fetched, in the virtual machine and in the real one (`pc < b`, for the b of each), is left out.  "1" is every state.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`hole` and `stuck` are conditions, None where there is none.  `monitored` is "privileged under the monitor", where
-    it differs from `privileged`.  `pg74_privileged` and `pg74_sensitive` are the column of 1974, None where it is not
+    """`hole` and `stuck` are conditions, None where there is none.  `monitored` is "privileged under the monitor",
+    where it differs from `privileged`.  `pg74_privileged` and `pg74_sensitive` are the column of 1974, None where it is not
     given.  `theorems` are the theorems that apply (1, 2, 3, on this instruction alone), None where not given.
     `operand` is the name of an `OperandField` case.  `time`: the instruction is listed as depending on time."""
 
@@ -65,58 +65,115 @@ EXPECTED = (
     Expected("case03", "classic", "div", theorems=ALL),
     # The trap of supervisor mode on bit 7 does not mention the mode: convention 2 excuses it in 1974's "privileged".
     Expected(
-        "case04", "classic", "lpsw", classes=words("control"), only_by_trap=True, privileged=True, pg74_privileged=True,
+        "case04",
+        "classic",
+        "lpsw",
+        classes=words("control"),
+        only_by_trap=True,
+        privileged=True,
+        pg74_privileged=True,
         theorems=ALL,
     ),
     Expected(
-        "case05", "classic", "lra", classes=words("location u-location"), hole=ALWAYS, pg74_privileged=False,
-        pg74_sensitive=True, theorems=frozenset(),
+        "case05",
+        "classic",
+        "lra",
+        classes=words("location u-location"),
+        hole=ALWAYS,
+        pg74_privileged=False,
+        pg74_sensitive=True,
+        theorems=frozenset(),
     ),
     # `preserved` must hold b equal in the joint query too, or this would be "combined".
     Expected("case06", "classic", "rdb", pg74_sensitive=False, theorems=ALL),
     # Row 6 has "b > w - l"; for l > w the bound is 0, and every other bound shows.
     Expected(
-        "case06-clamped", "clamped", "rdb", classes=words("location u-location"),
-        hole="if l > w then b != 0 else b > w - l", theorems=frozenset(),
+        "case06-clamped",
+        "clamped",
+        "rdb",
+        classes=words("location u-location"),
+        hole="if l > w then b != 0 else b > w - l",
+        theorems=frozenset(),
     ),
     Expected("case06-clamped", "roomy", "rdb", classes=words("location u-location")),
     Expected(
-        "case07", "classic", "rdm", classes=words("mode"), hole="m == s", pg74_privileged=False, pg74_sensitive=True,
+        "case07",
+        "classic",
+        "rdm",
+        classes=words("mode"),
+        hole="m == s",
+        pg74_privileged=False,
+        pg74_sensitive=True,
         theorems=frozenset({3}),
     ),
     Expected(
-        "case08", "classic", "jrst1", classes=words("control"), hole="m == s", pg74_privileged=False,
-        pg74_sensitive=True, theorems=frozenset({3}),
+        "case08",
+        "classic",
+        "jrst1",
+        classes=words("control"),
+        hole="m == s",
+        pg74_privileged=False,
+        pg74_sensitive=True,
+        theorems=frozenset({3}),
     ),
     Expected(
-        "case09", "classic", "nopr", classes=words("control"), hole="m == s and r != l", pg74_privileged=False,
-        pg74_sensitive=True, theorems=frozenset({3}),
+        "case09",
+        "classic",
+        "nopr",
+        classes=words("control"),
+        hole="m == s and r != l",
+        pg74_privileged=False,
+        pg74_sensitive=True,
+        theorems=frozenset({3}),
     ),
     Expected(
-        "case10", "classic", "decb", classes=words("control u-control"), hole="r != 0 and b != 0",
-        pg74_privileged=False, pg74_sensitive=True, theorems=frozenset(),
+        "case10",
+        "classic",
+        "decb",
+        classes=words("control u-control"),
+        hole="r != 0 and b != 0",
+        pg74_privileged=False,
+        pg74_sensitive=True,
+        theorems=frozenset(),
     ),
     Expected("case10", "own_bound", "decb", classes=words("control u-control")),
     # Row 11 names no class.  Not being privileged, it is mode sensitive for its traps: s completes and u traps (r < b),
     # or s memory-traps at an access that u does not make (r >= b).
     Expected(
-        "case11", "classic", "pmt", classes=words("control mode"), hole="m == s and r >= b", pg74_privileged=True,
+        "case11",
+        "classic",
+        "pmt",
+        classes=words("control mode"),
+        hole="m == s and r >= b",
+        pg74_privileged=True,
         pg74_sensitive=True,
     ),
     Expected(
-        "case12", "classic", "ldz", classes=words("mode"), hole="m == s and r >= b", pg74_privileged=False,
+        "case12",
+        "classic",
+        "ldz",
+        classes=words("mode"),
+        hole="m == s and r >= b",
+        pg74_privileged=False,
         pg74_sensitive=False,
     ),
     Expected("case13", "classic", "uclr", classes=words("mode"), hole="m == s"),
     Expected(
-        "case14", "pages", "ldm", classes=words("combined"), hole="m == s and (if a[7] then own1 else own0) == 0",
+        "case14",
+        "pages",
+        "ldm",
+        classes=words("combined"),
+        hole="m == s and (if a[7] then own1 else own0) == 0",
     ),
     Expected("case15", "classic", "padd", only_by_trap=True, privileged=True, stuck="m == s"),
     Expected("case16", "classic", "load", stuck="m == s and a[7]"),
     Expected("case17", "composed", "load", theorems=ALL),
     *(
         Expected(
-            "case18", scheme, "popf", classes=words("control u-control"),
+            "case18",
+            scheme,
+            "popf",
+            classes=words("control u-control"),
             hole="sp < b and (cpl <= IOPL and V[sp][0] != IF or cpl == 0 and V[sp][2:1] != IOPL)",
         )
         for scheme in ("classic", "compressed")
@@ -124,7 +181,10 @@ EXPECTED = (
     # Row 19 leaves out user configuration: two states of ring 3, IOPL 3 and 0; one traps (compare row 21).
     *(
         Expected(
-            "case19", scheme, "cli", classes=words("control u-control configuration u-configuration mode"),
+            "case19",
+            scheme,
+            "cli",
+            classes=words("control u-control configuration u-configuration mode"),
             monitored=True,
         )
         for scheme in ("classic", "compressed")
@@ -133,71 +193,123 @@ EXPECTED = (
     # Row 20 has only control here, but with the location that it gives to number 2 the old value must be read: then the
     # value of ctl shows (configuration).
     Expected(
-        "case20", "classic", "csrrw", operand="ctl", classes=words("control configuration"), only_by_trap=True,
-        privileged=True, theorems=ALL,
+        "case20",
+        "classic",
+        "csrrw",
+        operand="ctl",
+        classes=words("control configuration"),
+        only_by_trap=True,
+        privileged=True,
+        theorems=ALL,
     ),
     Expected(
-        "case20", "classic", "csrrw", operand="l", classes=words("control location"), only_by_trap=True,
-        privileged=True, theorems=ALL,
+        "case20",
+        "classic",
+        "csrrw",
+        operand="l",
+        classes=words("control location"),
+        only_by_trap=True,
+        privileged=True,
+        theorems=ALL,
     ),
     Expected("case20", "classic", "csrrw", operand="other", trap_only=True),
     # Held FS: for some real FS of the monitor (1) the real run changes it, whatever the guest's is.
     Expected(
-        "case21", "classic", "fadd", classes=words("control u-control configuration u-configuration"), hole=ALWAYS,
+        "case21",
+        "classic",
+        "fadd",
+        classes=words("control u-control configuration u-configuration"),
+        hole=ALWAYS,
     ),
     Expected("case21", "own_fs", "fadd", classes=words("control u-control configuration u-configuration")),
     Expected(
-        "case22", "classic", "mvsr", classes=words("mode configuration u-configuration"), hole="m == s or ipl != 0",
+        "case22",
+        "classic",
+        "mvsr",
+        classes=words("mode configuration u-configuration"),
+        hole="m == s or ipl != 0",
     ),
-    # Row 22 gives the MC68010's the same classes.  In user mode it traps in every state, so it is not user sensitive, and
-    # in supervisor mode the mode it reads is one constant: what remains of "mode" is the trap.
+    # Row 22 gives the MC68010's the same classes.  In user mode it traps in every state, so it is not user sensitive,
+    # and in supervisor mode the mode it reads is one constant: what remains of "mode" is the trap.
     Expected(
-        "case22", "classic", "mvsr10", classes=words("configuration"), only_by_trap=True, privileged=True, theorems=ALL,
+        "case22",
+        "classic",
+        "mvsr10",
+        classes=words("configuration"),
+        only_by_trap=True,
+        privileged=True,
+        theorems=ALL,
     ),
     Expected("case23", "classic", "mrs", classes=words("mode configuration"), hole="m == s"),
     Expected("case24", "rings", "chmk", trap_only=True),
     # Row 24 leaves out user configuration: E, S and U are the user modes of this scheme, and scb shows in the pc.
     *(
         Expected(
-            "case24", "rings", chm,
-            classes=words("control u-control configuration u-configuration mode"), hole=ALWAYS,
+            "case24",
+            "rings",
+            chm,
+            classes=words("control u-control configuration u-configuration mode"),
+            hole=ALWAYS,
         )
         for chm in ("chme", "chms", "chmu")
     ),
     # Without the clause on side effects.  A checker that always applies the clause finds no hole here.
     Expected(
-        "case25", "plain", "store", classes=words("control u-control"), hole="r < b and W == 1 and M == 0",
+        "case25",
+        "plain",
+        "store",
+        classes=words("control u-control"),
+        hole="r < b and W == 1 and M == 0",
     ),
     Expected("case25", "shadow", "store", classes=words("control u-control")),
     # Row 26: "u may not access".  Where nobody may (r >= b) both runs memory-trap.
     Expected(
-        "case26", "classic", "ldrt", classes=words("location u-location"), hole="m == s and r < b and up == 0",
+        "case26",
+        "classic",
+        "ldrt",
+        classes=words("location u-location"),
+        hole="m == s and r < b and up == 0",
     ),
     Expected("case27", "guarded", "store"),
     # The store that leaves the mode as it was, virtual and real (u to u), changes nothing, so it is no hole by value;
     # the rule against aliasing may count it.
     Expected(
-        "case27", "careless", "store", hole="io == 1 and r == 255 and (m == s or q[0] == 0)",
+        "case27",
+        "careless",
+        "store",
+        hole="io == 1 and r == 255 and (m == s or q[0] == 0)",
     ),
     # Every user state traps, so it is privileged by the definition; the trap is no fault (r is lost) unless r was 0.
     # In virtual user mode the guest sees the same lost r, but (T) asks for a fault.
     Expected(
-        "case28", "classic", "clobber", only_by_trap=True, privileged=True, hole="r != 0", restartable=False,
+        "case28",
+        "classic",
+        "clobber",
+        only_by_trap=True,
+        privileged=True,
+        hole="r != 0",
+        restartable=False,
     ),
     # Rows 29 to 32 name only "control".  Under these schemes the guest's kernel mode is one of the user modes (it is in
     # the range of the scheme), so what it may do is user sensitive too; vec shows in the pc.
     Expected(
-        "case29", "assisted", "syscall",
+        "case29",
+        "assisted",
+        "syscall",
         classes=words("control u-control configuration u-configuration"),
     ),
     Expected("case30", "assisted", "wl", classes=words("control u-control"), hole=ALWAYS),
     # "Privileged yes" of row 30 is by the monitor's I == 1.
     Expected("case30", "assisted", "wli", classes=words("control u-control"), monitored=True),
-    # A trap to EL1 is an ordinary transition: it changes m, elr1 and spsr1, and vbar1 shows in the pc.  Whether "exactly
-    # one traps" means any trap, the definitions do not say.
+    # A trap to EL1 is an ordinary transition: it changes m, elr1 and spsr1, and vbar1 shows in the pc.  Whether
+    # "exactly one traps" means any trap, the definitions do not say.
     Expected(
-        "case31", "nested", "msr", classes=words("control"),
-        may=words("mode location u-location u-control configuration u-configuration"), hole="m == EL2",
+        "case31",
+        "nested",
+        "msr",
+        classes=words("control"),
+        may=words("mode u-control configuration u-configuration"),
+        hole="m == EL2",
     ),
     Expected("case31", "nested", "msrnv", classes=words("control"), only_by_trap=True, privileged=True),
     # Not privileged (S runs them as itself), they are mode sensitive because U traps and S does not.
@@ -205,16 +317,20 @@ EXPECTED = (
     Expected("case32", "tvm", "satp", classes=words("control u-control mode"), monitored=True),
     *(
         Expected(
-            "case32", scheme, "sret", classes=words("control u-control configuration u-configuration mode"),
+            "case32",
+            scheme,
+            "sret",
+            classes=words("control u-control configuration u-configuration mode"),
         )
         for scheme in ("bare", "tvm")
     ),
-    *(
-        Expected("case32", scheme, "sstatus", classes=words("control u-control mode"))
-        for scheme in ("bare", "tvm")
-    ),
+    *(Expected("case32", scheme, "sstatus", classes=words("control u-control mode")) for scheme in ("bare", "tvm")),
     Expected("case33", "classic", "rdcycle", time=True, theorems=frozenset({1, 3})),
     Expected(
-        "case35", "classic", "rdnew", classes=words("configuration u-configuration"), hole="new.m != s",
+        "case35",
+        "classic",
+        "rdnew",
+        classes=words("configuration u-configuration"),
+        hole="new.m != s",
     ),
 )
