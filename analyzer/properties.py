@@ -250,7 +250,7 @@ def unfaithful(pair: Pair) -> list[Reason]:
     for name in dict.fromkeys([*v.after, *r.after]):
         if setting.passes(name):
             if setting.role(name) is not Role.TIME:
-                differs = smt.not_(v.equal(name, v.final(name), r.final(name)))
+                differs = pair.whatever(v, smt.not_(v.equal(name, v.final(name), r.final(name))))
                 reasons.append(Reason("guest", name, smt.and_(both, differs)))
         else:
             reasons.append(Reason("held by guest", name, smt.and_(both, v.changed(name))))

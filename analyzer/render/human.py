@@ -1,13 +1,14 @@
-"""The report for a terminal: findings with their source line, then the theorems, then a count."""
+"""The report for a terminal: for each scheme its findings with their source lines, then the theorems; then a count."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rich.text import Text
 
-from analyzer.report import Cell, ExpectationResult, Hole, Place, Report, SchemeReport, TheoremResult
+from analyzer.render.findings import Exit, exit_code, findings, published, row_name, summary, verdict
+from analyzer.render.lines import Look, excerpt, note, styled
+from analyzer.report import Cell, Hole, Report, Row, SchemeReport, TheoremResult
 
 STATUS_STYLE = {
     "holds": "bold green",
@@ -17,128 +18,111 @@ STATUS_STYLE = {
     "not applicable": "dim",
 }
 MARK = {"holds": "✔", "violated": "✘", "inconclusive": "?", "vacuous": "∅", "not applicable": "–"}
-ASCII_MARK = {"holds": "ok", "violated": "no", "inconclusive": "??", "vacuous": "--", "not applicable": "--"}
+SUMMARY_STYLE = {Exit.AS_EXPECTED: "bold green", Exit.FINDINGS: "bold red", Exit.INCONCLUSIVE: "bold yellow"}
 MAX_NAMED = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How to print: `ascii` avoids other characters, `table` adds the instruction table, `quiet` leaves findings out."""
-
-    ascii: bool = False
-    table: bool = False
-    quiet: bool = False
+MAX_REASONS = 3
 
 
 def human(report: Report, look: Look | None = None) -> Iterator[Text]:
     """The report's lines."""
     look = look or Look()
-    yield Text(
-        f"popek {report.version}, z3 {report.z3_version}, rlimit {report.rlimit}, spec {report.spec} {report.spec_hash}",
-        style="dim",
-    )
+    yield from styled(lines(report, look), look)
+
+
+def lines(report: Report, look: Look) -> Iterator[Text]:
+    """The report's lines, in any characters."""
+    yield header(report)
     for scheme in report.schemes:
         yield Text()
         yield from scheme_lines(report, scheme, look)
+    for warning in report.warnings:
+        yield Text()
+        yield Text.assemble(("PG401", "bold red"), " ", warning)
     yield Text()
-    yield summary(report)
+    yield Text(summary(report), style=SUMMARY_STYLE[exit_code(report)])
+
+
+def header(report: Report) -> Text:
+    """What made this: versions, budget, and the hash of what was analysed."""
+    made = f"popek {report.version}, z3 {report.z3_version}, rlimit {report.rlimit}"
+    return Text(f"{made}, spec {report.spec} {report.spec_hash}", style="dim")
 
 
 def scheme_lines(report: Report, scheme: SchemeReport, look: Look) -> Iterator[Text]:
-    """One scheme: its findings, its table if asked for, its theorems."""
-    run = ", ".join(f"{v} as {r}" for v, r in scheme.run)
+    """One scheme: its verdict, its findings, its table if asked for, its theorems."""
     yield Text.assemble(
-        (f"{report.title or report.spec}", "bold"), f": scheme {scheme.name} (run {run}; monitor {scheme.monitor})"
+        (report.title or report.spec, "bold"),
+        " is ",
+        (verdict(scheme), STATUS_STYLE[scheme.theorems[0].status]),
+        f" under scheme {scheme.name}: {running(scheme)}",
     )
     if not look.quiet:
         for hole in scheme.holes:
             yield Text()
-            yield from hole_lines(hole, look)
-        for stuck in (*(r.instruction for r in scheme.rows if r.stuck == "yes"), *scheme.stuck_maps):
-            yield Text()
-            yield Text.assemble(("PG002", "bold yellow"), " no hole, but not direct: ", (stuck, "bold"))
-    for expectation in scheme.expectations:
-        if not expectation.met:
-            yield Text()
-            yield from expectation_lines(expectation, look)
+            yield from hole_lines(scheme, hole)
+        for finding in findings(report):
+            if finding.scheme == scheme.name and finding.code != "PG001":
+                yield Text()
+                style = "bold red" if finding.code == "PG402" else "bold yellow"
+                yield Text.assemble((finding.code, style), " ", (finding.subject, "bold"), finding.message)
+                yield from excerpt(finding.place)
     if look.table:
         yield Text()
         yield from table_lines(scheme)
     yield Text()
     for theorem in scheme.theorems:
-        yield from theorem_lines(theorem, look)
+        yield from theorem_lines(theorem)
+    yield from premise_lines(scheme)
+
+
+def running(scheme: SchemeReport) -> str:
+    """How the scheme runs the machine's modes; modes with one fate together."""
+    by_real: dict[str, list[str]] = {}
+    for virtual, real in scheme.run:
+        by_real.setdefault(real, []).append(virtual)
+    modes = "; ".join(f"{', '.join(virtual)} runs in {real}" for real, virtual in by_real.items())
+    return f"{modes}; the monitor in {scheme.monitor}"
 
 
 # -- findings ----------------------------------------------------------------------------------------------------------
 
 
-def hole_lines(hole: Hole, look: Look) -> Iterator[Text]:
+def hole_lines(scheme: SchemeReport, hole: Hole) -> Iterator[Text]:
     """A hole with the statement where the runs part, its condition, its witness and its repair."""
     yield Text.assemble(("PG001", "bold red"), " ", (hole.instruction, "bold"), " is sensitive and does not trap")
     witness = hole.witness
-    place = witness.parted if witness and witness.parted else hole.head
-    yield from excerpt(place, look)
+    yield from excerpt(witness.parted if witness and witness.parted else hole.head)
     yield note("when", hole.condition + ("" if hole.exact else "   (implies the hole; not proved equivalent)"))
-    for i, reason in enumerate(hole.reasons[:3]):
+    for i, reason in enumerate(hole.reasons[:MAX_REASONS]):
         yield note("because" if i == 0 else "", reason)
-    if len(hole.reasons) > 3:
-        yield note("", f"and {len(hole.reasons) - 3} more of the kind")
+    if len(hole.reasons) > MAX_REASONS:
+        yield note("", f"and {len(hole.reasons) - MAX_REASONS} more of the kind")
     if witness is not None:
-        proved = "" if witness.replayed else "   (not replayed)"
-        yield note("shown by", f"{witness.assembly}   {witness.encoding}{proved}")
-        yield from columns(witness.inputs, witness.outcome, look)
+        unsure = "" if witness.replayed else "   (not replayed)"
+        yield note("shown by", f"{witness.assembly}   {witness.encoding}{unsure}".rstrip())
+        yield from witness_lines(witness.inputs, witness.outcome)
     if hole.guard is not None:
         yield note("repair", f"trap privileged when {hole.guard}")
+    if cited := published(scheme, hole.instruction, "hole"):
+        yield note("known", cited)
     if witness is not None and witness.replayed:
         yield note("replay", witness.replay)
 
 
-def excerpt(place: Place | None, look: Look) -> Iterator[Text]:
-    """The source line with a caret under the span.  Never wrapped."""
-    if place is None:
-        return
-    number = str(place.line)
-    bar = "|" if look.ascii else "│"
-    gutter = " " * len(number)
-    yield Text(f"  {gutter}--> {place.file}:{place.line}:{place.column}", style="blue")
-    if place.text:
-        yield Text.assemble((f"  {number} {bar} ", "blue"), place.text)
-        width = max(1, min(place.end_column, len(place.text) + 1) - place.column)
-        yield Text.assemble((f"  {gutter} {bar} ", "blue"), " " * (place.column - 1), ("^" * width, "bold red"))
-
-
-def note(label: str, text: str) -> Text:
-    """An indented line with a label."""
-    return Text.assemble((f"    {label:<9}", "cyan"), text)
-
-
-def columns(inputs: tuple[Cell, ...], outcome: tuple[Cell, ...], look: Look) -> Iterator[Text]:
+def witness_lines(inputs: tuple[Cell, ...], outcome: tuple[Cell, ...]) -> Iterator[Text]:
     """The two states, before and after, side by side."""
     cells = [*inputs, *outcome]
-    names = max(len(c.name) for c in cells)
-    widths = max(len(c.virtual or "") for c in cells), max(len(c.real or "") for c in cells)
-    widths = max(widths[0], 7), max(widths[1], 4)
-    dash = "-" if look.ascii else "—"
-    yield note("", f"{'before':<{names}}  {'virtual':>{widths[0]}}  {'real':>{widths[1]}}")
-    for cell in inputs:
-        yield note("", _row(cell, names, widths, dash))
-    yield note("", "after")
-    for cell in outcome:
-        yield note("", _row(cell, names, widths, dash))
+    name = max(9, *(len(c.name) + 2 for c in cells))
+    virtual = max(7, *(len(c.virtual or "") for c in cells))
+    real = max(4, *(len(c.real or "") for c in cells))
 
+    def row(label: str, one: str, two: str) -> Text:
+        return note("", f"{label:<{name}}  {one:>{virtual}}  {two:>{real}}".rstrip())
 
-def _row(cell: Cell, names: int, widths: tuple[int, int], dash: str) -> str:
-    return f"  {cell.name:<{names - 2}}  {cell.virtual or dash:>{widths[0]}}  {cell.real or dash:>{widths[1]}}"
-
-
-def expectation_lines(expectation: ExpectationResult, look: Look) -> Iterator[Text]:
-    """An expectation that was not met."""
-    words = " ".join(expectation.words)
-    cited = f" ({expectation.citation})" if expectation.citation else ""
-    yield Text.assemble(
-        ("PG402", "bold red"), " ", (expectation.subject, "bold"), f": expected {words}{cited}; found {expectation.found}"
-    )
-    yield from excerpt(expectation.place, look)
+    yield row("before", "virtual", "real")
+    yield from (row(f"  {c.name}", c.virtual or "—", c.real or "—") for c in inputs)
+    yield row("after", "", "")
+    yield from (row(f"  {c.name}", c.virtual or "—", c.real or "—") for c in outcome)
 
 
 # -- the table and the theorems ----------------------------------------------------------------------------------------
@@ -146,31 +130,38 @@ def expectation_lines(expectation: ExpectationResult, look: Look) -> Iterator[Te
 
 def table_lines(scheme: SchemeReport) -> Iterator[Text]:
     """Every instruction with its classes."""
-    width = max((len(_name(r.instruction, r.cases)) for r in scheme.rows), default=0)
-    width = min(width, 40)
-    yield Text(f"  {'instruction':<{width}}  {'privileged':<10}  {'sensitive':<34}  {'hole':<4}  1974", style="bold")
-    for row in scheme.rows:
-        sensitive = (["control"] if row.control == "yes" else []) + list(row.causes)
-        told = "trap only" if row.trap_only == "yes" else ", ".join(sensitive)
-        privileged = row.privileged if row.privileged != "no" else ("monitor" if row.privileged_monitored == "yes" else "")
-        hole = row.hole if row.hole != "no" else ""
-        name = _name(row.instruction, row.cases)
-        name = name if len(name) <= width else name[: width - 1] + "…"
-        yield Text(f"  {name:<{width}}  {privileged:<10}  {told:<34}  {hole:<4}  {', '.join(row.literal)}")
+    rows = [(clipped(row_name(r.instruction, r.cases), 40), *classes(r)) for r in scheme.rows]
+    head = ("instruction", "privileged", "sensitive", "hole", "1974")
+    widths = [max(len(cells[i]) for cells in (head, *rows)) for i in range(len(head))]
+    for i, cells in enumerate((head, *rows)):
+        text = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield Text(f"  {text}".rstrip(), style="bold" if i == 0 else "")
 
 
-def _name(instruction: str, cases: tuple[str, ...]) -> str:
-    return instruction if not cases else f"{instruction} {', '.join(cases)}"
+def classes(row: Row) -> tuple[str, str, str, str]:
+    """Privileged, sensitive, hole and the classes of 1974, as cells; what does not hold is empty."""
+    privileged = "" if row.privileged == "no" else row.privileged
+    if row.privileged == "no" and row.privileged_monitored == "yes":
+        privileged = "monitor"
+    sensitive = ", ".join((*(("control",) if row.control == "yes" else ()), *row.causes))
+    hole = "" if row.hole == "no" else row.hole
+    if row.stuck == "yes":
+        hole = "stuck"
+    return privileged, "trap only" if row.trap_only == "yes" else sensitive, hole, ", ".join(row.literal)
 
 
-def theorem_lines(theorem: TheoremResult, look: Look) -> Iterator[Text]:
+def clipped(text: str, width: int) -> str:
+    """Text of at most so many characters."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def theorem_lines(theorem: TheoremResult) -> Iterator[Text]:
     """A theorem, pointwise first, and the set-wise readings where they say something else."""
-    mark = (ASCII_MARK if look.ascii else MARK)[theorem.status]
     yield Text.assemble(
-        (f"  {mark} ", STATUS_STYLE[theorem.status]),
+        (f"  {MARK[theorem.status]} ", STATUS_STYLE[theorem.status]),
         f"Theorem {theorem.number} ({theorem.title}): ",
         (theorem.status, STATUS_STYLE[theorem.status]),
-        _named(theorem.culprits),
+        some(theorem.culprits),
     )
     if theorem.why:
         yield Text(f"      {theorem.why}", style="dim")
@@ -179,28 +170,22 @@ def theorem_lines(theorem: TheoremResult, look: Look) -> Iterator[Text]:
         ("1974 to the letter", theorem.literal, theorem.literal_culprits),
     ):
         if status != theorem.status or set(culprits) != set(theorem.culprits):
-            yield Text(f"      {reading}: {status}{_named(culprits)}", style="dim")
+            yield Text(f"      {reading}: {status}{some(culprits)}", style="dim")
 
 
-def _named(culprits: tuple[str, ...]) -> str:
-    if not culprits:
+def some(names: tuple[str, ...]) -> str:
+    """Names after a colon, the first few of them."""
+    if not names:
         return ""
-    shown = ", ".join(culprits[:MAX_NAMED])
-    more = f" and {len(culprits) - MAX_NAMED} more" if len(culprits) > MAX_NAMED else ""
-    return f": {shown}{more}"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f": {', '.join(names[:MAX_NAMED])}{more}"
 
 
-def summary(report: Report) -> Text:
-    """The last line: always a count."""
-    holes = sum(len(s.holes) for s in report.schemes)
-    unmet = sum(not e.met for s in report.schemes for e in s.expectations)
-    rows = report.schemes[0].rows if report.schemes else ()
-    counts = {
-        "privileged": sum(r.privileged == "yes" for r in rows),
-        "innocuous": sum(r.innocuous == "yes" for r in rows),
-        "trap only": sum(r.trap_only == "yes" for r in rows),
-    }
-    told = ", ".join(f"{n} {name}" for name, n in counts.items())
-    text = f"{len(rows)} rows ({told}), {holes} {'hole' if holes == 1 else 'holes'}, {unmet} unmet expectations"
-    style = "bold red" if report.verdict() == "findings" else "bold green"
-    return Text(text, style=style)
+def premise_lines(scheme: SchemeReport) -> Iterator[Text]:
+    """The premises that fail, and what the verdict leaves out of account."""
+    for premise in scheme.premises:
+        if premise.status == "fails":
+            detail = f": {clipped(premise.detail, 200)}" if premise.detail else ""
+            yield Text.assemble(("  ! ", "bold yellow"), f"{premise.name} fails: {premise.text}{detail}")
+    for caveat in scheme.caveats:
+        yield Text(f"    caveat: {caveat}", style="dim")

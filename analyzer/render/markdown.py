@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analyzer.render.findings import findings, row_name, summary, verdict
+from analyzer.render.human import classes, running
 from analyzer.report import Cell, Hole, Report, Row, SchemeReport
 
 
@@ -14,75 +16,95 @@ def to_markdown(report: Report) -> str:
 
 def lines(report: Report) -> Iterator[str]:
     """The report's lines."""
+    made = f"popek {report.version}, z3 {report.z3_version}, rlimit {report.rlimit}"
     yield f"# {report.title or report.spec}"
     yield ""
-    yield f"popek {report.version}, z3 {report.z3_version}, rlimit {report.rlimit}, spec `{report.spec}` `{report.spec_hash}`"
+    yield f"{made}, spec {code(report.spec)} {code(report.spec_hash)}"
     for scheme in report.schemes:
         yield ""
-        yield from scheme_lines(scheme)
+        yield from scheme_lines(report, scheme)
+    if report.warnings:
+        yield ""
+        yield "## Failed examples"
+        yield ""
+        yield from (f"- PG401 {warning}" for warning in report.warnings)
+    yield ""
+    yield f"**{summary(report)}**"
 
 
-def scheme_lines(scheme: SchemeReport) -> Iterator[str]:
+def scheme_lines(report: Report, scheme: SchemeReport) -> Iterator[str]:
     """One scheme."""
-    run = ", ".join(f"{v} as {r}" for v, r in scheme.run)
-    yield f"## Scheme {scheme.name}: run {run}; monitor {scheme.monitor}"
+    yield f"## Scheme {code(scheme.name)}: {verdict(scheme)}"
+    yield ""
+    yield f"{running(scheme)}."
     yield ""
     yield "| theorem | pointwise | set-wise | 1974 to the letter | culprits |"
     yield "|---|---|---|---|---|"
     for t in scheme.theorems:
-        yield f"| {t.number} {t.title} | {t.status} | {t.setwise} | {t.literal} | {', '.join(map(code, t.culprits))} |"
+        culprits = ", ".join(map(cell, t.culprits))
+        yield f"| {t.number} {t.title} | {t.status} | {t.setwise} | {t.literal} | {culprits} |"
     for hole in scheme.holes:
         yield ""
         yield from hole_lines(hole)
-    unmet = [e for e in scheme.expectations if not e.met]
-    if unmet:
+    others = [f for f in findings(report) if f.scheme == scheme.name and f.code != "PG001"]
+    if others:
         yield ""
-        yield "### Expectations that are not met"
+        yield "### Other findings"
         yield ""
-        for e in unmet:
-            yield f"- {code(e.subject)}: expected {' '.join(e.words)}; found {e.found}"
+        yield from (f"- {f.code} {code(f.subject) if f.subject else ''}{f.message}" for f in others)
+    yield ""
+    yield "### Premises and caveats"
+    yield ""
+    for premise in scheme.premises:
+        yield f"- {premise.name} {premise.status}: {premise.text}" + (f" ({premise.detail})" if premise.detail else "")
+    yield from (f"- {caveat}" for caveat in scheme.caveats)
     yield ""
     yield "### Instructions"
     yield ""
     yield "| instruction | privileged | sensitive | hole | 1974 |"
     yield "|---|---|---|---|---|"
-    for row in scheme.rows:
-        yield row_line(row)
+    yield from map(row_line, scheme.rows)
 
 
 def row_line(row: Row) -> str:
     """One row of the table."""
-    name = row.instruction if not row.cases else f"{row.instruction} {', '.join(row.cases)}"
-    sensitive = "trap only" if row.trap_only == "yes" else ", ".join((*(("control",) if row.control == "yes" else ()), *row.causes))
-    return f"| {code(name)} | {row.privileged} | {sensitive} | {row.hole} | {', '.join(row.literal)} |"
+    return f"| {cell(row_name(row.instruction, row.cases))} | {' | '.join(classes(row))} |"
 
 
 def hole_lines(hole: Hole) -> Iterator[str]:
     """One hole with its witness."""
-    yield f"### {hole.instruction}"
+    yield f"### PG001 {code(hole.instruction)} is sensitive and does not trap"
     yield ""
-    yield f"- when {code(hole.condition)}" + ("" if hole.exact else " (implies the hole)")
-    for reason in hole.reasons:
-        yield f"- {reason}"
+    yield f"- when {code(hole.condition)}" + ("" if hole.exact else " (implies the hole; not proved equivalent)")
+    yield from (f"- {reason}" for reason in hole.reasons)
     if hole.guard:
         yield f"- repair: trap privileged when {code(hole.guard)}"
-    if hole.witness is not None:
-        yield ""
-        yield f"{code(hole.witness.assembly)}:"
-        yield ""
-        yield "| | virtual | real |"
-        yield "|---|---|---|"
-        for cell in hole.witness.inputs:
-            yield cell_line("before: ", cell)
-        for cell in hole.witness.outcome:
-            yield cell_line("after: ", cell)
+    if hole.witness is None:
+        return
+    unsure = "" if hole.witness.replayed else " (not replayed)"
+    yield f"- shown by {code(hole.witness.assembly)}{unsure}; replay with {code(hole.witness.replay)}"
+    yield ""
+    yield "| | virtual | real |"
+    yield "|---|---|---|"
+    yield from (cell_line("before: ", c) for c in hole.witness.inputs)
+    yield from (cell_line("after: ", c) for c in hole.witness.outcome)
 
 
-def cell_line(when: str, cell: Cell) -> str:
+def cell_line(when: str, shown: Cell) -> str:
     """One line of a witness."""
-    return f"| {when}{code(cell.name)} | {cell.virtual or '–'} | {cell.real or '–'} |"
+    return f"| {when}{cell(shown.name)} | {shown.virtual or '–'} | {shown.real or '–'} |"
 
 
 def code(text: str) -> str:
-    """Text in backticks, safe inside a table."""
-    return f"`{text}`".replace("|", "\\|")
+    """Text in backticks, more of them where it has some itself.
+
+    >>> code("a"), code("a`b")
+    ('`a`', '``a`b``')
+    """
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text}{fence}"
+
+
+def cell(text: str) -> str:
+    """Text in backticks inside a table."""
+    return code(text).replace("|", "\\|")

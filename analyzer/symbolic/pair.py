@@ -390,8 +390,14 @@ class Pair:
         return self.smt.and_(*(self.start_equal(n) for n in self.names() if self.setting.role(n) in roles))
 
     def guest_differs(self) -> Bool:
-        """Guest parts differ after, neither being at the monitor."""
-        return self.smt.or_(*(b for _, b in self.guest_differences()))
+        """Guest parts differ after, neither being at the monitor: one of the runs can end as the other cannot."""
+        differ = self.smt.or_(*(b for _, b in self.guest_differences()))
+        return self.smt.or_(self.whatever(self.v, differ), self.whatever(self.r, differ))
+
+    def whatever(self, side: Side, formula: Bool) -> Bool:
+        """The formula holds whatever values a run has where the architecture leaves them UNKNOWN."""
+        bound = list({term.get_id(): term for _, term, _ in side.run.unknowns}.values())
+        return self.smt.forall(bound, formula)
 
     def guest_differences(self) -> list[tuple[str, Bool]]:
         """For each guest element that either run writes: the condition that they differ."""

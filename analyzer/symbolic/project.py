@@ -103,7 +103,7 @@ class Projection:
         name = str(symbol.decl().name())
         if name in self.pinned:
             return self.pinned[name]
-        if name.startswith("chosen "):
+        if name.startswith(("chosen ", "unknown ")):
             value = 1 if model is None else model.eval(symbol, model_completion=True).as_long()
             return z3.BitVecVal(value, symbol.size(), symbol.ctx)
         other = self._counterpart(symbol)

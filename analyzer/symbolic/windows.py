@@ -99,8 +99,8 @@ def _reads(expr: ir.Expr) -> set[str]:
 
 
 class World:
-    """The symbols of one run.  Guest state, windows, operands, choices and the UNKNOWN value of a site have one name in
-    all worlds (two runs that pass one site have the same behaviors there); the rest carries the world's."""
+    """The symbols of one run.  Guest state, windows, operands and choices have one name in all worlds; the rest carries
+    the world's."""
 
     def __init__(self, isa: ir.Isa, smt: Smt, name: str, operands: dict[str, Any] | None = None) -> None:
         self.isa = isa
@@ -141,7 +141,7 @@ class World:
         return self.operands[name]
 
     def unknown(self, site: int, width: int) -> Bits:
-        return self.smt.symbol(f"unknown {site}", width)
+        return self.smt.symbol(f"unknown {site}@{self.name}", width)
 
 
 @dataclass(frozen=True, slots=True)

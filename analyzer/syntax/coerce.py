@@ -66,7 +66,7 @@ def _number(number: int, want: Type, span: Span) -> Value:
 def _value(expr: ir.Expr, have: Type, want: Type, span: Span) -> Value:
     match have, want:
         case Bits(a), Bits(b) if a == b:
-            return Value(expr, have if isinstance(have, Bits) and have.parts else want)
+            return Value(expr, want if want.parts else have)
         case Bool(), Bool():
             return Value(expr, want)
         case Bool(), Bits(1):

@@ -26,6 +26,7 @@ from analyzer.syntax.scope import (
     Env,
     FileEntity,
     FnEntity,
+    GroupsEntity,
     LookupEntity,
     Missing,
     PlaceEntity,
@@ -162,6 +163,8 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
             return places.read(place, env, node.span)
         case ViewEntity():
             return places.read(places.view_at(entity, (), home, node.span), env, node.span)
+        case GroupsEntity(group, scope):
+            return groups_value(group, env, env.at(scope), want, node.span)
         case PrefixEntity(word):
             return prefix(word, env, node.span)
         case SymbolEntity(word):
@@ -178,6 +181,18 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
             give_up()
         case _:
             fail("PG217", f"{node.text} is {kind_of(entity)}, not a value", node.span)
+
+
+def groups_value(group: ast.Group, env: Env, home: Env, want: Type | None, span: Span) -> Val:
+    """What a parameter of a format means where a value is wanted: bits, or what its name means to the caller."""
+    match group.atoms:
+        case (ast.Bits(text=text),):
+            return Number(int(text.replace("_", ""), 2), len(text)) if is_bits(text) else literal(ast.Number(text, span=span))
+        case (ast.FieldUse(name=inner),):
+            with env.body.inside(group, span):
+                return name(inner, home, want)
+        case _:
+            fail("PG217", "this parameter of the format is no single value here", span)
 
 
 def cell_value(cell: Cell, node: ast.Expr | ast.String, env: Env, want: Type | None, span: Span) -> Val:

@@ -82,6 +82,7 @@ class Machine:
     traps: dict[str, ir.TrapKind] = field(default_factory=dict)
     pc: str | None = None
     pc_width: int = 0
+    parcel: int = 8
     mode: ast.Mode | None = None
     mode_type: Type | None = None
     mode_scope: Scope = field(default_factory=Scope)

@@ -25,14 +25,13 @@ def survive(text: str) -> bool:
     """Whether the text parses; fails if anything but diagnostics with places in the text comes of it."""
     start = time.process_time()
     found: tuple[Diagnostic, ...] = ()
+    tree = None
     try:
         tree = parse(Source("fuzz.isa", text))
     except SpecError as error:
         found = error.diagnostics
-        if not found:
-            raise
     assert time.process_time() - start < SECONDS
-    if found:
+    if tree is None:
         check(text, found)
         return False
     formatted = format_source(text)
@@ -44,7 +43,7 @@ def survive(text: str) -> bool:
 def check(text: str, found: tuple[Diagnostic, ...]) -> None:
     source = Source("fuzz.isa", text)
     spans = [diagnostic.span for diagnostic in found if diagnostic.span]
-    assert len(spans) == len(found)
+    assert len(spans) == len(found) > 0
     assert all(diagnostic.code.startswith("PG1") and diagnostic.message for diagnostic in found)
     assert all(span == source.span(span.start, span.end) and span.end <= len(text) for span in spans)
     assert [span.start for span in spans] == sorted(span.start for span in spans)
@@ -98,7 +97,7 @@ def test_mutated_specs(path: Path) -> None:
 def test_mutated_specs_at_length(path: Path) -> None:
     rng = random.Random(f"{path.stem} at length")
     parts = pieces(path.read_text(encoding="utf-8"))
-    for _ in range(1500):
+    for _ in range(300):
         survive(mutate(parts, rng))
 
 

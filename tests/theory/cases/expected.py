@@ -19,10 +19,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`hole` and `stuck` are conditions, None where there is none.  `monitored` is "privileged under the monitor",
-    where it differs from `privileged`.  `pg74_privileged` and `pg74_sensitive` are the column of 1974, None where it is not
-    given.  `theorems` are the theorems that apply (1, 2, 3, on this instruction alone), None where not given.
-    `operand` is the name of an `OperandField` case.  `time`: the instruction is listed as depending on time."""
+    """What is expected of one instruction.
+
+    `hole` and `stuck` are conditions, None where there is none.  `monitored` is "privileged under the monitor", where
+    it differs from `privileged`.  `pg74_privileged` and `pg74_sensitive` are the column of 1974, and `theorems` those
+    that apply (1, 2, 3, on this instruction alone), None where not given.  `operand` is the name of an `OperandField`
+    case.  `time`: the instruction is listed as depending on time.
+    """
 
     machine: str
     scheme: str

@@ -1,0 +1,65 @@
+"""The bundled machines: their names, and their verdicts as they were when last computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import msgspec
+
+from analyzer.report import Report, Status
+
+SPECS = files("isa_specs")
+STARTER = files("analyzer") / "starter.isa"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeVerdict:
+    """The theorems under a scheme, in order, and the number of holes."""
+
+    name: str
+    theorems: tuple[Status, ...]
+    holes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A bundled machine.  `spec_hash` says what was analysed, so that drift shows without analysing again."""
+
+    name: str
+    title: str | None
+    instructions: int
+    spec_hash: str
+    schemes: tuple[SchemeVerdict, ...]
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the bundled specs."""
+    return tuple(sorted(p.name.removesuffix(".isa") for p in SPECS.iterdir() if p.name.endswith(".isa")))
+
+
+def recorded() -> tuple[Entry, ...]:
+    """The verdicts that are kept with the specs."""
+    text = (SPECS / "verdicts.json").read_text(encoding="utf-8")
+    return tuple(msgspec.json.decode(text, type=list[Entry]))
+
+
+def to_text(entries: tuple[Entry, ...]) -> str:
+    """The file that `recorded` reads."""
+    return msgspec.json.format(msgspec.json.encode(list(entries)), indent=2).decode() + "\n"
+
+
+def entry_of(name: str, report: Report) -> Entry:
+    """A machine's entry, from its report."""
+    return Entry(
+        name,
+        report.title,
+        len({row.instruction for row in report.schemes[0].rows}) if report.schemes else 0,
+        report.spec_hash,
+        tuple(SchemeVerdict(s.name, tuple(t.status for t in s.theorems), len(s.holes)) for s in report.schemes),
+    )
+
+
+def starter(name: str) -> str:
+    """A small commented spec, to begin with."""
+    return STARTER.read_text(encoding="utf-8").replace("NAME", name)

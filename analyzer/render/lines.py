@@ -1,0 +1,122 @@
+"""Lines for a terminal: excerpts of sources with a caret, labelled notes, and plain letters where only those print."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from analyzer.errors import Diagnostic
+from analyzer.report import Place
+from analyzer.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How to print: `ascii` avoids other characters, `table` adds the instruction table, `quiet` leaves findings out."""
+
+    ascii: bool = False
+    table: bool = False
+    quiet: bool = False
+
+
+TRANSLITERATED = str.maketrans(
+    {
+        "✔": "ok", "✘": "no", "∅": "--", "│": "|", "—": "-", "–": "-", "…": "...", "→": "->", "≠": "!=", "≤": "<=",
+        "≥": ">=", "⊆": "subset of", "·": ".", "“": '"', "”": '"', "’": "'", "‘": "'", "×": "x", "∧": "and", "∨": "or",
+    }
+)  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Text in ASCII.
+
+    >>> plain("a ≤ b — naïve")
+    'a <= b - naive'
+    """
+    known = text.translate(TRANSLITERATED)
+    return unicodedata.normalize("NFKD", known).encode("ascii", "ignore").decode() if not known.isascii() else known
+
+
+def styled(lines: Iterable[Text], look: Look) -> Iterator[Text]:
+    """The lines as they can be printed."""
+    for line in lines:
+        yield _in_ascii(line) if look.ascii and not line.plain.isascii() else line
+
+
+def _in_ascii(line: Text) -> Text:
+    """The line in ASCII, with its styles where they were."""
+    out = Text(style=line.style)
+    for part in line.divide(sorted({offset for span in line.spans for offset in (span.start, span.end)})):
+        style = part.spans[0].style if part.spans else ""
+        out.append(plain(part.plain), style)
+    return out
+
+
+def note(label: str, text: str) -> Text:
+    """An indented line with a label."""
+    return Text.assemble((f"    {label:<9}", "cyan"), text)
+
+
+def visible(text: str) -> str:
+    """A source line as it can be shown: control characters become visible ones.
+
+    >>> visible("a\\x1b[31m")
+    'a␛[31m'
+    """
+    return "".join(chr(0x2400 + ord(c)) if ord(c) < 32 and c != "\t" else c for c in text)
+
+
+def excerpt(place: Place | None, file: str | None = None) -> Iterator[Text]:
+    """The source line with carets under the span.  Never wrapped."""
+    if place is None:
+        return
+    number = str(place.line)
+    gutter = " " * len(number)
+    yield Text(f"  {gutter}--> {file or place.file}:{place.line}:{place.column}", style="blue")
+    if not place.text.strip():
+        return
+    text = visible(place.text)
+    start, end = place.column - 1, max(place.column, min(place.end_column - 1, len(text)))
+    pad = "".join("\t" if c == "\t" else " " * cell_len(c) for c in text[:start])
+    width = max(1, cell_len(text[start:end]))
+    yield Text.assemble((f"  {number} │ ", "blue"), text)
+    yield Text.assemble((f"  {gutter} │ ", "blue"), pad, ("^" * width, "bold red"))
+
+
+def diagnostic_lines(diagnostic: Diagnostic) -> Iterator[Text]:
+    """A diagnostic with its place and its hint."""
+    style = "bold red" if diagnostic.severity == "error" else "bold yellow"
+    head, *rest = diagnostic.message.split("\n")
+    yield Text.assemble((f"{diagnostic.severity}[{diagnostic.code}]", style), (f": {visible(head)}", "bold"))
+    yield from (Text(f"    {visible(line)}") for line in rest)
+    if diagnostic.span is not None:
+        yield from excerpt(place_of(diagnostic.span), diagnostic.span.file)
+    if diagnostic.hint:
+        head, *rest = diagnostic.hint.split("\n")
+        yield Text.assemble(("  hint: ", "cyan"), visible(head))
+        yield from (Text(f"        {visible(line)}") for line in rest)
+
+
+def place_of(span: Span) -> Place:
+    """The place of a span; its text is empty when the file cannot be read again."""
+    try:
+        lines = Path(span.file).read_text(encoding="utf-8", errors="replace").split("\n")
+    except (OSError, ValueError):
+        lines = []
+    text = lines[span.line - 1].rstrip("\r") if span.line <= len(lines) else ""
+    end = min(span.column + span.end - span.start, len(text) + 1)
+    return Place(span.file, span.line, span.column, span.line, end, text)
+
+
+def side_by_side(heads: tuple[str, str], left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Text]:
+    """Two texts in columns, with a mark between lines that differ."""
+    width = max(len(line) for line in (heads[0], *left))
+    yield Text(f"    {heads[0]:<{width}}     {heads[1]}".rstrip(), style="bold")
+    for one, two in zip_longest(left, right, fillvalue=""):
+        yield Text(f"    {one:<{width}}  {' ' if one == two else '|'}  {two}".rstrip())
