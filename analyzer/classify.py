@@ -272,7 +272,7 @@ class Asker:
         if classes.sensitive() is not NO or classes.trap_only is YES:
             return NO
         pair, smt = self.pair, self.pair.smt
-        denied = smt.or_(*(smt.and_(e.explicit, e.fault) for e in pair.r.run.events))
+        denied = smt.or_(*(smt.and_(e.current, e.fault) for e in pair.r.run.events))
         refused = smt.and_(pair.r.traps(), smt.not_(denied))
         real = pg.real_states(pair)
         some = Truth.of(smt.check(real, pair.v.stays(), refused))

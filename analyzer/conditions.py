@@ -44,7 +44,7 @@ def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
 def virtual_states(pair: Pair) -> Bool:
     """What every σ satisfies: not worth repeating in a condition."""
     v, smt = pair.v, pair.smt
-    terms = [v.where, pair.constraint, pair.in_modes(v, pair.virtual_modes)]
+    terms = [v.where, pair.constraint, pair.in_modes(v, pair.virtual_modes), pg.not_intercepted(pair)]
     terms += [v.start(i.expr, i.prelude) for i in pair.setting.isa.invariants]
     terms += [pair.legal(v, e) for e in pair.setting.isa.elements.values() if e.legal is not None]
     return smt.and_(*terms)

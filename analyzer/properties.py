@@ -76,7 +76,12 @@ def control_sensitive(pair: Pair, profile: Profile, *, user: bool = False) -> Bo
     modes = pair.user_modes if user else {*pair.virtual_modes, *pair.user_modes}
     names = [n for n in side.after if pair.setting.role(n) in CHANGED[profile] and not pair.setting.waits(n)]
     changed = pair.smt.or_(*(side.changed(n) for n in names))
-    return pair.smt.and_(pair.in_modes(side, modes), side.stays(), pair.smt.not_(side.run.unpredictable), changed)
+    return pair.smt.and_(pair.in_modes(side, modes), side.stays(), defined(pair, side), changed)
+
+
+def defined(pair: Pair, side: Side) -> Bool:
+    """The run is predictable, and no access through the window reaches a register: that counts as a memory trap."""
+    return pair.smt.and_(pair.smt.not_(side.run.unpredictable), pair.smt.not_(side.run.registers))
 
 
 # -- behavior sensitivity ----------------------------------------------------------------------------------------------
@@ -91,11 +96,12 @@ def behavior_sensitive(pair: Pair, cause: Cause, *, user: bool = False, trap_dif
     """
     smt, v, r = pair.smt, pair.v, pair.r
     modes = pair.user_modes if user else {*pair.virtual_modes, *pair.user_modes}
-    both = smt.and_(v.stays(), r.stays(), smt.not_(v.run.unpredictable), smt.not_(r.run.unpredictable))
+    both = smt.and_(v.stays(), r.stays(), defined(pair, v), defined(pair, r))
     differ = smt.and_(both, pair.guest_differs())
     if trap_differences:
         differ = smt.or_(differ, one_traps(pair, v, r), one_traps(pair, r, v))
-    return smt.and_(pair.in_modes(v, modes), pair.in_modes(r, modes), differs_only_in(pair, cause), differ)
+    alike = pair.equal_roles(Role.MODE) if user else True
+    return smt.and_(pair.in_modes(v, modes), pair.in_modes(r, modes), alike, differs_only_in(pair, cause), differ)
 
 
 def differs_only_in(pair: Pair, cause: Cause) -> Bool:
@@ -109,9 +115,9 @@ def differs_only_in(pair: Pair, cause: Cause) -> Bool:
         case "mode":
             return smt.and_(pair.equal_roles(Role.MAP, *control), pair.same_map_function())
         case "configuration":
-            return pair.equal_roles(Role.MODE, Role.MAP)
+            return pair.equal_roles(Role.MODE, Role.MAP, Role.INTERCEPT)
         case "combined":
-            return preserved
+            return smt.and_(preserved, pair.equal_roles(Role.INTERCEPT))
 
 
 def _without_memory(roles: tuple[Role, ...]) -> tuple[Role, ...]:
@@ -133,10 +139,10 @@ def one_traps(pair: Pair, one: Side, two: Side) -> Bool:
         if trap is None:
             continue
         excused: Bool = False
-        if trap.memory and trap.access is not None:
-            excused = smt.and_(trap.access.explicit, makes(pair, two, trap.access))
+        if trap.memory and trap.access is not None and not trap.access.named:
+            excused = makes(pair, two, trap.access)
         terms.append(smt.and_(ending.guard, ending.to_monitor, smt.not_(excused)))
-    return smt.and_(smt.or_(*terms), two.stays(), smt.not_(two.run.unpredictable))
+    return smt.and_(smt.or_(*terms), two.stays(), defined(pair, two))
 
 
 def makes(pair: Pair, side: Side, access: Event) -> Bool:
@@ -144,7 +150,7 @@ def makes(pair: Pair, side: Side, access: Event) -> Bool:
     smt, isa = pair.smt, pair.setting.isa
     terms = []
     for event in side.run.events:
-        if event.key != access.key:
+        if event.key != access.key or event.named:
             continue
         space = isa.spaces[event.key[0]]
         assert isinstance(space, ir.Map)
@@ -192,6 +198,15 @@ def real_states(pair: Pair) -> Bool:
         monitor_invariants(pair),
         guest_assumptions(pair),
         contained(pair),
+        not_intercepted(pair),
+    )
+
+
+def not_intercepted(pair: Pair) -> Bool:
+    """The intercept bits that the monitor sets are not there for the guest: the virtual machine intercepts nothing."""
+    isa = pair.setting.isa
+    return pair.smt.and_(
+        *(pair.smt.eq(pair.v.world.element(n), 0, isa.elements[n].width) for n in isa.elements if n in pair.setting.chosen)
     )
 
 
@@ -234,8 +249,9 @@ def contained(pair: Pair) -> Bool:
     for event in pair.r.run.events:
         fault, touched = pair.v.windows.fault_at(pair.v.ex, event)
         _, marks = pair.r.windows.fault_at(pair.r.ex, event)
-        allowed = smt.and_(smt.not_(fault), smt.not_(touched), smt.not_(marks))
-        terms.append(smt.or_(smt.not_(event.explicit), event.fault, allowed))
+        quiet = smt.and_(smt.not_(touched), smt.not_(marks)) if pair.setting.quiet_maps else True
+        allowed = smt.and_(smt.not_(fault), quiet)
+        terms.append(smt.or_(smt.not_(event.current), event.fault, allowed))
     return smt.and_(*terms)
 
 
@@ -247,11 +263,10 @@ def unfaithful(pair: Pair) -> list[Reason]:
     on = smt.and_(r.stays(), smt.not_(r.run.unpredictable), defined)
     both = smt.and_(on, v.stays())
     reasons = [Reason("escaped trap", None, smt.and_(v.traps(), on))]
-    for name in dict.fromkeys([*v.after, *r.after]):
+    for name in pair.written():
         if setting.passes(name):
             if setting.role(name) is not Role.TIME:
-                differs = pair.whatever(v, smt.not_(v.equal(name, v.final(name), r.final(name))))
-                reasons.append(Reason("guest", name, smt.and_(both, differs)))
+                reasons.append(Reason("guest", name, smt.and_(both, pair.differs(name, v))))
         else:
             reasons.append(Reason("held by guest", name, smt.and_(both, v.changed(name))))
             reasons.append(Reason("held by real", name, smt.and_(on, r.changed(name))))
@@ -263,17 +278,20 @@ def unfaithful(pair: Pair) -> list[Reason]:
 def not_restartable(pair: Pair) -> Bool:
     """The real run traps to the monitor with guest parts that are neither those before nor those that σ's run leaves."""
     smt, v, r = pair.smt, pair.v, pair.r
+    isa = pair.setting.isa
+    pc = isa.fetch.pc  # a trap restores it
     terms = []
     for ending in r.endings:
-        if ending.trap is None or not ending.trap.restored:
+        if ending.trap is None or ending.trap.trap is None or not ending.trap.restored:
             continue
         restored = ending.trap.restored
-        pc = pair.setting.isa.fetch.pc  # a trap restores it
-        names = [n for n in restored if pair.setting.passes(n) and n != pc]
-        before = smt.and_(*(r.equal(n, restored[n], r.ex.initial(n)) for n in names))
-        as_after = smt.and_(
-            v.stays(), *(v.equal(n, restored.get(n, r.ex.initial(n)), v.final(n)) for n in {*names, *v.after} - {pc})
-        )
+        changed = [n for n in restored if pair.setting.passes(n) and n != pc]
+        before = smt.and_(*(r.equal(n, restored[n], r.ex.initial(n)) for n in changed))
+        stands = r.next_pc() if isa.traps[ending.trap.trap].resume == "next" else r.ex.initial(pc)
+        same_pc = smt.eq(stands, v.final(pc), isa.elements[pc].width)
+        names = {*changed, *(n for n in v.after if pair.setting.passes(n) and n != pc)}
+        same = (v.equal(n, restored.get(n, r.ex.initial(n)), v.final(n)) for n in sorted(names))
+        as_after = smt.and_(v.stays(), same_pc, *same)
         terms.append(smt.and_(ending.guard, ending.to_monitor, smt.not_(before), smt.not_(as_after)))
     return smt.or_(*terms)
 

@@ -6,34 +6,13 @@ puts into the map.  This is a property of the map, asked once a map and not once
 
 from __future__ import annotations
 
-from typing import Any
-
 from analyzer import ir
-from analyzer.source import Span
 from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.pair import Setting
-from analyzer.symbolic.smt import Bits, Bool, Smt
-from analyzer.symbolic.windows import Windows, World
+from analyzer.symbolic.smt import Bool, Smt
+from analyzer.symbolic.windows import FreeTables, World
 
 KINDS: tuple[ir.AccessKind, ...] = ("read", "write", "fetch")
-
-
-class FreeTables(Windows):
-    """Memories whose tables hold whatever the monitor likes: each load is a value of its own."""
-
-    def __init__(self, setting: Setting, smt: Smt, world: World) -> None:
-        super().__init__(setting.isa, smt, world, setting.shapes)
-        self.loaded: list[Any] = []
-
-    def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
-        term = self.smt.symbol(f"table entry {len(self.loaded)}@{self.world.name}", access.bits)
-        self.loaded.append(term)
-        return term
-
-    def store(
-        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
-    ) -> None:
-        return None
 
 
 def stuck_addresses(setting: Setting) -> tuple[str, ...]:
@@ -64,7 +43,7 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
     sides = []
     for side, mode in (("v", virtual), ("r", real)):
         world = World(isa, smt, side)
-        memories = FreeTables(setting, smt, world)
+        memories = FreeTables(isa, smt, world, setting.shapes)
         ex = Executor(isa, smt, world, memories)
         frame = Frame({}, Changes(), Changes())
         in_mode = smt.eq(ex.value(isa.mode.expr, frame), mode, ir.width(isa.mode.expr))
@@ -92,7 +71,7 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
 
 def _monitor(setting: Setting, smt: Smt, world: World) -> Bool:
     """The monitor's invariants that need no memory."""
-    ex = Executor(setting.isa, smt, world, FreeTables(setting, smt, world))
+    ex = Executor(setting.isa, smt, world, FreeTables(setting.isa, smt, world, setting.shapes))
     frame = Frame({}, Changes(), Changes())
     terms = [ex.value(a.expr, frame) for a in setting.scheme.assume if not a.free and not a.prelude]
     return smt.and_(*terms)

@@ -5,7 +5,8 @@ operand bits; the conditions of the alternatives taken, and the instruction's `w
 open and that a condition depends on are searched, smallest first; bits that nothing depends on are 0.
 
 Numbers are decimal, `0x`, `0o` or `0b`, signed, and may be sums and differences with labels; `.` is the address of the
-line.  Space is free around punctuation, and letter case does not matter except in labels.
+line.  Where an operand is shown in octal, bare digits are octal, as in the manuals of such machines.  Space is free
+around punctuation, and letter case does not matter except in labels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import assert_never
 from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from analyzer.source import Source, Span
-from emulator.decode import encode
+from emulator.decode import completed, encode
 from emulator.disassemble import EMPTY_SET
 from emulator.evaluate import Environment, Value, value_of
 from emulator.state import State
@@ -287,7 +288,8 @@ class _Line:
                 bound = reading.bind(piece.expr, full, value)
                 if bound is not None:
                     yield end, bound
-        for end, number in self.numbers(at, labels=piece.style not in ("names", "set")):
+        radix = 8 if piece.style == "octal" else 10
+        for end, number in self.numbers(at, radix, labels=piece.style not in ("names", "set")):
             if piece.style == "relative":
                 # Its bits are set when the rest is known; until then nothing else may claim them.
                 yield end, replace(reading, targets=(*reading.targets, (piece, number)))
@@ -323,7 +325,7 @@ class _Line:
     def starts(self, name: str, at: int) -> bool:
         return self.text[at : at + len(name)].lower() == name.lower()
 
-    def numbers(self, at: int, labels: bool = True) -> Iterator[tuple[int, int | None]]:
+    def numbers(self, at: int, radix: int = 10, labels: bool = True) -> Iterator[tuple[int, int | None]]:
         """Sums and differences of numbers and labels from `at` on, the longest first; None where a label is not known
         yet."""
         found: list[tuple[int, int | None]] = []
@@ -337,7 +339,7 @@ class _Line:
                 sign = ""
             if not first and not sign:
                 break
-            term = self.term(position + len(sign), labels, first and not sign)
+            term = self.term(position + len(sign), radix, labels, first and not sign)
             if term is None:
                 break
             position, value = term
@@ -346,12 +348,13 @@ class _Line:
             first = False
         yield from reversed(found)
 
-    def term(self, at: int, labels: bool, glued: bool) -> tuple[int, int | None] | None:
+    def term(self, at: int, radix: int, labels: bool, glued: bool) -> tuple[int, int | None] | None:
         """A number or a label.  A label does not begin in the middle of a word."""
         number = _NUMBER.match(self.text, at)
         if number:
             digits = number[0].replace("_", "")
-            return number.end(), int(digits, 0 if digits[:1] == "0" and digits[1:2].isalpha() else 10)
+            radix = 0 if digits[1:2].isalpha() else radix
+            return None if radix == 8 and not set(digits) <= set("01234567") else (number.end(), int(digits, radix))
         if not labels:
             return None
         if glued and at > 0 and _WORD.match(self.text[at - 1]):
@@ -378,9 +381,10 @@ class _Line:
             if bound is None:
                 return None
             reading = bound
-        tests = [(value_of(c, isa), truth) for c, truth in reading.conditions]
+        tests = [(self.assembler.value(c), truth) for c, truth in reading.conditions]
         environment = Environment(self.state.elements, self.state.files, self.state.choices, {})
-        for operands in itertools.islice(self.completions(instruction, reading), SEARCH):
+        for chosen in itertools.islice(self.completions(instruction, reading), SEARCH):
+            operands = completed(isa, instruction, chosen)
             environment.operands = operands
             if not self.aim(reading, operands, environment):
                 continue

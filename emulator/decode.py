@@ -20,6 +20,9 @@ from emulator.state import State, join, split
 FetchParcel = Callable[[int], int]
 """From the number of a parcel, counted from the beginning of the instruction, to its value."""
 
+PREFIX_PARCELS = "prefix_parcels"
+"""The operand (8 bits) that is the number of prefix parcels before an instruction, where an Isa has prefixes."""
+
 MAX_PARCELS = 64
 """No instruction is longer, whatever its prefixes, where the Isa does not say its own limit."""
 
@@ -71,6 +74,8 @@ class Decoder:
             for parcel, value in prefix.values:
                 self._prefixes.setdefault(parcel, []).append((prefix.name, value))
         self._defaults = {prefix.name: prefix.default for prefix in isa.prefixes}
+        if isa.prefixes:
+            self._defaults[PREFIX_PARCELS] = 0
         self._tables: dict[int, dict[int, list[_Pattern]]] = {}
         for instruction in isa.instructions:
             pattern = self._pattern(instruction)
@@ -96,6 +101,8 @@ class Decoder:
             if skipped == MAX_PARCELS:
                 return None
             parcel = fetch(skipped)
+        if skipped:
+            prefixes = {**prefixes, PREFIX_PARCELS: skipped}
         parcels = [parcel]
         while (known := self._known.get(tuple(parcels))) is not None and not skipped:
             if isinstance(known, Decoded):
@@ -158,7 +165,7 @@ class Decoder:
     def _pattern(self, instruction: ir.Instruction) -> _Pattern:
         """Each conjunct of `where` goes to the first segment after which all its operands are known."""
         pending: list[ir.Expr] = [] if instruction.where is None else list(_conjuncts(instruction.where))
-        known: set[str] = {prefix.name for prefix in self.isa.prefixes}
+        known = set(self._defaults)
 
         def decidable() -> tuple[Value, ...]:
             ready = [c for c in pending if _operands(c) <= known]
@@ -247,6 +254,8 @@ def encode(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]
             that no segment holds.
     """
     widths = {o.name: o.width for o in instruction.operands} | {p.name: p.width for p in isa.prefixes}
+    if isa.prefixes:
+        widths[PREFIX_PARCELS] = 8
     for name, value in operands.items():
         if name not in widths:
             raise UsageError(f"{instruction.name} has no operand {name}", _names(widths))
@@ -279,10 +288,17 @@ def length(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]
     return (prefixes + sum(s.width for s in present(isa, instruction, operands))) // isa.unit
 
 
+def completed(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> dict[str, int]:
+    """All operands of an instruction: missing ones are 0, or the prefix's default."""
+    full = {p.name: p.default for p in isa.prefixes} | {o.name: 0 for o in instruction.operands} | dict(operands)
+    if isa.prefixes and PREFIX_PARCELS not in full:
+        full[PREFIX_PARCELS] = sum(full[p.name] != p.default for p in isa.prefixes)
+    return full
+
+
 def present(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> Iterator[ir.Segment]:
     """The segments that are there with these operands."""
-    given = {o.name: 0 for o in instruction.operands} | {p.name: p.default for p in isa.prefixes} | dict(operands)
-    environment = Environment({}, {}, {}, given)
+    environment = Environment({}, {}, {}, completed(isa, instruction, operands))
     for segment in instruction.segments:
         if segment.when is None or value_of(segment.when, isa)(environment, {}):
             yield segment

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from analyzer import ir
-from emulator.decode import Decoded
+from emulator.decode import Decoded, completed
 from emulator.evaluate import Environment, constant_operands, signed, value_of
 
 EMPTY_SET = "0"
@@ -21,9 +21,8 @@ def disassemble(isa: ir.Isa, decoded: Decoded, address: int = 0) -> str:
 
 def show(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], address: int = 0) -> str:
     """The text of an instruction with these operands; missing ones are 0 or the prefix's default."""
-    given = {p.name: p.default for p in isa.prefixes}
-    given |= {o.name: 0 for o in instruction.operands} | dict(operands)
-    text = _render(isa, instruction.syntax, constant_operands(given), address, "")
+    given = constant_operands(completed(isa, instruction, operands))
+    text = _render(isa, instruction.syntax, given, address, "")
     return re.sub(r"\s+", " ", text).strip()
 
 
@@ -59,7 +58,7 @@ def _shown(isa: ir.Isa, piece: ir.Show, operands: Environment, address: int) -> 
         case "hex":
             return hex(value)
         case "octal":
-            return oct(value)
+            return f"{value:o}"
         case "relative":
             return hex(relative_target(isa, piece, value, operands, address))
         case "names":

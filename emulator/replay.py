@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from analyzer.witness import MachineState, Ran
+from analyzer.symbolic.concrete import MachineState
+from analyzer.witness import Ran
 from emulator.decode import encode
 from emulator.disassemble import show
 from emulator.reference import Completed, Event, Policy, Stuck, Touch, Trapped, Undefined, Unpredicted, execute
@@ -70,8 +71,8 @@ class ReferenceReplayer:
         return show(isa, instruction, operands), " ".join(f"{unit:0{digits}x}" for unit in units)
 
     def run(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState) -> Ran:
-        """Executes one instruction, the trap (if any) not delivered.  An ending that no model has (`not encodable`) says
-        that no instruction has these operands."""
+        """Executes one instruction, the trap (if any) not delivered.  An ending that no model has
+        (`not encodable`) says that no instruction has these operands."""
         try:
             replay = replay_of(isa, instruction, operands, start)
         except UsageError:

@@ -73,7 +73,7 @@ def _of_scheme(scheme: SchemeReport) -> tuple[Finding, ...]:
 
 
 def exit_code(report: Report) -> Exit:
-    """Findings when Theorem 1 fails under the first scheme, an expectation is unmet or needless, or an example failed."""
+    """Findings: Theorem 1 fails under the first scheme, an expectation is unmet or needless, or an example failed."""
     if report.verdict() == "findings" or report.warnings:
         return Exit.FINDINGS
     if any(needless(s.expectations) for s in report.schemes):
@@ -142,8 +142,9 @@ def summary(report: Report) -> str:
     """The last line of every text: the verdicts, and a count of everything, also when there is nothing to count."""
     parts = []
     for scheme in report.schemes:
-        holes = f", {counted(len(scheme.holes), 'hole')}"
-        parts.append(f"{scheme.name}: {verdict(scheme)}{holes}")
+        stuck = sum(r.stuck == "yes" for r in scheme.rows) + len(scheme.stuck_maps)
+        held_up = f", {stuck} stuck" if stuck else ""
+        parts.append(f"{scheme.name}: {verdict(scheme)}, {counted(len(scheme.holes), 'hole')}{held_up}")
     rows = report.schemes[0].rows if report.schemes else ()
     counts = {
         "privileged": sum(r.privileged == "yes" for r in rows),

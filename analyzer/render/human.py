@@ -21,6 +21,7 @@ MARK = {"holds": "✔", "violated": "✘", "inconclusive": "?", "vacuous": "∅"
 SUMMARY_STYLE = {Exit.AS_EXPECTED: "bold green", Exit.FINDINGS: "bold red", Exit.INCONCLUSIVE: "bold yellow"}
 MAX_NAMED = 12
 MAX_REASONS = 3
+MAX_CAVEAT = 160
 
 
 def human(report: Report, look: Look | None = None) -> Iterator[Text]:
@@ -32,6 +33,8 @@ def human(report: Report, look: Look | None = None) -> Iterator[Text]:
 def lines(report: Report, look: Look) -> Iterator[Text]:
     """The report's lines, in any characters."""
     yield header(report)
+    if report.title:
+        yield Text(report.title, style="bold")
     for scheme in report.schemes:
         yield Text()
         yield from scheme_lines(report, scheme, look)
@@ -51,7 +54,7 @@ def header(report: Report) -> Text:
 def scheme_lines(report: Report, scheme: SchemeReport, look: Look) -> Iterator[Text]:
     """One scheme: its verdict, its findings, its table if asked for, its theorems."""
     yield Text.assemble(
-        (report.title or report.spec, "bold"),
+        (report.spec, "bold"),
         " is ",
         (verdict(scheme), STATUS_STYLE[scheme.theorems[0].status]),
         f" under scheme {scheme.name}: {running(scheme)}",
@@ -80,8 +83,8 @@ def running(scheme: SchemeReport) -> str:
     by_real: dict[str, list[str]] = {}
     for virtual, real in scheme.run:
         by_real.setdefault(real, []).append(virtual)
-    modes = "; ".join(f"{', '.join(virtual)} runs in {real}" for real, virtual in by_real.items())
-    return f"{modes}; the monitor in {scheme.monitor}"
+    runs = [f"{', '.join(v)} {'runs' if len(v) == 1 else 'run'} in {real}" for real, v in by_real.items()]
+    return "; ".join([*runs, f"the monitor in {scheme.monitor}"])
 
 
 # -- findings ----------------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ def witness_lines(inputs: tuple[Cell, ...], outcome: tuple[Cell, ...]) -> Iterat
 def table_lines(scheme: SchemeReport) -> Iterator[Text]:
     """Every instruction with its classes."""
     rows = [(clipped(row_name(r.instruction, r.cases), 40), *classes(r)) for r in scheme.rows]
-    head = ("instruction", "privileged", "sensitive", "hole", "1974")
+    head = ("instruction", "privileged", "class", "hole", "1974")
     widths = [max(len(cells[i]) for cells in (head, *rows)) for i in range(len(head))]
     for i, cells in enumerate((head, *rows)):
         text = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
@@ -139,15 +142,16 @@ def table_lines(scheme: SchemeReport) -> Iterator[Text]:
 
 
 def classes(row: Row) -> tuple[str, str, str, str]:
-    """Privileged, sensitive, hole and the classes of 1974, as cells; what does not hold is empty."""
-    privileged = "" if row.privileged == "no" else row.privileged
+    """Privileged, the class, hole and the classes of 1974, as cells; what does not hold is empty."""
+    privileged: str = "" if row.privileged == "no" else row.privileged
     if row.privileged == "no" and row.privileged_monitored == "yes":
         privileged = "monitor"
     sensitive = ", ".join((*(("control",) if row.control == "yes" else ()), *row.causes))
-    hole = "" if row.hole == "no" else row.hole
+    hole: str = "" if row.hole == "no" else row.hole
     if row.stuck == "yes":
         hole = "stuck"
-    return privileged, "trap only" if row.trap_only == "yes" else sensitive, hole, ", ".join(row.literal)
+    class_ = "trap only" if row.trap_only == "yes" else "innocuous" if row.innocuous == "yes" else sensitive
+    return privileged, class_, hole, ", ".join(row.literal)
 
 
 def clipped(text: str, width: int) -> str:
@@ -177,15 +181,33 @@ def some(names: tuple[str, ...]) -> str:
     """Names after a colon, the first few of them."""
     if not names:
         return ""
+    return f": {few(grouped(names))}"
+
+
+def few(names: list[str]) -> str:
+    """The first few names."""
     more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f": {', '.join(names[:MAX_NAMED])}{more}"
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
+def grouped(names: tuple[str, ...]) -> list[str]:
+    """Cases of one instruction together.
+
+    >>> grouped(("add", "csrrw satp", "csrrw sie"))
+    ['add', 'csrrw (satp, sie)']
+    """
+    cases: dict[str, list[str]] = {}
+    for name in names:
+        instruction, _, case = name.partition(" ")
+        cases.setdefault(instruction, []).append(case)
+    return [i if c == [""] else f"{i} {c[0]}" if len(c) == 1 else f"{i} ({few(c)})" for i, c in cases.items()]
 
 
 def premise_lines(scheme: SchemeReport) -> Iterator[Text]:
     """The premises that fail, and what the verdict leaves out of account."""
     for premise in scheme.premises:
         if premise.status == "fails":
-            detail = f": {clipped(premise.detail, 200)}" if premise.detail else ""
+            detail = f": {clipped(premise.detail, MAX_CAVEAT)}" if premise.detail else ""
             yield Text.assemble(("  ! ", "bold yellow"), f"{premise.name} fails: {premise.text}{detail}")
     for caveat in scheme.caveats:
-        yield Text(f"    caveat: {caveat}", style="dim")
+        yield Text(f"    caveat: {clipped(caveat, MAX_CAVEAT)}", style="dim")

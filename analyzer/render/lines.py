@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from analyzer.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How to print: `ascii` avoids other characters, `table` adds the instruction table, `quiet` leaves findings out."""
+    """How to print: `ascii` avoids other characters, `table` adds the instruction table, `quiet` omits findings."""
 
     ascii: bool = False
     table: bool = False
@@ -60,7 +61,7 @@ def _in_ascii(line: Text) -> Text:
 
 def note(label: str, text: str) -> Text:
     """An indented line with a label."""
-    return Text.assemble((f"    {label:<9}", "cyan"), text)
+    return Text.assemble((f"    {label:<10}", "cyan"), text)
 
 
 def visible(text: str) -> str:
@@ -79,10 +80,12 @@ def excerpt(place: Place | None, file: str | None = None) -> Iterator[Text]:
     number = str(place.line)
     gutter = " " * len(number)
     yield Text(f"  {gutter}--> {file or place.file}:{place.line}:{place.column}", style="blue")
-    if not place.text.strip():
+    text = visible(place.text or source_line(file or place.file, place.line))
+    if not text.strip():
         return
-    text = visible(place.text)
-    start, end = place.column - 1, max(place.column, min(place.end_column - 1, len(text)))
+    start, end = place.column - 1, min(place.end_column - 1, len(text)) if place.text else len(text)
+    if end == len(text):  # the span goes on, or ends here: a comment at the end is no part of it
+        end = len(text[:end].partition("  //")[0].rstrip())
     pad = "".join("\t" if c == "\t" else " " * cell_len(c) for c in text[:start])
     width = max(1, cell_len(text[start:end]))
     yield Text.assemble((f"  {number} │ ", "blue"), text)
@@ -105,13 +108,20 @@ def diagnostic_lines(diagnostic: Diagnostic) -> Iterator[Text]:
 
 def place_of(span: Span) -> Place:
     """The place of a span; its text is empty when the file cannot be read again."""
-    try:
-        lines = Path(span.file).read_text(encoding="utf-8", errors="replace").split("\n")
-    except (OSError, ValueError):
-        lines = []
-    text = lines[span.line - 1].rstrip("\r") if span.line <= len(lines) else ""
+    text = source_line(span.file, span.line)
     end = min(span.column + span.end - span.start, len(text) + 1)
     return Place(span.file, span.line, span.column, span.line, end, text)
+
+
+def source_line(file: str, number: int) -> str:
+    """A line of a file, or else of the bundled spec of that name; empty if neither can be read."""
+    for candidate in (Path(file), files("isa_specs") / file):
+        try:
+            lines = candidate.read_text(encoding="utf-8", errors="replace").split("\n")
+        except (OSError, ValueError):
+            continue
+        return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
+    return ""
 
 
 def side_by_side(heads: tuple[str, str], left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Text]:

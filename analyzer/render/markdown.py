@@ -61,7 +61,7 @@ def scheme_lines(report: Report, scheme: SchemeReport) -> Iterator[str]:
     yield ""
     yield "### Instructions"
     yield ""
-    yield "| instruction | privileged | sensitive | hole | 1974 |"
+    yield "| instruction | privileged | class | hole | 1974 |"
     yield "|---|---|---|---|---|"
     yield from map(row_line, scheme.rows)
 

@@ -62,15 +62,16 @@ class Event:
     """An access through the window under `guard`: which map, what kind, at what cell.
 
     `key` identifies the access (map, kind, width); `place` are the terms that say where (arguments and address);
-    `modes` the privilege-like arguments; `explicit` that the spec named them.  `fault` is the run's own fault
-    condition (without the guard).
+    `modes` the privilege-like arguments; `named` says that the spec wrote them out, `current` that they are those of the
+    current mode all the same.  `fault` is the run's own fault condition (without the guard).
     """
 
     guard: Bool
     key: tuple[str, str, int]
     place: tuple[Any, ...]
     modes: tuple[Any, ...]
-    explicit: bool
+    named: bool
+    current: Bool
     fault: Bool
     span: Span | None
 
@@ -94,6 +95,7 @@ class Run:
     traps: list[TrapExit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     unpredictable: Bool = False
+    registers: Bool = False  # an access through the window reached a register
     executes: Bool = False
     log: list[Step] = field(default_factory=list)
     unknowns: list[tuple[int, Any, int]] = field(default_factory=list)

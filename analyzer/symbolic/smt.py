@@ -304,6 +304,10 @@ class Smt:
     def store(self, array: Array, index: Bits, value: Bits, index_width: int, width: int) -> Array:
         return z3.Store(array, self.bits(index, index_width), self.bits(value, width))
 
+    def substituted(self, formula: Bool, pairs: list[tuple[Any, Any]]) -> Bool:
+        """The formula with terms replaced."""
+        return formula if isinstance(formula, bool) else z3.substitute(formula, *pairs)
+
     def forall(self, bound: list[Any], body: Bool) -> Bool:
         """The universal closure over these constants."""
         return body if isinstance(body, bool) or not bound else z3.ForAll(bound, body)

@@ -73,7 +73,7 @@ def shape_of(isa: ir.Isa, effects: EffectsOf, name: str, spaces: bool = True) ->
         privilege=tuple(privilege),
         reads_mode=bool(mode),
         spaces=spaces,
-        procedure=ir.Procedure(f"map {name}", params, None, space.body),
+        procedure=ir.Procedure(f"map {name}", params, isa.spaces[space.below].address_width, space.body),
     )
 
 
@@ -261,7 +261,8 @@ class Windows:
         args = self.arguments(ex, frame, space, access)
         modes = tuple(args[i] for i in shape.privilege)
         same: Bool = True
-        if any(access.given[i] for i in shape.privilege if i < len(access.given)):
+        named = any(access.given[i] for i in shape.privilege if i < len(access.given))
+        if named:
             for i in shape.privilege:
                 default = self.default(ex, frame, space.params[i], access.kind)
                 same = self.smt.and_(same, self.smt.eq(args[i], default, space.params[i].width))
@@ -271,7 +272,7 @@ class Windows:
         else:
             fault, traps, after = self.fault(ex, frame, space, modes, place, access.kind, access.bits), (), None
         key = (space.name, access.kind, access.bits)
-        event = Event(path, key, place, modes, same, fault, span)
+        event = Event(path, key, place, modes, named, same, fault, span)
         ex.run.events.append(event)
         for trap in traps:
             ex.trap(frame, self.smt.and_(path, trap.guard), trap.trap, trap.args, span, True, event)
@@ -437,6 +438,7 @@ class Windows:
     ) -> Bits:
         if self._cells:
             through, cell = self._cells[-1]
+            self._answered = self.smt.or_(self._answered, path)
             return self.units(self.window(frame, through), cell, bits, space)
         self.beyond(ex, frame, path, space, address, span)
         return self.units(self.memory(frame, space), _linear(self.smt, space, address), bits, space)
@@ -454,6 +456,7 @@ class Windows:
     ) -> None:
         if self._cells:
             through, cell = self._cells[-1]
+            self._answered = self.smt.or_(self._answered, path)
             old = self.window(frame, through)
             frame.state[f"window {through.name}"] = self.written(old, cell, value, bits, space)
             return
@@ -489,6 +492,8 @@ class Windows:
         args = tuple(plain[i] if i in plain else self.default(ex, frame, p, kind) for i, p in enumerate(space.params))
         _, _, below, _ = self.evaluate(ex, frame, space, cell.place[-1], args, kind, bits)
         self._cells.append((space, cell))
+        self._answered: Bool = False
+        here = self.smt.and_(path, frame.alive)
         try:
             args = tuple(ex.value(p.default, frame) for p in bus.params if p.default is not None)
             if value is None:
@@ -497,6 +502,8 @@ class Windows:
             return None
         finally:
             self._cells.pop()
+            reached = self.smt.and_(here, self.smt.not_(self._answered))
+            ex.run.registers = self.smt.or_(ex.run.registers, reached)
 
     def bus_load(
         self, ex: Executor, frame: Frame, path: Bool, bus: ir.Bus, address: Bits, args: tuple[Bits, ...], bits: int
@@ -521,3 +528,21 @@ class Windows:
         assert bus.write is not None
         for i, part in enumerate(self.parts(value, bits, bus.unit)):
             ex.body(frame, bus.write, (self.smt.op("add", address, i, bus.address_width), *args, part), path)
+
+
+class FreeTables(Windows):
+    """Memories whose tables hold whatever the monitor likes: each load is a value of its own."""
+
+    def __init__(self, isa: ir.Isa, smt: Smt, world: World, shapes: dict[str, MapShape]) -> None:
+        super().__init__(isa, smt, world, shapes)
+        self.loaded: list[Any] = []
+
+    def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
+        term = self.smt.symbol(f"table entry {len(self.loaded)}@{self.world.name}", access.bits)
+        self.loaded.append(term)
+        return term
+
+    def store(
+        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
+    ) -> None:
+        return None

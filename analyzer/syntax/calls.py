@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, expressions, fold, instructions, places, statements, typenames, views
+from analyzer.syntax import ast, expressions, fold, places, statements, typenames, views
 from analyzer.syntax.coerce import definite, from_bits, raw, to_type, unify
 from analyzer.syntax.machine import Instance
 from analyzer.syntax.problems import did_you_mean, fail
@@ -299,13 +299,11 @@ def call_statement(node: ast.Call, env: Env) -> None:
             if call_fn(entity, node, env) is not None and not isinstance(entity.node.body, ast.Block):
                 env.machine.problems.report("PG234", f"what {name} returns is not used", node.span, None, "warning")
         case BaseEntity(of):
-            instructions.call_base(of, node, env)
+            env.machine.call_base(of, node, env)
         case None:
-            item = instructions.find_expansion(name, env.machine)
-            if item is None:
-                known = env.scope.known() | {i.name for i in env.machine.instrs}
+            if not env.machine.expand(name, node, env):
+                known = env.scope.known() | {i.name.replace(".", "_") for i in env.machine.instrs}
                 fail("PG201", f"there is no function or instruction {name}", node.function.span, did_you_mean(name, known))
-            instructions.expand(item, node, env)
         case _:
             call_value(node, env, None)
             env.machine.problems.report("PG234", f"what {name} returns is not used", node.span, None, "warning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import assert_never
 
 from analyzer import ir
@@ -17,7 +18,13 @@ def literal(node: ast.Number) -> Number:
 
     `0x1F` has 8 bits, `0o17` 6, `0b010` 3; `17` has none of its own.
     """
-    text = node.text.replace("_", "")
+    return spelled(node.text)
+
+
+@cache
+def spelled(text: str) -> Number:
+    """As `literal`, for a spelling."""
+    text = text.replace("_", "")
     for prefix, base, digit in (("0x", 16, 4), ("0o", 8, 3), ("0b", 2, 1)):
         if text.startswith(prefix):
             return Number(int(text[2:], base), digit * (len(text) - 2))

@@ -640,7 +640,11 @@ def select(
     exclusive: bool,
 ) -> ir.Expr:
     """Merges arms: the last has no condition; None is an arm that has left."""
+    exprs = [None if e is not None and leaves(b) and len(exprs) > 1 else e for e, b in zip(exprs, blocks, strict=True)]
     live = [i for i, e in enumerate(exprs) if e is not None]
+    if not live:
+        emit_choice(list(zip(conds, blocks, strict=False)), blocks[-1], body, exclusive)
+        return ir.Const(width, 0) if width else ir.FALSE
     if not any(blocks[i] for i in live):
         emit_leaving(conds, exprs, blocks, body)
         result = exprs[live[-1]]
@@ -656,6 +660,11 @@ def select(
             block.append(ir.Let(local, expr, body.span))
     emit_choice(list(zip(conds, blocks, strict=False)), blocks[-1], body, exclusive)
     return ir.Local(local, width)
+
+
+def leaves(stmts: Sequence[ir.Stmt]) -> bool:
+    """Whether a block ends by leaving the body."""
+    return bool(stmts) and isinstance(stmts[-1], ir.Trap | ir.Unpredictable | ir.Return | ir.Done)
 
 
 def emit_leaving(
@@ -683,8 +692,9 @@ def emit_when(cond: ir.Expr, then: Sequence[ir.Stmt], other: Sequence[ir.Stmt], 
 def emit_choice(
     arms: Sequence[tuple[ir.Expr, Sequence[ir.Stmt]]], other: Sequence[ir.Stmt], body: Body, exclusive: bool = False
 ) -> None:
-    """Emits a chain of conditional blocks; side by side if their conditions exclude each other and do not change."""
-    if exclusive and len(arms) > 1 and all(body.fixed(cond) for cond, _ in arms):
+    """Emits a chain of conditional blocks; side by side if their conditions exclude each other."""
+    if exclusive and len(arms) > 1:
+        arms = [(body.keep_expr("cond", cond), block) for cond, block in arms]
         for cond, block in arms:
             emit_when(cond, block, (), body)
         emit_when(fold.not_(fold.any_of(cond for cond, _ in arms)), other, (), body)

@@ -49,6 +49,10 @@ def binary(op: ir.BinaryOp, left: Expr, right: Expr) -> Expr:
         return const(_value(op, left, right), left.width)
     if isinstance(left, Const) and op in {"add", "and", "or", "xor", "mul"}:
         left, right = right, left
+    if isinstance(right, Const) and op in {"add", "sub"} and isinstance(left, ir.Binary) and isinstance(left.right, Const):
+        if left.op in {"add", "sub"}:
+            by = (left.right.value if left.op == "add" else -left.right.value) + (right.value if op == "add" else -right.value)
+            return binary("add", left.left, const(by, right.width))
     if isinstance(right, Const):
         full = (1 << right.width) - 1
         if right.value == 0 and op in {"add", "sub", "or", "xor", "shl", "lshr", "ashr"}:

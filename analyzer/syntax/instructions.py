@@ -51,7 +51,8 @@ def name_all(machine: Machine, rows: dict[int, tuple[str, ...]]) -> None:
     """Gives each instruction its name: explicit or the first word; rows of one template that share it add their cell."""
     seen: dict[str, list[InstrItem]] = {}
     for item in machine.instrs:
-        item.family = item.node.name.text if item.node.name is not None else first_word(item.node, item.scope)
+        item.word = item.word or first_word(item.node, item.scope)
+        item.family = item.node.name.text if item.node.name is not None else item.word
         item.name = item.family
         seen.setdefault(item.name, []).append(item)
     for family, items in seen.items():
@@ -372,8 +373,16 @@ def asm_order(node: ast.Instr, scope: Scope, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*order, *names]))
 
 
-def expand(item: InstrItem, node: ast.Call, env: Env) -> None:
-    """Another instruction's body, put in place with other operands: `addi(rd, rd, sext(i))`."""
+def expand(name: str, node: ast.Call, env: Env) -> bool:
+    """Another instruction's body, put in place with other operands: `addi(rd, rd, sext(i))`; false if there is none."""
+    item = find_expansion(name, env.machine)
+    if item is None:
+        return False
+    _expand(item, node, env)
+    return True
+
+
+def _expand(item: InstrItem, node: ast.Call, env: Env) -> None:
     machine, body = env.machine, env.body
     if body.kind != "instruction":
         fail("PG235", f"{item.name} is an instruction: only an instruction can expand to it", node.span)

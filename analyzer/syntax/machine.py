@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,9 +10,8 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast
 from analyzer.syntax.problems import Problems
-from analyzer.syntax.scope import Scope, SpaceEntity
+from analyzer.syntax.scope import Env, Scope, SpaceEntity
 from analyzer.syntax.types import Type
-from analyzer.syntax.values import Place
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class InstrItem:
     scope: Scope
     name: str
     family: str
+    word: str = ""
     source: str | None = None
     expects: list[ir.Expect] = field(default_factory=list)
     examples: list[ast.Example] = field(default_factory=list)
@@ -91,10 +92,16 @@ class Machine:
     befores: list[BeforeItem] = field(default_factory=list)
     advance: ast.Advance | None = None
     attributes: dict[str, Type | None] = field(default_factory=dict)
+    parameters: dict[str, Type] = field(default_factory=dict)
+    """Parameters of traps, which a delivery may read as if they were attributes."""
+    decoded: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    """Operands that have been decoded, by what determines their structure."""
     learned: dict[str, int] = field(default_factory=dict)
     sites: int = 0
     failed: bool = False
-    element_places: dict[str, Place] = field(default_factory=dict)
+    expand: Callable[[str, ast.Call, Env], bool] = lambda name, node, env: False
+    """Puts another instruction in place; false if there is none of this name."""
+    call_base: Callable[[object, ast.Call, Env], None] = lambda of, node, env: None
     first_spans: dict[str, Span] = field(default_factory=dict)
 
     def site(self) -> int:

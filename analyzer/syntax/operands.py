@@ -99,6 +99,12 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
     if use.decoder is None or use.scope is None:
         return operand
     entity = use.decoder
+    args = tuple((key, use.scope.names[key]) for key in use.scope.names)
+    key = (entity, args, name, code, active)
+    known = machine.decoded.get(key)
+    if known is not None:
+        operand.arms, operand.tails, operand.leaves, operand.valid = known  # type: ignore[assignment]
+        return operand
     for node in entity.node.arms:
         with machine.problems.catch():
             try:
@@ -112,6 +118,7 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
     _specialise(operand, machine)
     operand.valid = ir.TRUE if _total(operand) else fold.any_of(arm.cond for arm in operand.arms)
     _merge_tails(operand)
+    machine.decoded[key] = (operand.arms, operand.tails, operand.leaves, operand.valid)
     return operand
 
 

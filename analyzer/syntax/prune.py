@@ -5,37 +5,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from analyzer import ir
 
 
 def prune(block: ir.Block) -> ir.Block:
-    """The block without `Let`s, and without empty `When`s, that have no effect."""
-    while True:
-        used = {
-            e.name
-            for stmt in ir.statements(block)
-            for expr in ir.expressions(stmt)
-            for e in ir.subterms(expr)
-            if isinstance(e, ir.Local)
-        }
-        smaller = _without(block, used)
-        if smaller == block:
-            return block
-        block = smaller
+    """The block without `Let`s that nothing reads, and without the empty `When`s that they leave."""
+    uses: Counter[str] = Counter()
+    sets: dict[str, list[Counter[str]]] = {}
+    for stmt in ir.statements(block):
+        read = Counter(e.name for expr in ir.expressions(stmt) for e in ir.subterms(expr) if isinstance(e, ir.Local))
+        uses.update(read)
+        if isinstance(stmt, ir.Let):
+            sets.setdefault(stmt.local, []).append(read)
+    dead: set[str] = set()
+    waiting = [name for name in sets if not uses[name] and name != "here"]
+    while waiting:
+        name = waiting.pop()
+        dead.add(name)
+        for read in sets[name]:
+            for other, count in read.items():
+                uses[other] -= count
+                if not uses[other] and other in sets and other not in dead and other != "here":
+                    waiting.append(other)
+    return _without(block, dead) if dead else block
 
 
-def _without(block: ir.Block, used: set[str]) -> ir.Block:
+def _without(block: ir.Block, dead: set[str]) -> ir.Block:
     kept: list[ir.Stmt] = []
     for stmt in block:
         match stmt:
-            case ir.Let(local) if local not in used and local != "here":
+            case ir.Let(local) if local in dead:
                 continue
             case ir.When(cond, then, other, span):
-                then, other = _without(then, used), _without(other, used)
+                then, other = _without(then, dead), _without(other, dead)
                 if then or other:
                     kept.append(ir.When(cond, then, other, span))
             case ir.Loop(cond, limit, body, exhausted, carried, span):
-                kept.append(ir.Loop(cond, limit, _without(body, used), _without(exhausted, used), carried, span))
+                left = tuple(name for name in carried if name not in dead)
+                kept.append(ir.Loop(cond, limit, _without(body, dead), _without(exhausted, dead), left, span))
             case _:
                 kept.append(stmt)
     return tuple(kept)

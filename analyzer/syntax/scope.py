@@ -382,7 +382,7 @@ def _cheap(expr: ir.Expr) -> bool:
             return False
         case ir.Extract(arg, _, _) | ir.ToBool(arg) | ir.ToBits(arg) | ir.Extend(_, arg, _) | ir.Not(arg):
             return _cheap(arg)
-        case ir.Concat(left, right) | ir.Compare("eq", left, right):
+        case ir.Concat(left, right) | ir.Compare(_, left, right) | ir.Logic(_, left, right):
             return _cheap(left) and _cheap(right)
         case _:
             return not ir.children(expr)

@@ -119,7 +119,9 @@ def attribute(entity: TrapEntity, name: ast.Name, env: Env, want: Type | None) -
     machine = env.machine
     attr = name.text
     if attr not in machine.attributes:
-        fail("PG207", f"no trap has an attribute {attr}", name.span, did_you_mean(attr, machine.attributes))
+        if attr not in machine.parameters:
+            fail("PG207", f"no trap has an attribute {attr}", name.span, did_you_mean(attr, machine.attributes))
+        machine.attributes[attr] = machine.parameters[attr]
     for kind, decl in machine.trap_names.items():
         if (entity.known is None or kind in entity.known) and not _has(decl, attr):
             machine.problems.report(
@@ -166,12 +168,14 @@ def find_attributes(machine: Machine) -> None:
     """The attributes of all traps, with those types that the traps themselves determine."""
     for decl in machine.trap_names.values():
         for name, type_, _ in decl.params:
-            if machine.attributes.get(name) is None:
-                machine.attributes[name] = type_
+            machine.parameters.setdefault(name, type_)
         for attr in decl.node.attrs:
             known = machine.attributes.get(attr.name.text)
             if known is None:
                 machine.attributes[attr.name.text] = _attribute_type(attr.value, decl, machine)
+    for name, type_ in machine.parameters.items():
+        if name in machine.attributes and machine.attributes[name] is None:
+            machine.attributes[name] = type_
 
 
 def _environment(decl: TrapDecl, machine: Machine) -> Env:

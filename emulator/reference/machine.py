@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.decode import decoder, length
+from emulator.decode import completed, decoder, length
 from emulator.evaluate import Locals, value_of
 from emulator.reference.code import code
 from emulator.reference.events import (
@@ -83,8 +83,7 @@ class Machine:
 
     def execute(self, instruction: ir.Instruction, operands: Mapping[str, int], length_: int | None = None) -> Event:
         """Executes one instruction as if it stood at the program counter, `length_` units long (None: as encoded)."""
-        given = {p.name: p.default for p in self.isa.prefixes}
-        given |= {o.name: 0 for o in instruction.operands} | dict(operands)
+        given = completed(self.isa, instruction, operands)
         if length_ is None:
             length_ = length(self.isa, instruction, given)
         return self._run(Run(self._code, self.state, self.policy), instruction, given, length_)

@@ -37,6 +37,7 @@ ISA = toy()
         ("push R3/R1", [0x70, 0x0A]),
         ("push 0", [0x70, 0]),
         ("in r1, 0o7", [0x36, 0x39]),
+        ("in r1, 7", [0x36, 0x39]),
     ],
 )
 def test_line(text: str, units: list[int]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from toy import toy
 
 from analyzer.errors import UsageError
-from emulator.decode import decode, decode_units, encode, length
+from emulator.decode import PREFIX_PARCELS, completed, decode, decode_units, encode, length
 from emulator.state import State
 
 ISA = toy()
@@ -52,7 +52,10 @@ def test_undefined() -> None:
 def test_conditional_segments() -> None:
     decoded = decode_units(ISA, encode(ISA, ISA.instruction("ld"), {"a": 1, "ea": 0b10010, "ea.k": 0xFFFE}))
     assert decoded is not None
-    assert (dict(decoded.operands), decoded.length) == ({"a": 1, "ea": 0b10010, "ea.k": 0xFFFE, "wide": 0}, 4)
+    assert (dict(decoded.operands), decoded.length) == (
+        {"a": 1, "ea": 0b10010, "ea.k": 0xFFFE, "wide": 0, PREFIX_PARCELS: 0},
+        4,
+    )
     decoded = decode_units(ISA, encode(ISA, ISA.instruction("ld"), {"a": 1, "ea": 0b00010}))
     assert decoded is not None
     assert (decoded.operands["ea.k"], decoded.length) == (0, 2)
@@ -84,7 +87,7 @@ def test_encode_and_decode_are_inverse(endian: str) -> None:
             if decoded is None or decoded.instruction is not instruction:
                 assert instruction.where is not None
             else:
-                assert decoded.operands == operands
+                assert decoded.operands == completed(isa, instruction, operands)
                 assert decoded.length == len(units)
 
 

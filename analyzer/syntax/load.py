@@ -1,0 +1,85 @@
+"""Specs by name or path: what is bundled, what lies beside a file, and what extends what."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from analyzer import ir
+from analyzer.errors import Diagnostic, SpecError, UsageError
+from analyzer.source import Source
+from analyzer.syntax import ast
+from analyzer.syntax.elaborate import elaborate
+from analyzer.syntax.parse import parse
+from analyzer.syntax.problems import did_you_mean
+
+SUFFIX = ".isa"
+
+
+def bundled() -> tuple[str, ...]:
+    """The names of the specs that come with popek."""
+    return tuple(sorted(f.name.removesuffix(SUFFIX) for f in files("isa_specs").iterdir() if f.name.endswith(SUFFIX)))
+
+
+def read(name_or_path: str, beside: Path | None = None) -> Source:
+    """The text of a spec: a path, or a name looked for beside another file and then among the bundled ones.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(name_or_path)
+    if path.suffix == SUFFIX or path.parent != Path():
+        for candidate in [*([beside / path] if beside is not None else []), path]:
+            if candidate.is_file():
+                return _text(str(candidate), candidate)
+    else:
+        if beside is not None and (beside / f"{name_or_path}{SUFFIX}").is_file():
+            return _text(str(beside / f"{name_or_path}{SUFFIX}"), beside / f"{name_or_path}{SUFFIX}")
+        if name_or_path in bundled():
+            file = files("isa_specs") / f"{name_or_path}{SUFFIX}"
+            return Source(f"{name_or_path}{SUFFIX}", file.read_text(encoding="utf-8"))
+        if path.with_suffix(SUFFIX).is_file() and beside is None:
+            return _text(str(path.with_suffix(SUFFIX)), path.with_suffix(SUFFIX))
+    raise UsageError(f"there is no spec {name_or_path}", did_you_mean(name_or_path, bundled()))
+
+
+def _text(name: str, path: Path) -> Source:
+    try:
+        return Source(name, path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise SpecError((Diagnostic("PG101", f"{name} is not UTF-8 text: {error.reason}"),)) from None
+
+
+def load(name_or_path: str) -> ir.Isa:
+    """The instruction set of a bundled name or of a file.
+
+    Raises:
+        SpecError: the spec, or one that it extends or imports, does not parse or check.
+        UsageError: there is no such spec.
+    """
+    source = read(name_or_path)
+    path = Path(source.name)
+    return load_source(source, path.parent if path.is_file() else None)
+
+
+def load_source(source: Source, beside: Path | None = None) -> ir.Isa:
+    """The instruction set of a text; what it extends lies in the folder `beside`, or is bundled."""
+    file = parse(source)
+    header = file.header
+    seen = [header.name.text]
+    parsed: dict[str, ast.File] = {}
+
+    def find(name: str) -> ast.File:
+        if name in seen:
+            chain = " extends ".join([*seen[seen.index(name) :], name])
+            raise SpecError((Diagnostic("PG320", f"these extend each other: {chain}", header.span),))
+        if name not in parsed:
+            try:
+                parsed[name] = parse(read(name, beside))
+            except UsageError as error:
+                raise SpecError((Diagnostic("PG321", str(error), header.span, error.hint),)) from None
+        if not name.endswith(SUFFIX):
+            seen.append(name)
+        return parsed[name]
+
+    return elaborate(file, find)

@@ -1,0 +1,580 @@
+"""The command `popek`: it parses arguments, calls the library, prints, and sets the exit code.
+
+Exit codes: 0 as expected; 1 findings; 2 wrong usage, or a spec that does not check; 3 inconclusive; 70 an internal
+error; 130 interrupted.  They do not depend on the format of the output.  Findings go to stdout, everything else to
+stderr.  What is slow to import is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from analyzer.errors import AssemblyError, EngineError, PopekError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from analyzer import ir
+    from analyzer.render.lines import Look
+    from analyzer.report import Report
+
+OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+
+
+class Guarded(TyperGroup):
+    """Commands that end with a message and an exit code, whatever goes wrong in them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            stop(INTERRUPTED)
+        except BrokenPipeError:  # the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop(OK)
+        except (SpecError, AssemblyError) as error:
+            complain(error.diagnostics if isinstance(error, SpecError) else (error.diagnostic,))
+            stop(USAGE)
+        except UsageError as error:
+            hint = f"\n  hint: {error.hint}" if error.hint else ""
+            print(f"error: {error}{hint}", file=sys.stderr)
+            stop(USAGE)
+        except EngineError as error:
+            print(f"error[PG902]: {error}", file=sys.stderr)
+            stop(INCONCLUSIVE)
+        except OSError as error:
+            print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+            stop(USAGE)
+        except UnicodeDecodeError as error:
+            print(f"error: this is no UTF-8 text: {error}", file=sys.stderr)
+            stop(USAGE)
+        except Exception as error:
+            if type(error).__module__.startswith("typer."):  # its own usage errors print themselves
+                raise
+            if os.environ.get("POPEK_DEBUG"):
+                raise
+            if type(error).__name__ == "BrokenProcessPool":
+                print("error[PG902]: a worker process died (out of memory?): try fewer --jobs", file=sys.stderr)
+                stop(INCONCLUSIVE)
+            told = str(error).strip().partition("\n")[0][:200]
+            print(f"internal error, please report: {type(error).__name__}: {told}", file=sys.stderr)
+            print("  POPEK_DEBUG=1 in the environment shows where", file=sys.stderr)
+            stop(INTERNAL)
+
+
+app = typer.Typer(
+    cls=Guarded,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 as expected, 1 findings, 2 usage or a bad spec, 3 inconclusive, 70 internal error, "
+    "130 interrupted.",
+)
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+Spec = Annotated[str, typer.Argument(help="A bundled machine (see `popek list`) or the path of an .isa file.")]
+Ascii = Annotated[bool, typer.Option("--ascii", help="Print ASCII characters only.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 for one a processor.")]
+Rlimit = Annotated[int | None, typer.Option(min=1, help="The solver's budget for a query, in z3's resource units.")]
+OneScheme = Annotated[str | None, typer.Option("--scheme", help="The scheme; the spec's first one if not given.")]
+Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only this scheme (repeatable).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The verdict without the findings, and no progress.")]
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"popek {version('popek')}")
+        except PackageNotFoundError:
+            print("popek 0+source")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Prove whether an instruction set can be virtualized, in the sense of Popek and Goldberg (1974)."""
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(
+    spec: Spec,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", help="human, json, markdown or svg, with `:FILE` to write a file (repeatable)."),
+    ] = None,
+    jobs: Jobs = 0,
+    rlimit: Rlimit = None,
+    scheme: Schemes = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this instruction or family (repeatable).")] = None,
+    quiet: Quiet = False,
+    ascii: Ascii = False,
+    table: Annotated[bool, typer.Option("--table", help="Print the table of all instructions.")] = False,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 also when there are findings.")] = False,
+) -> None:
+    """The verdict on a machine: the three theorems, and every hole with its condition, witness and repair."""
+    from analyzer.render.findings import exit_code
+
+    formats = [parsed_output(text) for text in output or ["human"]]
+    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet)
+    for format_, file in formats:
+        deliver(report, format_, file, look(ascii, table, quiet))
+    stop(OK if exit_zero else exit_code(report))
+
+
+@app.command()
+def explain(
+    subject: Annotated[str, typer.Argument(help="A diagnostic code (PG001), or a spec.")],
+    instruction: Annotated[str | None, typer.Argument(help="An instruction of the spec.")] = None,
+    scheme: Schemes = None,
+    rlimit: Rlimit = None,
+    ascii: Ascii = False,
+) -> None:
+    """What a code means; or everything about one instruction, under every scheme."""
+    from analyzer.render import explanation
+
+    if instruction is None:
+        if not explanation.is_code(subject):
+            raise UsageError("explain what?", "`popek explain PG001`, or `popek explain SPEC INSTRUCTION`")
+        print(explanation.page(subject), end="")
+        return
+    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False)
+    put(explanation.explain(report, look(ascii)))
+
+
+@app.command("list")
+def list_(
+    verify: Annotated[bool, typer.Option("--verify", help="Compute the verdicts, and compare.")] = False,
+    jobs: Jobs = 0,
+    ascii: Ascii = False,
+) -> None:
+    """The bundled machines and their verdicts."""
+    from analyzer import catalog
+    from analyzer.render.listing import listing
+
+    entries = catalog.recorded()
+    if not verify:
+        put(listing(entries, look(ascii)))
+        return
+    found = []
+    for name in catalog.bundled():
+        found.append(catalog.entry_of(name, analyzed(load(name), jobs, quiet=False, witnesses=False, graph=False)))
+    put(listing(tuple(found), look(ascii)))
+    drifted = [e.name for e in found if e not in entries]
+    drifted += [e.name for e in entries if e.name not in catalog.bundled()]
+    if drifted:
+        print(f"differs from what is recorded: {', '.join(drifted)}")
+        stop(FINDINGS)
+    print("as recorded")
+
+
+@app.command()
+def repair(
+    spec: Spec,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the repaired spec to this file.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Analyse the repaired machine again.")] = False,
+    scheme: OneScheme = None,
+    jobs: Jobs = 0,
+    rlimit: Rlimit = None,
+) -> None:
+    """The smallest change that makes a machine virtualizable: the repaired spec."""
+    from analyzer.render.repaired import beside, guards_of
+    from analyzer.repair import repaired_spec
+
+    isa = load(spec)
+    chosen = scheme_of(isa, scheme)
+    report = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False)
+    guards, unrepaired = guards_of(report)
+    for name in unrepaired:
+        print(f"PG001 {name}: no guard was found within the budget", file=sys.stderr)
+    if not guards:
+        print(f"nothing to repair: no hole under scheme {chosen.name}", file=sys.stderr)
+        stop(FINDINGS if unrepaired else OK)
+    text = repaired_spec(isa, guards)
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
+        print(f"{output}: checks for {len(guards)} instructions", file=sys.stderr)
+    if verify:
+        with beside(isa.files_read, f"{isa.name}-repaired", text) as path:
+            again = analyzed(load(str(path)), jobs, rlimit, [chosen.name], quiet=False, witnesses=False, graph=False)
+        status = again.schemes[0].theorems[0].status
+        print(f"analysed again: Theorem 1 {status} under scheme {chosen.name}", file=sys.stderr)
+        stop({"holds": OK, "inconclusive": INCONCLUSIVE}.get(status, FINDINGS))
+    stop(FINDINGS if unrepaired else OK)
+
+
+@app.command()
+def intercepts(spec: Spec, scheme: OneScheme = None, rlimit: Rlimit = None) -> None:
+    """The setting of intercept bits under which nothing is left to fix, or the instructions that no setting catches."""
+    from analyzer.intercepts import synthesize
+
+    isa = load(spec)
+    chosen = scheme_of(isa, scheme)
+    if not chosen.choose:
+        with_bits = ", ".join(s.name for s in isa.schemes if s.choose)
+        raise UsageError(
+            f"scheme {chosen.name} of {isa.name} has no bits that the monitor may choose",
+            f"these have: {with_bits}" if with_bits else "`choose` in a scheme names them",
+        )
+    found = synthesize(isa, chosen, rlimit)
+    for name in found.undecided:
+        print(f"PG901 {name} is undecided: the budget ran out")
+    if found.setting is not None:
+        others = " (all others 0)"
+        print(f"{isa.name}, scheme {chosen.name}: set {', '.join(found.setting) or 'nothing'}{others}")
+        stop(INCONCLUSIVE if found.undecided else OK)
+    print(f"{isa.name}, scheme {chosen.name}: no setting catches {', '.join(found.uncaught)}")
+    stop(FINDINGS)
+
+
+@app.command()
+def graph(
+    spec: Spec,
+    dot: Annotated[bool, typer.Option("--dot", help="Print the graph for Graphviz.")] = False,
+    scheme: OneScheme = None,
+    ascii: Ascii = False,
+) -> None:
+    """The ways between the machine's modes, and the unguarded ones to more privilege."""
+    from analyzer.graph import escalations, transitions
+    from analyzer.render.modes import graph_lines, to_dot
+    from analyzer.symbolic.pair import Setting
+
+    isa = load(spec)
+    found = transitions(Setting(isa, scheme_of(isa, scheme)))
+    up = escalations(found, isa)
+    if dot:
+        print(to_dot(isa.name, [(m.name, i) for i, rank in enumerate(isa.mode.ranks) for m in rank], found), end="")
+    else:
+        put(graph_lines(isa.name, found, up, look(ascii)))
+    stop(FINDINGS if up else OK)
+
+
+@app.command()
+def fmt(
+    files: Annotated[list[Path], typer.Argument(help="Files; - for stdin to stdout.", allow_dash=True)],
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file would change.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
+) -> None:
+    """Put specs into the one layout."""
+    from difflib import unified_diff
+
+    from analyzer.syntax.format import format_source
+
+    changed = 0
+    for file in files:
+        name, text = ("stdin", sys.stdin.read()) if str(file) == "-" else (str(file), file.read_text(encoding="utf-8"))
+        formatted = format_source(text, name)
+        changed += formatted != text
+        if diff:
+            pieces = unified_diff(text.splitlines(True), formatted.splitlines(True), name, f"{name} (formatted)")
+            print("".join(pieces), end="")
+        if name == "stdin" and not (check or diff):
+            print(formatted, end="")
+        elif formatted != text and not (check or diff):
+            file.write_text(formatted, encoding="utf-8")
+        elif formatted != text and check:
+            print(f"would change {name}", file=sys.stderr)
+    print(f"{len(files)} checked, {changed} {'to change' if check or diff else 'changed'}", file=sys.stderr)
+    stop(FINDINGS if changed and (check or diff) else OK)
+
+
+@app.command()
+def asm(
+    spec: Spec,
+    program: Annotated[Path, typer.Argument(help="Assembly source; - for stdin.", allow_dash=True)],
+    origin: Annotated[str, typer.Option(help="The address of the first line.")] = "0",
+    units: Annotated[bool, typer.Option("--hex", help="Only the units in hex, as `popek disasm` reads them.")] = False,
+) -> None:
+    """Assemble a program, and list it."""
+    from emulator.listing import to_hex
+    from emulator.program import assemble
+
+    text = sys.stdin.read() if str(program) == "-" else program.read_text(encoding="utf-8")
+    assembled = assemble(load(spec), text, number(origin), str(program))
+    print(to_hex(assembled) if units else assembled.listing(), end="")
+
+
+@app.command()
+def disasm(
+    spec: Spec,
+    units: Annotated[list[str], typer.Argument(help="Units in hex, `@ADDRESS` to go on elsewhere; - for stdin.")],
+    origin: Annotated[str, typer.Option(help="The address of the first unit.")] = "0",
+) -> None:
+    """Disassemble units given in hex."""
+    from emulator.listing import disassembly, read_hex
+
+    words = sys.stdin.read().split() if units == ["-"] else [w for u in units for w in u.split()]
+    isa = load(spec)
+    text, undefined = disassembly(isa, read_hex(isa, words, number(origin)))
+    print(text, end="")
+    stop(FINDINGS if undefined else OK)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The machine's name; the file is NAME.isa.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a small commented spec, to begin with."""
+    from analyzer.catalog import starter
+
+    text, path = starter(name), Path(f"{name}.isa")
+    if path.exists() and not force:
+        raise UsageError(f"{path} is there already", "--force overwrites it")
+    path.write_text(text, encoding="utf-8")
+    print(f"{path}: try `popek check {path}`")
+
+
+@app.command()
+def replay(
+    spec: Spec,
+    instruction: Annotated[str, typer.Argument(help="An instruction with a hole.")],
+    case: Annotated[str | None, typer.Option(help="The case of a dispatch space, such as a CSR.")] = None,
+    scheme: OneScheme = None,
+    rlimit: Rlimit = None,
+    ascii: Ascii = False,
+) -> None:
+    """Find an instruction's witness again, run both of its states on the reference executor, and show the two runs."""
+    from analyzer.explain import subject_of, witness_of_hole
+    from analyzer.render.replayed import replayed_lines
+    from analyzer.symbolic.smt import DEFAULT_RLIMIT
+    from emulator.replay import ReferenceReplayer, replay_of, trace
+
+    isa = load(spec)
+    chosen = scheme_of(isa, scheme)
+    subject = subject_of(isa, instruction, case)
+    found = witness_of_hole(isa, chosen, subject, ReferenceReplayer(), rlimit or DEFAULT_RLIMIT)
+    traces = [
+        None if state is None else trace(replay_of(isa, subject.instruction, found.operands, state))
+        for state in (found.virtual, found.real)
+    ]
+    put(replayed_lines(subject.name, chosen.name, found, traces[0], traces[1], look(ascii)))
+    stop(OK if found.replayed else FINDINGS)
+
+
+# -- the library, called -----------------------------------------------------------------------------------------------
+
+
+def load(spec: str) -> ir.Isa:
+    """The machine of this name or path."""
+    from analyzer.syntax.load import load as load_spec
+
+    return load_spec(spec)
+
+
+def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
+    """The scheme of this name, or the first one."""
+    try:
+        return isa.scheme(name)
+    except KeyError:
+        known = ", ".join(s.name for s in isa.schemes)
+        if not known:
+            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it") from None
+        raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
+
+
+def analyzed(
+    isa: ir.Isa,
+    jobs: int = 1,
+    rlimit: int | None = None,
+    schemes: list[str] | None = None,
+    only: list[str] | None = None,
+    *,
+    quiet: bool,
+    witnesses: bool = True,
+    graph: bool = True,
+) -> Report:
+    """The report on a spec, its examples run."""
+    from dataclasses import replace
+
+    from analyzer.analysis import Options, analyze
+    from analyzer.symbolic.smt import DEFAULT_RLIMIT
+    from emulator.examples import run_examples
+    from emulator.replay import ReferenceReplayer
+
+    for scheme in schemes or (None,):
+        scheme_of(isa, scheme)
+    known_instructions(isa, only or [])
+    options = Options(
+        jobs or len(os.sched_getaffinity(0)),
+        rlimit or DEFAULT_RLIMIT,
+        witnesses,
+        graph and not only,
+        tuple(only or ()),
+        tuple(schemes or ()),
+    )
+    failed = run_examples(isa)
+    with Progress(isa.name, quiet) as progress:
+        report = analyze(isa, options, ReferenceReplayer(), progress)
+    return replace(report, warnings=(*report.warnings, *(str(d) for d in failed)))
+
+
+def known_instructions(isa: ir.Isa, names: list[str]) -> None:
+    """Are these instructions, families or cases of the machine?"""
+    from difflib import get_close_matches
+
+    known = {n for i in isa.instructions for n in (i.name, i.family)}
+    for name in names:
+        if name not in known and name.split(" ")[0] not in known:
+            near = get_close_matches(name, sorted(known), 3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`popek check --table` lists them"
+            raise UsageError(f"{isa.name} has no instruction {name}", hint)
+
+
+# -- printing ----------------------------------------------------------------------------------------------------------
+
+
+def stop(code: int) -> None:
+    raise typer.Exit(int(code))
+
+
+def look(ascii: bool, table: bool = False, quiet: bool = False) -> Look:
+    """How to print; ASCII where stdout takes nothing else."""
+    from analyzer.render.lines import Look
+
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    return Look(ascii or not encoding.startswith("utf"), table, quiet)
+
+
+def console(file: Any = None) -> Console:
+    """A console that changes no text: no markup, no highlighting, no wrapping."""
+    from rich.console import Console
+
+    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def put(lines: Iterable[Text], file: Any = None) -> None:
+    """Prints lines."""
+    out = console(file)
+    for line in lines:
+        out.print(line)
+
+
+def complain(diagnostics: Iterable[Any]) -> None:
+    """Prints what is wrong with a text, and how much."""
+    from analyzer.render.findings import counted
+    from analyzer.render.lines import diagnostic_lines, styled
+
+    shown = tuple(diagnostics)
+    ascii_only = look(False)
+    for diagnostic in shown:
+        put(styled(diagnostic_lines(diagnostic), ascii_only), sys.stderr)
+        print(file=sys.stderr)
+    errors = sum(d.severity == "error" for d in shown)
+    print(f"{counted(errors, 'error')}; `popek explain {shown[0].code}` tells more", file=sys.stderr)
+
+
+FORMATS = ("human", "json", "markdown", "svg")
+
+
+def parsed_output(text: str) -> tuple[str, str | None]:
+    """`FORMAT` or `FORMAT:FILE`."""
+    format_, _, file = text.partition(":")
+    if format_ not in FORMATS:
+        raise UsageError(f"there is no output format {format_}", f"there are {', '.join(FORMATS)}")
+    return format_, file or None
+
+
+def deliver(report: Report, format_: str, file: str | None, shown: Look) -> None:
+    """Writes a report in one format, to a file or to stdout."""
+    if format_ == "human" and file is None:
+        from analyzer.render.human import human
+
+        put(human(report, shown))
+        return
+    text = RENDERERS[format_](report, shown)
+    if file is None:
+        print(text, end="")
+    else:
+        Path(file).write_text(text, encoding="utf-8")
+
+
+def human_text(report: Report, shown: Look) -> str:
+    from analyzer.render.human import human
+
+    return "".join(f"{line.plain}\n" for line in human(report, shown))
+
+
+def json_text(report: Report, shown: Look) -> str:
+    from analyzer.render.json import to_json
+
+    return to_json(report)
+
+
+def markdown_text(report: Report, shown: Look) -> str:
+    from analyzer.render.markdown import to_markdown
+
+    return to_markdown(report)
+
+
+def svg_text(report: Report, shown: Look) -> str:
+    from analyzer.render.human import human
+    from analyzer.render.svg import to_svg
+
+    return to_svg(human(report, shown), f"popek check {report.spec}")
+
+
+RENDERERS: dict[str, Callable[[Report, Look], str]] = {
+    "human": human_text,
+    "json": json_text,
+    "markdown": markdown_text,
+    "svg": svg_text,
+}
+
+
+class Progress:
+    """One line on stderr, on a terminal only."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.name = name
+        self.on = sys.stderr.isatty() and not quiet and not os.environ.get("CI")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __call__(self, done: int, total: int, last: str) -> None:
+        if self.on:
+            print(f"\r\x1b[K{self.name}: {done} of {total}, {last}"[:100], end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.on:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def number(text: str) -> int:
+    """A number in any base."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        raise UsageError(f"{text} is not a number") from None
+    if value < 0:
+        raise UsageError(f"{text} is negative")
+    return value
+
+
+__all__ = ["PopekError", "app"]

@@ -1,0 +1,151 @@
+"""What every adapter offers: a spec's machine seen through an oracle's register names.
+
+An adapter knows facts about a machine (its register names, where its stack grows, what a descriptor looks like) because
+it belongs to the tests. It makes scenes for random vectors, turns vectors into states of the spec and states into
+outcomes, and says what of an oracle's registers the spec describes.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from analyzer import ir
+from analyzer.syntax.load import load
+from conformance.oracles.oracle import Oracle
+from conformance.vector import Vector
+from emulator.evaluate import Environment
+from emulator.reference.code import code
+from emulator.reference.events import Trapped
+from emulator.state import State, scrambled
+
+EDGES = (0, 1, 2, 3, 7, 8, 9, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF)
+"""Values at which some width, count or carry turns over; their negatives too."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """The state that a random vector starts in, and what its memory holds where the vector will look.
+
+    Attributes:
+        registers: the oracle's names.
+        cells: physical address to byte; elsewhere the memory holds bytes that depend on `seed` and the address.
+        code: the physical address of the instruction.
+        translated: whether the program counter is not a physical address.
+    """
+
+    registers: dict[str, int]
+    code: int
+    seed: int
+    translated: bool = False
+    cells: dict[int, int] = field(default_factory=dict)
+
+    def put(self, address: int, data: bytes) -> None:
+        """Lays bytes into memory."""
+        self.cells.update(enumerate(data, address))
+
+    def content(self) -> Callable[[int], int]:
+        """From a physical address to its byte."""
+        noise, cells = scrambled(self.seed, 8), self.cells
+        return lambda address: cells[address] if address in cells else noise(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A trap by number, as the oracle would name it."""
+
+    trap: int
+    error_code: int | None = None
+
+
+class Adapter(ABC):
+    """One machine: its spec, its oracle, and the way between them.
+
+    Attributes:
+        machine: the name of the spec and of the machine of the oracle.
+        modeled: the bits of an oracle's register that the spec describes, where it does not describe all.
+        undefined: how many of a hundred vectors are encodings that no instruction has.
+        memory: the name of the spec's physical memory.
+    """
+
+    machine: str
+    memory: str
+    modeled: Mapping[str, int] = {}
+    undefined: int = 0
+
+    def __init__(self) -> None:
+        self.isa: ir.Isa = load(self.machine)
+
+    @abstractmethod
+    def oracles(self) -> tuple[Oracle, ...]:
+        """The oracles, the first of which is recorded."""
+
+    @abstractmethod
+    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
+        """A random state; with `pointers`, registers mostly hold addresses of memory."""
+
+    @abstractmethod
+    def state(self, registers: Mapping[str, int]) -> State:
+        """The state of the spec in which the oracle's registers have these values; memory is zero."""
+
+    @abstractmethod
+    def registers(self, state: State) -> dict[str, int]:
+        """The oracle's registers in a state."""
+
+    @abstractmethod
+    def delivered(self, attributes: Mapping[str, int], event: Trapped) -> Delivered:
+        """The trap's number, from its attributes."""
+
+    @abstractmethod
+    def code_address(self, registers: Mapping[str, int]) -> int:
+        """Where the code of a vector lies if nothing is translated."""
+
+    def addressable(self, address: int) -> bool:
+        """Whether the oracle has memory at a physical address."""
+        return True
+
+    def undescribed(self, before: State, after: State, vector: Vector) -> str | None:
+        """Why the spec does not describe what happens here, or None."""
+        return None
+
+    def arbitrary(self, name: str, args: Sequence[int], width: int) -> int | None:
+        """The oracle's choice for an unspecified function; None if it is not known."""
+        return None
+
+    def before(self, vector: Vector) -> State:
+        """The state of the spec that the vector starts in."""
+        state = self.state({**self.oracles()[0].base, **vector.registers})
+        cells = state.memories[self.memory]
+        for address, data in vector.image(self.code_address(vector.registers)).items():
+            for at, byte in enumerate(data, address):
+                if byte:
+                    cells[at] = byte
+        return state
+
+    def trap(self, before: State, event: Trapped) -> Delivered:
+        """What the oracle reports of a trap that was taken from the state `before`."""
+        kind = self.isa.traps[event.trap]
+        environment = Environment(before.elements, before.files, before.choices, {})
+        params = {name: value for (name, _), value in zip(kind.params, event.args, strict=True)}
+        values = {name: int(value(environment, params)) for name, value in code(self.isa).attributes[kind.name]}
+        return self.delivered(values, event)
+
+
+def number(rng: random.Random, width: int) -> int:
+    """A value of `width` bits, often at an edge."""
+    mask = (1 << width) - 1
+    match rng.randrange(8):
+        case 0 | 1 | 2:
+            return rng.getrandbits(width)
+        case 3:
+            return rng.choice(EDGES) & mask
+        case 4:
+            return -rng.choice(EDGES) & mask
+        case 5:
+            return (1 << width - 1) - rng.randrange(2)
+        case 6:
+            return rng.getrandbits(rng.randrange(1, width + 1))
+        case _:
+            return rng.getrandbits(8) * int.from_bytes(b"\x01" * (width // 8 or 1)) & mask

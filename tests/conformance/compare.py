@@ -1,0 +1,197 @@
+"""What a spec expects of a vector, as far as the architecture says it, and the judgment of an oracle's outcome.
+
+Where the spec says UNKNOWN, or asks an unspecified function whose answer the adapter does not know, the reference runs
+again with other values. A bit that is not the same in all runs is open and takes the oracle's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from conformance.adapter import Adapter, Delivered
+from conformance.known import Case, Deviation, deviations
+from conformance.vector import Outcome, Vector, changed_bytes, differences
+from emulator.evaluate import hashed
+from emulator.reference.events import Completed, DoubleFault, Event, Policy, Stuck, Trapped, Undefined
+from emulator.reference.machine import Machine
+from emulator.state import State
+
+VARIATIONS = 6
+"""How many runs settle what is open: all zeros, all ones, and pseudo-random values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the spec expects.
+
+    Attributes:
+        event: of the first run.
+        outcome: of the first run.
+        open_bits: register to the bits that are open.
+        open_bytes: physical address to the bits that are open.
+        open_reason: why nothing at all can be compared, or None.
+    """
+
+    event: Event
+    outcome: Outcome
+    open_bits: Mapping[str, int]
+    open_bytes: Mapping[int, int]
+    open_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgment of one vector: `lines` say what is different, `deviation` what excuses it, `open_reason` why there
+    is nothing to compare."""
+
+    kind: Literal["agrees", "open", "known", "differs"]
+    lines: tuple[str, ...] = ()
+    deviation: Deviation | None = None
+    open_reason: str | None = None
+
+
+class _Variation:
+    """Settles in one way what is open, and remembers whether anything was."""
+
+    def __init__(self, adapter: Adapter, number: int) -> None:
+        self._adapter = adapter
+        self._number = number
+        self._uses = 0
+        self.used = False
+
+    def unknown(self, site: int, width: int) -> int:
+        self.used = True
+        self._uses += 1
+        return self._value(f"{site} {self._uses}", (), width)
+
+    def arbitrary(self, name: str, args: tuple[int, ...], width: int) -> int:
+        chosen = self._adapter.arbitrary(name, args, width)
+        if chosen is not None:
+            return chosen
+        self.used = True
+        return self._value(name, args, width)
+
+    def _value(self, name: str, args: tuple[int, ...], width: int) -> int:
+        ones = (1 << max(width, 1)) - 1
+        if self._number < 2:
+            return self._number * ones
+        return hashed(f"{self._number} {name}", args, max(width, 1))
+
+
+def expect(adapter: Adapter, vector: Vector) -> Expectation:
+    """What the spec expects of a vector.
+
+    Raises:
+        RuntimeError: the reference exceeded its limits, which is a bug.
+    """
+    before = adapter.before(vector)
+    image = vector.image(adapter.code_address(vector.registers))
+    event, outcome, reason, after, used = _run(adapter, vector, before, image, 0)
+    if reason is not None:
+        return Expectation(event, outcome, {}, {}, reason)
+    bits: dict[str, int] = {}
+    byte_bits: dict[int, int] = {}
+    for number in range(1, VARIATIONS if used else 1):
+        _, other, reason, other_after, _ = _run(adapter, vector, before, image, number)
+        if reason is not None:
+            return Expectation(event, outcome, {}, {}, reason)
+        if (other.trap, other.error_code) != (outcome.trap, outcome.error_code):
+            return Expectation(event, outcome, {}, {}, "whether it traps is open")
+        for name, value in outcome.registers.items():
+            if value != other.registers.get(name, value):
+                bits[name] = bits.get(name, 0) | value ^ other.registers[name]
+        for address, data in after.items():
+            for at, (left, right) in enumerate(zip(data, other_after[address], strict=True), address):
+                if left != right:
+                    byte_bits[at] = byte_bits.get(at, 0) | left ^ right
+    return Expectation(event, outcome, bits, byte_bits)
+
+
+def _run(
+    adapter: Adapter, vector: Vector, before: State, image: Mapping[int, bytes], number: int
+) -> tuple[Event, Outcome, str | None, dict[int, bytes], bool]:
+    """One run: the event, the outcome, why it cannot be compared, the windows afterwards, and whether any value was
+    open."""
+    variation = _Variation(adapter, number)
+    state = before.copy()
+    event = Machine(adapter.isa, state, Policy(variation.unknown, variation.arbitrary)).step()
+    if isinstance(event, Stuck):
+        raise RuntimeError(f"{vector.name}: {event.reason}")
+    cells = state.memories[adapter.memory]
+    after = {address: bytes(cells[address + i] for i in range(len(data))) for address, data in image.items()}
+    trap = adapter.trap(before, event) if isinstance(event, Trapped) else None
+    outcome = Outcome(
+        adapter.registers(state),
+        changed_bytes(image, after),
+        None if trap is None else trap.trap,
+        None if trap is None else trap.error_code,
+    )
+    return event, outcome, _open_reason(adapter, event, before, state, vector), after, variation.used
+
+
+def _open_reason(adapter: Adapter, event: Event, before: State, after: State, vector: Vector) -> str | None:
+    match event:
+        case Completed() | Trapped(delivered=True):
+            return adapter.undescribed(before, after, vector)
+        case DoubleFault():
+            return "a trap in the delivery of a trap"
+        case Undefined():
+            return "an encoding without an instruction"
+        case _:
+            return f"{type(event).__name__.lower()}"
+
+
+def judge(adapter: Adapter, oracle: str, vector: Vector, expected: Expectation, observed: Outcome) -> Verdict:
+    """Whether an oracle did what the spec expects, and if not, whether a known deviation excuses it."""
+    if expected.open_reason is not None:
+        return Verdict("open", open_reason=expected.open_reason)
+    delivers = next(o.delivers for o in adapter.oracles() if o.name == oracle)
+    lines = _lines(adapter, vector, expected, observed, {}, delivers)
+    if not lines:
+        return Verdict("agrees")
+    case = Case(adapter.machine, vector, expected.event, expected.outcome, observed, tuple(lines), adapter.before)
+    for deviation in deviations(oracle, adapter.machine):
+        if not deviation.applies(case):
+            continue
+        if deviation.bits is None or not _lines(adapter, vector, expected, observed, deviation.bits, delivers):
+            return Verdict("known", tuple(lines), deviation)
+    return Verdict("differs", tuple(lines))
+
+
+def _lines(
+    adapter: Adapter,
+    vector: Vector,
+    expected: Expectation,
+    observed: Outcome,
+    excused: Mapping[str, int],
+    delivers: bool,
+) -> list[str]:
+    """The differences that neither open bits nor `excused` bits explain."""
+    if observed.failure is not None or (not delivers and observed.trap is not None):
+        return differences(expected.outcome, observed, delivers)
+    registers: dict[str, int] = {}
+    for name, value in observed.registers.items():
+        wanted = expected.outcome.registers.get(name)
+        if wanted is None:
+            continue
+        ignored = expected.open_bits.get(name, 0) | excused.get(name, 0)
+        if name in adapter.modeled:
+            ignored |= ~adapter.modeled[name]
+        registers[name] = value & ~ignored | wanted & ignored
+    image = vector.image(adapter.code_address(vector.registers))
+    seen = {address: bytearray(data) for address, data in image.items()}
+    for start, change in observed.memory.items():
+        window = next(address for address, data in seen.items() if address <= start < address + len(data))
+        seen[window][start - window : start - window + len(change)] = change
+    wanted_bytes = {at: b for start, run in expected.outcome.memory.items() for at, b in enumerate(run, start)}
+    for at, ignored in expected.open_bytes.items():
+        window = next(address for address, data in seen.items() if address <= at < address + len(data))
+        wanted = wanted_bytes.get(at, image[window][at - window])
+        seen[window][at - window] = seen[window][at - window] & ~ignored & 0xFF | wanted & ignored
+    memory = changed_bytes(image, {address: bytes(data) for address, data in seen.items()})
+    return differences(expected.outcome, Outcome(registers, memory, observed.trap, observed.error_code), delivers)
+
+
+__all__ = ["Delivered", "Expectation", "Verdict", "expect", "judge"]

@@ -1,0 +1,154 @@
+"""Random vectors from a spec's own encodings, the same for the same seed.
+
+An instruction, random operands and a random scene are executed once by the reference; the memory that this touches
+becomes the vector's windows. Scenes in which the memory access faults are drawn again most of the time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+from analyzer import ir
+from analyzer.errors import UsageError
+from conformance.adapter import Adapter, Scene, number
+from conformance.vector import Vector
+from emulator.decode import decode_units, encode
+from emulator.disassemble import disassemble
+from emulator.evaluate import hashed
+from emulator.reference.events import Event, Policy, Stuck, Trapped
+from emulator.reference.machine import Machine
+from emulator.state import State
+
+ATTEMPTS = 12
+FAULTS = 0.06
+"""How often a memory fault is kept at the first attempt."""
+MARGIN = 8
+"""Windows begin and end at multiples of this, in bytes."""
+LONGEST = 16
+
+
+class Barren(Exception):
+    """No attempt made a vector."""
+
+
+def vectors(adapter: Adapter, count: int, seed: int) -> Iterator[Vector]:
+    """`count` vectors; the one at an index depends on the seed and the index alone."""
+    families: dict[str, list[ir.Instruction]] = {}
+    for instruction in adapter.isa.instructions:
+        families.setdefault(instruction.family, []).append(instruction)
+    pool = list(families.values())
+    for index in range(count):
+        rng = random.Random(f"{adapter.machine} {seed} {index}")
+        while True:
+            group = rng.choice(pool) if rng.random() < 0.5 else adapter.isa.instructions
+            try:
+                yield _vector(adapter, rng, rng.choice(group), index)
+            except Barren:
+                continue
+            break
+
+
+def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, index: int) -> Vector:
+    """A vector of this instruction, or near it if it is to be undefined."""
+    isa = adapter.isa
+    undefined = rng.randrange(100) < adapter.undefined
+    accesses = any(isinstance(s, (ir.Load, ir.Store, ir.Call)) for s in ir.statements(instruction.body))
+    for attempt in range(ATTEMPTS):
+        pointers = rng.random() < (0.85 if accesses else 0.15)
+        scene = adapter.scene(rng, pointers, instruction)
+        try:
+            units = encode(isa, instruction, operands_of(isa, instruction, rng))
+        except UsageError:
+            continue
+        if undefined:
+            units = _spoiled(units, rng)
+        before = adapter.state({**adapter.oracles()[0].base, **scene.registers})
+        decoded = decode_units(isa, units + (0,) * LONGEST if undefined else units, before)
+        if (decoded is not None and decoded.instruction is not instruction) if not undefined else decoded is not None:
+            continue
+        if decoded is None and not undefined:
+            continue
+        scene.put(scene.code, bytes(units))
+        event, touched = _dry_run(adapter, before, scene)
+        if isinstance(event, Stuck) or not all(map(adapter.addressable, touched)):
+            continue
+        fault = isinstance(event, Trapped) and event.memory
+        if fault and attempt < ATTEMPTS - 1 and rng.random() > FAULTS:
+            continue
+        text = "undefined" if decoded is None else f"{instruction.name}: {disassemble(isa, decoded, before.pc())}"
+        return Vector(
+            f"{index:06} {text}",
+            b"" if scene.translated else bytes(units),
+            scene.registers,
+            _windows(touched, scene.content(), adapter.addressable),
+        )
+    raise Barren
+
+
+def _spoiled(units: tuple[int, ...], rng: random.Random) -> tuple[int, ...]:
+    """With some bits of the first units inverted, or all of them random."""
+    spoiled = list(units)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        spoiled[rng.randrange(min(len(spoiled), 4))] ^= 1 << rng.randrange(8)
+    if rng.random() < 0.3:
+        spoiled[:4] = [rng.getrandbits(8) for _ in spoiled[:4]]
+    return tuple(spoiled)
+
+
+def operands_of(isa: ir.Isa, instruction: ir.Instruction, rng: random.Random) -> dict[str, int]:
+    """Random values for the operands and the prefixes."""
+    values: dict[str, int] = {}
+    for operand in instruction.operands:
+        if operand.cases and rng.random() < 0.95:
+            named = [case for case in operand.cases if case[1]]
+            values[operand.name] = rng.choice(rng.choice(named)[1])
+        elif operand.width >= 12 and rng.random() < 0.5:
+            values[operand.name] = rng.randrange(-32, 32) * 2 & (1 << operand.width) - 1
+        else:
+            values[operand.name] = rng.getrandbits(operand.width) if operand.width < 7 else number(rng, operand.width)
+    named_by = {e.name for e in _where_operands(instruction)}
+    for prefix in isa.prefixes:
+        if rng.random() < (0.5 if prefix.name in named_by else 0.06):
+            values[prefix.name] = rng.choice([value for _, value in prefix.values])
+    return values
+
+
+def _where_operands(instruction: ir.Instruction) -> Iterator[ir.Operand]:
+    if instruction.where is not None:
+        for expr in ir.subterms(instruction.where):
+            if isinstance(expr, ir.Operand):
+                yield expr
+
+
+def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, set[int]]:
+    """What the instruction does in a scene, and the physical addresses that it touches."""
+    touched: set[int] = set()
+    content = scene.content()
+
+    def look(address: int) -> int:
+        touched.add(address)
+        return content(address)
+
+    def choose(name: str, args: tuple[int, ...], width: int) -> int:
+        chosen = adapter.arbitrary(name, args, width)
+        return hashed(name, args, width) if chosen is None else chosen
+
+    before.memories[adapter.memory].default = look
+    event = Machine(adapter.isa, before, Policy(arbitrary=choose)).step()
+    touched.update(before.memories[adapter.memory])
+    return event, touched
+
+
+def _windows(touched: set[int], content: Callable[[int], int], there: Callable[[int], bool]) -> dict[int, bytes]:
+    """The touched addresses with some margin, as windows."""
+    blocks = sorted({address - address % MARGIN for address in touched})
+    windows: dict[int, bytearray] = {}
+    end = start = -1
+    for block in blocks:
+        if block != end:
+            start = block
+            windows[start] = bytearray()
+        windows[start] += bytes(content(block + i) if there(block + i) else 0 for i in range(MARGIN))
+        end = block + MARGIN
+    return {address: bytes(data) for address, data in windows.items()}

@@ -1,0 +1,80 @@
+"""Where an oracle is known not to do what the manual says, or chooses otherwise than the spec where it may.
+
+Each entry is as narrow as we can make it: the oracle, the machines, the instruction families, a predicate over the case,
+and, where only some register bits are concerned, these bits; all else must agree. DEVIATIONS.md has the manuals' rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from conformance.vector import Outcome, Vector
+from emulator.reference.events import Completed, Event, Trapped
+from emulator.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A vector on which the two differ; `lines` say in what."""
+
+    machine: str
+    vector: Vector
+    event: Event
+    expected: Outcome
+    observed: Outcome
+    lines: tuple[str, ...]
+    state: Callable[[Vector], State]
+
+    @property
+    def family(self) -> str:
+        """The family of the instruction; empty if there is none."""
+        if isinstance(self.event, (Completed, Trapped)) and self.event.instruction is not None:
+            return self.event.instruction.family
+        return ""
+
+    def trapped(self, *names: str) -> bool:
+        """Whether the spec raises one of these traps."""
+        return isinstance(self.event, Trapped) and self.event.trap in names
+
+    def differs_in(self, *names: str) -> bool:
+        """Whether all differences are in these registers (or `memory`, `trap`, `error code`)."""
+        return all(line.partition(":")[0] in names for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A known deviation: what it is, with the manual's rule, and when it applies.
+
+    `families` is a regular expression for the family's whole name. With `bits`, only these bits of these registers are
+    excused.
+    """
+
+    reason: str
+    families: str
+    when: Callable[[Case], bool]
+    bits: Mapping[str, int] | None = None
+
+    def applies(self, case: Case) -> bool:
+        """Whether the case is one of this deviation's."""
+        return re.fullmatch(self.families, case.family) is not None and self.when(case)
+
+
+MUSASHI: tuple[Deviation, ...] = (
+    Deviation(
+        "no address errors: odd word accesses and odd targets are done (M68000UM 6.3.9: vector 3)",
+        ".*",
+        lambda c: c.trapped("address"),
+    ),
+)
+
+TABLE: Mapping[tuple[str, str], tuple[Deviation, ...]] = {
+    ("musashi", "m68000"): MUSASHI,
+    ("musashi", "m68010"): MUSASHI,
+}
+
+
+def deviations(oracle: str, machine: str) -> tuple[Deviation, ...]:
+    """The known deviations of an oracle on a machine."""
+    return TABLE.get((oracle, machine), ())

@@ -1,0 +1,23 @@
+"""The machines that are compared with an independent implementation."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from conformance.adapter import Adapter
+from conformance.adapter_m68k import M68k
+
+MACHINES = ("m68000", "m68010")
+
+
+@cache
+def adapter_of(machine: str) -> Adapter:
+    """The adapter of a machine.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {
+        "m68000": lambda: M68k("m68000"),
+        "m68010": lambda: M68k("m68010"),
+    }[machine]()
