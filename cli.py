@@ -343,7 +343,14 @@ def new(
     """Write a small commented spec, to begin with."""
     from analyzer.catalog import starter
 
+    from analyzer.source import Source
+    from analyzer.syntax.parse import parse
+
     text, path = starter(name), Path(f"{name}.isa")
+    try:
+        parse(Source(path.name, text))
+    except SpecError:
+        raise UsageError(f"{name} cannot be a machine's name", "letters, digits, _ and -; no reserved word") from None
     if path.exists() and not force:
         raise UsageError(f"{path} is there already", "--force overwrites it")
     path.write_text(text, encoding="utf-8")
@@ -384,6 +391,8 @@ def load(spec: str) -> ir.Isa:
     """The machine of this name or path."""
     from analyzer.syntax.load import load as load_spec
 
+    if not Path(spec).name:
+        raise UsageError(f"there is no spec {spec}", "`popek list` names the bundled ones")
     return load_spec(spec)
 
 

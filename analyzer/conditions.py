@@ -27,12 +27,14 @@ MAX_INSTANCES = 12
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition over σ and operands.  `exact`: proved equivalent to the hole; otherwise it implies the hole."""
+    """A condition over σ and operands.  `exact`: proved equivalent to the hole; otherwise it implies the hole.
+    `definitions` say what the named faults in `formula` and `cover` stand for."""
 
     text: str
     exact: bool
     formula: Any
     cover: list[list[Any]] | None
+    definitions: tuple[Any, ...] = ()
 
 
 def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
@@ -58,7 +60,7 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
     exact = False
     for _ in range(MAX_INSTANCES):
         covered = smt.or_(*instances)
-        answer = smt.check(formula, smt.not_(covered))
+        answer = smt.check(formula, *projection.definitions, smt.not_(covered))
         if answer.status == "unsat":
             exact = True
             break
@@ -66,9 +68,9 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
             break
         instances.append(projection.instance(None if not instances else answer.model))
     total = smt.or_(*instances)
-    cover = prime_cover(smt, total, given)
+    cover = prime_cover(smt, total, smt.and_(given, *projection.definitions))
     remaining = "v" if side == "r" else "r"
-    return Condition(worded(pair.setting.isa, cover, remaining), exact and cover is not None, total, cover)
+    return Condition(worded(pair.setting.isa, cover, remaining), exact and cover is not None, total, cover, tuple(projection.definitions))
 
 
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:

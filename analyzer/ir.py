@@ -22,7 +22,8 @@ Spaces
 
 Statements
     Loads, stores and probes are statements, so expressions are pure: they read state, operands and locals as they are
-    when the statement runs.  A local is set at most once on every path.  An instruction ends by falling off its end, by
+    when the statement runs.  A local may be set again (a `var` of the language), and the last write wins; where a block
+    joins another, a local that only one of them has set has any value, and is not read.  An instruction ends by falling off its end, by
     `Done`, by `Trap` or by `Unpredictable`.  A trap undoes every write back to the beginning of the instruction, or to
     the last `Commit`; then the program counter is the instruction's own address, or the next one for a trap that
     resumes `next`; then the delivery procedure runs.
@@ -338,7 +339,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Let:
-    """Sets a local.  On every path a local is set once before it is read; in both arms of a `When` is once."""
+    """Sets a local; on every path a local is set before it is read."""
 
     local: str
     value: Expr
@@ -729,7 +730,8 @@ class Fetch:
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """Prefix parcels, in any order before the first segment; the operand `name` has the value of the last one seen, or
-    `default`."""
+    `default`.  In an Isa with prefixes, every instruction has the operand `prefix_parcels` too (8 bits): how many there
+    were.  It is part of the instruction's length."""
 
     name: str
     width: int

@@ -233,13 +233,13 @@ def composed(pair: Pair) -> Bool:
 def monitor_invariants(pair: Pair) -> Bool:
     """The monitor's invariants, true of the real state only."""
     pair.r.stays()  # deliveries instantiate the parametrised ones
-    terms = [pair.r.start(a.expr, a.prelude) for a in pair.setting.scheme.assume if not a.free]
+    terms = [pair.r.assumed(a) for a in pair.setting.scheme.assume if not a.free]
     return pair.smt.and_(*terms, *pair.r.assumptions)
 
 
 def guest_assumptions(pair: Pair) -> Bool:
     """What is assumed of the guest: true of the virtual state."""
-    return pair.smt.and_(*(pair.v.start(a.expr, a.prelude) for a in pair.setting.scheme.guest))
+    return pair.smt.and_(*(pair.v.assumed(a) for a in pair.setting.scheme.guest))
 
 
 def contained(pair: Pair) -> Bool:

@@ -72,6 +72,4 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
 def _monitor(setting: Setting, smt: Smt, world: World) -> Bool:
     """The monitor's invariants that need no memory."""
     ex = Executor(setting.isa, smt, world, FreeTables(setting.isa, smt, world, setting.shapes))
-    frame = Frame({}, Changes(), Changes())
-    terms = [ex.value(a.expr, frame) for a in setting.scheme.assume if not a.free and not a.prelude]
-    return smt.and_(*terms)
+    return smt.and_(*(setting.assumed(ex, a) for a in setting.scheme.assume if not a.free and not a.prelude))

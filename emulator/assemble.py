@@ -23,7 +23,7 @@ from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from analyzer.source import Source, Span
 from emulator.decode import completed, encode
 from emulator.disassemble import EMPTY_SET
-from emulator.evaluate import Environment, Value, value_of
+from emulator.evaluate import Environment, made
 from emulator.state import State
 
 SEARCH = 4096
@@ -147,7 +147,6 @@ class Assembler:
         for instruction in isa.instructions:
             word, whole = _first_word(instruction.syntax)
             (self._whole if whole else self._partial).setdefault(word, []).append(instruction)
-        self._values: dict[int, tuple[ir.Expr, Value]] = {}
         self._reset: State | None = None
 
     def line(self, text: str, symbols: Symbols, state: State | None, span: Span) -> Assembled:
@@ -172,13 +171,6 @@ class Assembler:
         forms = list(dict.fromkeys(form(i) for i in candidates))
         hint = f"written as {'; or '.join(f'`{f}`' for f in forms[:4])}"
         raise AssemblyError(Diagnostic("PG502", f"`{text.strip()}` fits no form of `{word}`", span, hint))
-
-    def value(self, expr: ir.Expr) -> Value:
-        """The function of an expression of the Isa, made once."""
-        known = self._values.get(id(expr))
-        if known is None:
-            known = self._values[id(expr)] = (expr, value_of(expr, self.isa))
-        return known[1]
 
     def _candidates(self, word: str) -> list[ir.Instruction]:
         found = list(self._whole.get(word, ()))
@@ -283,27 +275,27 @@ class _Line:
         """Every way of reading the value of an operand."""
         width = ir.width(piece.expr) or 1
         full = (1 << width) - 1
-        if piece.style in ("names", "set"):
+        named = piece.style in ("names", "set")
+        if named:
             for end, value in self.names(piece, at):
                 bound = reading.bind(piece.expr, full, value)
                 if bound is not None:
                     yield end, bound
-        radix = 8 if piece.style == "octal" else 10
-        for end, number in self.numbers(at, radix, labels=piece.style not in ("names", "set")):
+        for end, number in self.numbers(at, 8 if piece.style == "octal" else 10, labels=not named):
             if piece.style == "relative":
                 # Its bits are set when the rest is known; until then nothing else may claim them.
                 yield end, replace(reading, targets=(*reading.targets, (piece, number)))
-            else:
-                least = -(1 << (width - 1)) if piece.style in ("signed", "decimal") else 0
-                most = 1 << (width - 1) if piece.style == "signed" and width > 1 else 1 << width
-                if number is None:
-                    number = 0
-                if not least <= number < most:
-                    self.objections.append(("PG503", f"{number} is not from {least} to {most - 1}"))
-                    continue
-                bound = reading.bind(piece.expr, full, number & full)
-                if bound is not None:
-                    yield end, bound
+                continue
+            value = 0 if number is None else number
+            most = 1 << (width - 1) if piece.style == "signed" and width > 1 else 1 << width
+            if not -(1 << (width - 1)) <= value < most:
+                self.objections.append(("PG503", f"{value} is not from {-(1 << (width - 1))} to {most - 1}"))
+                continue
+            if named and all(v < len(piece.names) and piece.names[v] for v in _members(piece, value & full)):
+                continue  # it has a name, and only that is right
+            bound = reading.bind(piece.expr, full, value & full)
+            if bound is not None:
+                yield end, bound
 
     def names(self, piece: ir.Show, at: int) -> Iterator[tuple[int, int]]:
         """Names of values, or a set of names, the longest first."""
@@ -381,7 +373,7 @@ class _Line:
             if bound is None:
                 return None
             reading = bound
-        tests = [(self.assembler.value(c), truth) for c, truth in reading.conditions]
+        tests = [(made(c, isa), truth) for c, truth in reading.conditions]
         environment = Environment(self.state.elements, self.state.files, self.state.choices, {})
         for chosen in itertools.islice(self.completions(instruction, reading), SEARCH):
             operands = completed(isa, instruction, chosen)
@@ -439,7 +431,7 @@ class _Line:
             if target is None:
                 continue
             width = ir.width(piece.expr)
-            base = 0 if piece.base is None else self.assembler.value(piece.base)(environment, {})
+            base = 0 if piece.base is None else made(piece.base, isa)(environment, {})
             distance = target - self.symbols.address - base
             distance = (distance + (1 << (pc - 1))) % (1 << pc) - (1 << (pc - 1))
             value, odd = divmod(distance, piece.scale)
@@ -455,6 +447,11 @@ class _Line:
             for name, (mask, bits) in bound.known.items():
                 operands[name] = operands[name] & ~mask | bits
         return True
+
+
+def _members(piece: ir.Show, value: int) -> list[int]:
+    """What is named of a value: itself, or the bits of a set."""
+    return [value] if piece.style == "names" else [i for i in range(value.bit_length()) if value >> i & 1]
 
 
 def form(instruction: ir.Instruction) -> str:

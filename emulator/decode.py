@@ -14,7 +14,7 @@ from typing import Literal
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.evaluate import Environment, Value, value_of
+from emulator.evaluate import Environment, Value, made, value_of
 from emulator.state import State, join, split
 
 FetchParcel = Callable[[int], int]
@@ -300,7 +300,7 @@ def present(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int
     """The segments that are there with these operands."""
     environment = Environment({}, {}, {}, completed(isa, instruction, operands))
     for segment in instruction.segments:
-        if segment.when is None or value_of(segment.when, isa)(environment, {}):
+        if segment.when is None or made(segment.when, isa)(environment, {}):
             yield segment
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from analyzer import ir
 from emulator.decode import Decoded, completed
-from emulator.evaluate import Environment, constant_operands, signed, value_of
+from emulator.evaluate import Environment, constant_operands, made, signed
 
 EMPTY_SET = "0"
 """How a `set` without members is written."""
@@ -40,7 +40,7 @@ def _render(isa: ir.Isa, syntax: ir.Syntax, operands: Environment, address: int,
                 text += f"+{shown}" if plus else shown
             case ir.Choose():
                 for cond, arm in piece.arms:
-                    if value_of(cond, isa)(operands, {}):
+                    if made(cond, isa)(operands, {}):
                         text = _render(isa, arm, operands, address, text)
                         break
             case _:
@@ -49,7 +49,7 @@ def _render(isa: ir.Isa, syntax: ir.Syntax, operands: Environment, address: int,
 
 
 def _shown(isa: ir.Isa, piece: ir.Show, operands: Environment, address: int) -> str:
-    value, width = int(value_of(piece.expr, isa)(operands, {})), ir.width(piece.expr) or 1
+    value, width = int(made(piece.expr, isa)(operands, {})), ir.width(piece.expr) or 1
     match piece.style:
         case "decimal":
             return str(value)
@@ -74,6 +74,6 @@ def _shown(isa: ir.Isa, piece: ir.Show, operands: Environment, address: int) -> 
 
 def relative_target(isa: ir.Isa, piece: ir.Show, value: int, operands: Environment, address: int) -> int:
     """The address that a `relative` operand means; addresses wrap at the width of the program counter."""
-    base = 0 if piece.base is None else value_of(piece.base, isa)(operands, {})
+    base = 0 if piece.base is None else made(piece.base, isa)(operands, {})
     wrap = (1 << isa.elements[isa.fetch.pc].width) - 1
     return address + base + signed(value, ir.width(piece.expr) or 1) * piece.scale & wrap

@@ -98,6 +98,23 @@ def signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) else value
 
 
+_made: dict[int, tuple[ir.Expr, ir.Isa, Value]] = {}
+MADE = 50_000
+"""How many functions `made` keeps."""
+
+
+def made(expr: ir.Expr, isa: ir.Isa) -> Value:
+    """The function that computes an expression of an Isa, kept for the next time."""
+    known = _made.get(id(expr))
+    if known is not None and known[0] is expr and known[1] is isa:
+        return known[2]
+    if len(_made) >= MADE:
+        _made.clear()
+    value = value_of(expr, isa)
+    _made[id(expr)] = (expr, isa, value)
+    return value
+
+
 def value_of(expr: ir.Expr, isa: ir.Isa) -> Value:
     """The function that computes `expr`."""
     match expr:

@@ -69,6 +69,16 @@ class Setting:
             self._arrivals[trap] = self.isa.deliver is None or self._prove_arrival(self.isa.traps[trap])
         return self._arrivals[trap]
 
+    def assumed(self, ex: Executor, assume: ir.Assume, **free: tuple[Bits, int]) -> Bool:
+        """An assumption at the beginning of a run, its free parameters bound."""
+        frame = Frame({}, Changes(), Changes())
+        for name, width in self.scheme.chosen:
+            frame.let(name, ex.smt.symbol(f"chosen {name}", width), width)
+        for name, (value, width) in free.items():
+            frame.let(name, value, width)
+        ex.block(assume.prelude, frame, True)
+        return ex.value(assume.expr, frame)
+
     def _prove_arrival(self, kind: ir.TrapKind) -> bool:
         smt = Smt()
         world = World(self.isa, smt, "r")
@@ -80,12 +90,8 @@ class Setting:
         frame = Frame({}, Changes(), Changes())
         mode, width = ex.value(self.isa.mode.expr, frame), ir.width(self.isa.mode.expr)
         user = smt.or_(*(smt.eq(mode, real, width) for _, real in self.scheme.run))
-        known = []
-        for assume in self.scheme.assume:
-            if not assume.free:
-                inner = Frame({}, Changes(), Changes())
-                ex.block(assume.prelude, inner, True)
-                known.append(ex.value(assume.expr, inner))
+        known = [self.assumed(ex, a) for a in self.scheme.assume if not a.free]
+        known += [self.assumed(ex, ir.Assume(i.expr, i.reason, (), i.prelude)) for i in self.isa.invariants]
         answer = smt.check(user, *known, *delivery.assumptions, smt.not_(delivery.arrives))
         return answer.status == "unsat"
 
@@ -155,11 +161,9 @@ def deliver(
     assumptions = []
     for assume in setting.scheme.assume:
         if assume.free and all(f"t.{n}" in values for n, _ in assume.free):
-            inner = Frame({}, Changes(), Changes())
-            for name, _ in assume.free:
-                inner.let(name, *values[f"t.{name}"])
-            ex.block(assume.prelude, inner, True)
-            assumptions.append(ex.value(assume.expr, inner))
+            free = {n: values[f"t.{n}"] for n, _ in assume.free}
+            fresh = Executor(isa, smt, ex.world, ex.memories)
+            assumptions.append(setting.assumed(fresh, assume, **free))
     inner = Frame({}, frame.state, frame.restart)
     arguments = tuple(values[name][0] if name in values else 0 for name, _ in isa.deliver.params)
     ex.body(inner, isa.deliver, arguments, True)
@@ -209,6 +213,11 @@ class Side:
         """The mode code at the beginning."""
         return self.start(self.setting.isa.mode.expr)
 
+    def assumed(self, assume: ir.Assume) -> Bool:
+        """An assumption at the beginning of this run."""
+        ex = Executor(self.setting.isa, self.smt, self.world, self.windows)
+        return self.setting.assumed(ex, assume)
+
     def start(self, expr: ir.Expr, prelude: ir.Block = (), **locals: tuple[Bits, int]) -> Any:
         """An expression at the beginning of the run."""
         return self.evaluate(Changes(), expr, prelude, **locals)
@@ -253,6 +262,9 @@ class Side:
         isa = self.setting.isa
         pc = isa.elements[isa.fetch.pc]
         at = self.world.element(pc.name)
+        if isa.prefixes:
+            parcels = self.smt.op("mul", self.operands["prefix_parcels"], isa.fetch.parcel // isa.unit, 8)
+            at = self.smt.op("add", at, self.smt.extend(parcels, 8, pc.width, False), pc.width)
         for segment in self.instruction.segments:
             units = segment.width // isa.unit
             there = True if segment.when is None else self.start(segment.when)
@@ -349,6 +361,8 @@ class Pair:
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
         fields = {o.name: self.smt.symbol(f"operand {o.name}", o.width) for o in instruction.operands}
         self.operands: dict[str, Any] = {**prefixes, **fields}
+        if prefixes:
+            self.operands["prefix_parcels"] = self.prefix_parcels()
         self.constraint: Bool = True
         if subject.operand is not None:
             width = next(o.width for o in instruction.operands if o.name == subject.operand)
@@ -362,6 +376,14 @@ class Pair:
                 self.constraint = self.smt.and_(*(self.smt.not_(self.smt.eq(term, v, width)) for v in named))
         self.v = Side(setting, self.smt, "v", self.operands, instruction)
         self.r = Side(setting, self.smt, "r", self.operands, instruction)
+
+    def prefix_parcels(self) -> Bits:
+        """How many prefixes there are: one for each that is not its default."""
+        count: Bits = 0
+        for prefix in self.setting.isa.prefixes:
+            default = self.smt.eq(self.operands[prefix.name], prefix.default, prefix.width)
+            count = self.smt.op("add", count, self.smt.ite(default, 0, 1, 8), 8)
+        return count
 
     # -- modes ---------------------------------------------------------------------------------------------------------
 

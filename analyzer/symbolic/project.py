@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import z3
@@ -12,6 +13,26 @@ from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Bits of a symbol or cell that the formula determines, as (high, low, term)."""
+
+    base: Any
+    pieces: list[tuple[int, int, Any]]
+
+    def filled(self, free: Any) -> Any:
+        """The whole value, bits without a pin from `free`."""
+        parts, top = [], self.base.size() - 1
+        for hi, lo, term in sorted(self.pieces, key=lambda piece: -piece[0]):
+            if hi < top:
+                parts.append(z3.Extract(top, hi + 1, free))
+            parts.append(term)
+            top = lo - 1
+        if top >= 0:
+            parts.append(z3.Extract(top, 0, free))
+        return parts[0] if len(parts) == 1 else z3.Concat(*parts)
+
+
 class Projection:
     """How the symbols of `side` in `formula` may be replaced by terms over everything else."""
 
@@ -20,6 +41,7 @@ class Projection:
         self.formula = pair.smt.bool(formula)
         self.side = side
         self.other = "v" if side == "r" else "r"
+        self.definitions: list[Any] = []
         self.faults = self._faults()
         self.pinned = self._pinned()
         self.arrays = self._arrays()
@@ -30,39 +52,73 @@ class Projection:
         return name.endswith(f"@{self.side}") or name.startswith("chosen ")
 
     def _faults(self) -> list[tuple[Any, Any]]:
-        """An abstract fault of this side becomes the other side's at the same place: the monitor permits what the guest
-        permits."""
-        pair = self.pair
+        """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor permits
+        what the guest permits) or when they are proved equal; the other side's concrete ones become named atoms."""
+        pair, smt = self.pair, self.pair.smt
         one, two = (pair.r, pair.v) if self.side == "r" else (pair.v, pair.r)
         out = []
         for event in one.run.events:
-            if not isinstance(event.fault, bool) and not pair.setting.shapes[event.key[0]].concrete:
-                fault, _ = two.windows.fault_at(two.ex, event)
-                out.append((event.fault, pair.smt.bool(fault)))
+            if isinstance(event.fault, bool):
+                continue
+            fault, _ = two.windows.fault_at(two.ex, event)
+            named = self.named(two, event, fault)
+            if not pair.setting.shapes[event.key[0]].concrete:
+                out.append((event.fault, smt.bool(fault)))
+            elif smt.check(self.formula, smt.xor(event.fault, fault)).status == "unsat":
+                out.append((event.fault, named))
+        for event in two.run.events:
+            if pair.setting.shapes[event.key[0]].concrete and not isinstance(event.fault, bool):
+                out.append((event.fault, self.named(two, event, event.fault)))
         return out
 
-    def _pinned(self) -> dict[str, Any]:
-        """Symbols that a top-level equation determines by the other side's, and deprivileged modes."""
-        out = dict(self._mode())
+    def named(self, side: Any, event: Any, fault: Any) -> Any:
+        """A concrete fault as an atom that prints as an access; what it stands for goes to `definitions`."""
+        pair = self.pair
+        space = pair.setting.isa.spaces[event.key[0]]
+        if isinstance(fault, bool) or not isinstance(space, ir.Map) or not pair.setting.shapes[space.name].concrete:
+            return pair.smt.bool(fault)
+        name, kind, bits = event.key
+        index = side.windows.index(space, event.place, 0)
+        width = pair.setting.shapes[name].index_width(space)
+        function = pair.smt.function(f"fault {name} {kind} {bits}@{side.name}", (width,), 0)
+        atom = function(pair.smt.bits(index, width))
+        self.definitions.append(atom == fault)
+        return atom
+
+    def _pinned(self) -> dict[int, Pin]:
+        """Symbols and cells of which a top-level equation determines some bits by the other side's, and deprivileged
+        modes."""
+        out: dict[int, Pin] = {}
+        for base, term in self._mode():
+            out[base.get_id()] = Pin(base, [(base.size() - 1, 0, term)])
         for conjunct in _conjuncts(self.formula):
             if not z3.is_eq(conjunct) or z3.is_array(conjunct.arg(0)):
                 continue
             for a, b in ((conjunct.arg(0), conjunct.arg(1)), (conjunct.arg(1), conjunct.arg(0))):
-                name = _symbol(a)
-                if name and name.endswith(f"@{self.side}") and name not in out and not self._mentions(b):
-                    out[name] = b
+                base, hi, lo = _slice(a)
+                if not self._pinnable(base) or self._mentions(b):
+                    continue
+                pin = out.setdefault(base.get_id(), Pin(base, []))
+                if all(lo > top or hi < bottom for top, bottom, _ in pin.pieces):
+                    pin.pieces.append((hi, lo, b))
+                    break
         return out
 
-    def _mode(self) -> dict[str, Any]:
+    def _pinnable(self, base: Any) -> bool:
+        name = _symbol(base)
+        if name is None and z3.is_select(base):
+            name = _symbol(base.arg(0))
+        return name is not None and name.endswith(f"@{self.side}")
+
+    def _mode(self) -> list[tuple[Any, Any]]:
         pair = self.pair
         if self.side != "r" or not isinstance(pair.setting.isa.mode.expr, ir.Get):
-            return {}
-        element = pair.setting.isa.mode.expr.element
+            return []
         width = pair.mode_width
         term: Any = pair.setting.scheme.run[-1][1]
         for virtual, real in pair.setting.scheme.run[:-1]:
             term = pair.smt.ite(pair.smt.eq(pair.v.mode, virtual, width), real, term, width)
-        return {f"{element}@r": pair.smt.bits(term, width)}
+        return [(pair.r.mode, pair.smt.bits(term, width))]
 
     def _mentions(self, term: Any) -> bool:
         """Does a term mention symbols of this side other than the monitor's choices?"""
@@ -88,6 +144,8 @@ class Projection:
         """The formula with this side's symbols replaced: as unlike the other side's as can be, or as in the model."""
         term = z3.substitute(self.formula, *self.faults) if self.faults else self.formula
         for _ in range(3):  # pinned terms may mention pinned symbols
+            cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if z3.is_select(p.base)]
+            term = z3.substitute(term, *cells) if cells else term
             replaced = [(a, self._value(a, model)) for a in _symbols(term) if self.mine(str(a.decl().name()))]
             replaced += [(a, self._array(a, model)) for a in self.arrays]
             if not replaced:
@@ -96,16 +154,22 @@ class Projection:
         return z3.simplify(term)
 
     def _counterpart(self, symbol: Any) -> Any:
+        if z3.is_select(symbol):
+            return z3.Select(self._counterpart(symbol.arg(0)), symbol.arg(1))
         name = str(symbol.decl().name()).removesuffix(f"@{self.side}") + f"@{self.other}"
         return z3.Const(name, symbol.sort())
 
     def _value(self, symbol: Any, model: Any | None) -> Any:
         name = str(symbol.decl().name())
-        if name in self.pinned:
-            return self.pinned[name]
         if name.startswith(("chosen ", "unknown ")):
             value = 1 if model is None else model.eval(symbol, model_completion=True).as_long()
             return z3.BitVecVal(value, symbol.size(), symbol.ctx)
+        free = self._free(symbol, model)
+        pin = self.pinned.get(symbol.get_id())
+        return free if pin is None else pin.filled(free)
+
+    def _free(self, symbol: Any, model: Any | None) -> Any:
+        """Bits that nothing pins: the opposite of the other side's, or relative to them as in the model."""
         other = self._counterpart(symbol)
         if model is None:
             return ~other
@@ -132,6 +196,14 @@ def _conjuncts(term: Any) -> Any:
             yield from _conjuncts(child)
     else:
         yield term
+
+
+def _slice(term: Any) -> tuple[Any, int, int]:
+    """A term as bits hi..lo of a base."""
+    if term.decl().kind() == z3.Z3_OP_EXTRACT:
+        hi, lo = term.params()
+        return term.arg(0), hi, lo
+    return term, term.size() - 1 if z3.is_bv(term) else 0, 0
 
 
 def _symbol(term: Any) -> str | None:

@@ -5,6 +5,7 @@ Conditionals inside terms are split off first, so that every atom is a compariso
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import z3
@@ -32,7 +33,7 @@ def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
     _collect(split, found)
     if len(found) > MAX_ATOMS:
         return None
-    found = [_friendlier(smt, given, atom) for atom in found]
+    found = _distinct(_friendlier(smt, given, atom) for atom in found)
     on = smt.solver(given, formula)
     off = smt.solver(given, smt.not_(formula))
     products: list[list[Any]] = []
@@ -90,6 +91,15 @@ def _expand(smt: Smt, off: Any, literals: list[Any]) -> list[Any] | None:
     return kept
 
 
+def _distinct(found: Iterable[Any]) -> list[Any]:
+    """Atoms once each, a negated one counting as its atom."""
+    out: dict[int, Any] = {}
+    for atom in found:
+        key = (atom.arg(0) if z3.is_not(atom) else atom).get_id()
+        out.setdefault(key, atom)
+    return list(out.values())
+
+
 def _complexity(literal: Any) -> int:
     """Comparisons of two symbols count more than comparisons with a constant, computed values more than symbols."""
     size, stack = 0, [literal.arg(0) if z3.is_not(literal) else literal]
@@ -128,7 +138,7 @@ def _split(term: Any, budget: list[int]) -> Any | None:
     if z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE:
         children = [_split(c, budget) for c in term.children()]
         return None if any(c is None for c in children) else z3.If(*children)
-    cond = _conditional(term)
+    cond = None if _permission(term) else _conditional(term)
     if cond is None:
         return term
     budget[0] -= 1
@@ -142,6 +152,11 @@ def _split(term: Any, budget: list[int]) -> Any | None:
     if test is None or any(a is None for a in arms):
         return None
     return z3.If(test, arms[0], arms[1])
+
+
+def _permission(term: Any) -> bool:
+    """A named fault: an atom whatever its address is made of."""
+    return z3.is_app(term) and str(term.decl().name()).startswith("fault ")
 
 
 def _conditional(term: Any) -> Any | None:

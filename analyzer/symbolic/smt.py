@@ -228,8 +228,21 @@ class Smt:
         return z3.BoolRef(z3.Z3_mk_eq(self.ref, ta.ast, tb.ast), self.ctx)
 
     def same(self, a: Array, b: Array) -> Bool:
-        """Equality of arrays."""
-        return True if a is b or a.eq(b) else a == b
+        """Equality of arrays.  Stores of both at the same, distinct places are compared value by value."""
+        if a is b or a.eq(b):
+            return True
+        kind = a.decl().kind()
+        if kind == b.decl().kind() == z3.Z3_OP_ITE and a.arg(0).eq(b.arg(0)):
+            return self.ite(a.arg(0), self.same(a.arg(1), b.arg(1)), self.same(a.arg(2), b.arg(2)), 0)
+        one, two = _stores(a), _stores(b)
+        same_places = len(one[1]) == len(two[1]) and all(
+            i.eq(j) for (i, _), (j, _) in zip(one[1], two[1], strict=True)
+        )
+        if same_places and one[0].eq(two[0]) and _distinct([i for i, _ in one[1]]):
+            return self.and_(
+                *(self.eq(v, w, v.size()) for (_, v), (_, w) in zip(one[1], two[1], strict=True))
+            )
+        return a == b
 
     def neg(self, a: Bits, width: int) -> Bits:
         return (-a) & mask(width) if isinstance(a, int) else -a
@@ -285,8 +298,10 @@ class Smt:
                 return self.and_(self.not_(cond), b)
             if b is True:
                 return self.or_(self.not_(cond), a)
-            if b is False:
+            if b is False or (not isinstance(b, bool) and b.eq(cond)):
                 return self.and_(cond, a)
+            if not isinstance(a, bool) and a.eq(cond):
+                return self.or_(cond, b)
             return a if a.eq(b) else z3.If(cond, a, b, self.ctx)
         if isinstance(a, int) and isinstance(b, int) and a == b:
             return a
@@ -352,3 +367,22 @@ class Smt:
         if result == z3.unsat:
             return Answer("unsat")
         return Answer("unknown", reason=solver.reason_unknown())
+
+
+def _stores(array: Array) -> tuple[Array, list[tuple[Any, Any]]]:
+    """An array as a base and the stores on it, the last one first."""
+    stores = []
+    while array.decl().kind() == z3.Z3_OP_STORE:
+        stores.append((array.arg(1), array.arg(2)))
+        array = array.arg(0)
+    return array, stores
+
+
+def _distinct(indices: list[Any]) -> bool:
+    """Are these indices different whatever their symbols are: one base, different offsets?"""
+    if len(indices) < 2:
+        return True
+    differences = [z3.simplify(i - indices[0]) for i in indices[1:]]
+    if not all(z3.is_bv_value(d) for d in differences):
+        return False
+    return len({0, *(d.as_long() for d in differences)}) == len(indices)

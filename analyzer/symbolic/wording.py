@@ -49,6 +49,9 @@ _OPPOSITE = {
     z3.Z3_OP_EQ: "!=",
     z3.Z3_OP_DISTINCT: "==",
 }
+MAX_INDEX = 48
+"""Longer addresses are not spelled out in a permission."""
+
 _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 
 
@@ -152,6 +155,7 @@ class Wording:
         _, rest = str(t.decl().name()).split(" ", 1)
         space, kind, bits = rest.rsplit("@", 1)[0].rsplit(" ", 2)
         index = self._index(space, t.arg(t.num_args() - 1))
+        index = "…" if len(index) > MAX_INDEX else index
         unit = self.isa.spaces[space].unit
         size = f", {bits}" if int(bits) != unit else ""
         return f"{space}[{index}{size}] {_VERB[kind]}"

@@ -221,6 +221,9 @@ def _show(operand: Operand, style: ir.Style, context: Context) -> ir.Show:
 
 def _arms(operand: Operand, context: Context) -> ir.Syntax:
     """A decoded operand: the text of the arm that is chosen."""
+    known = context.machine.shown.get(id(operand.arms))
+    if known is not None:
+        return known
     arms = []
     for arm in operand.arms:
         scope = operand.use.scope or context.scope
@@ -232,9 +235,20 @@ def _arms(operand: Operand, context: Context) -> ir.Syntax:
         else:
             text = (ir.Show(operand.code, "hex"),)
         arms.append((arm.cond, text))
-    if len(arms) == 1:
-        return arms[0][1]
-    return (ir.Choose(tuple(arms)),)
+    text = arms[0][1] if len(arms) == 1 else (ir.Choose(tuple(arms)),)
+    if not _is_relative(text):
+        context.machine.shown[id(operand.arms)] = text
+    return text
+
+
+def _is_relative(text: ir.Syntax) -> bool:
+    """Whether a text depends on where its operand stands in the stream."""
+    return any(
+        part.style == "relative"
+        if isinstance(part, ir.Show)
+        else isinstance(part, ir.Choose) and any(_is_relative(arm) for _, arm in part.arms)
+        for part in text
+    )
 
 
 def _numbered(name: str, operand: Operand, context: Context) -> ir.Syntax:

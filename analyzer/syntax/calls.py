@@ -31,7 +31,7 @@ from analyzer.syntax.scope import (
     find,
     kind_of,
 )
-from analyzer.syntax.types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
 from analyzer.syntax.values import MemoryPlace, Number, Val, Value
 
 MOST_INSTANCES = 200

@@ -9,7 +9,7 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, fold
 from analyzer.syntax.problems import fail
-from analyzer.syntax.types import BOOL, Bits, Bool, Enum, Type, describe, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, describe, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
 
 

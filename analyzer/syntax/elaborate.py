@@ -45,7 +45,7 @@ from analyzer.syntax.scope import (
     UnspecifiedEntity,
     ViewEntity,
 )
-from analyzer.syntax.types import Bits, width_of
+from analyzer.syntax.value_types import Bits, width_of
 from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value, ValuePlace
 from analyzer.syntax.wellformed import wellformed
 

@@ -25,7 +25,7 @@ from analyzer.syntax.scope import (
     OperandEntity,
     Scope,
 )
-from analyzer.syntax.types import Type, width_of
+from analyzer.syntax.value_types import Type, width_of
 from analyzer.syntax.values import Number, Value
 
 # -- pieces ------------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from analyzer.syntax.scope import (
     find,
     kind_of,
 )
-from analyzer.syntax.types import BOOL, Bits, Bool, Enum, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, describe, ir_width, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
 
 MEMORY_KINDS = {"fetch": 0, "read": 1, "write": 2}

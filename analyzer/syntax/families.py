@@ -18,7 +18,7 @@ from analyzer.syntax import ast, expressions, state
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, fail
 from analyzer.syntax.scope import Cell, Scope
-from analyzer.syntax.types import BOOL
+from analyzer.syntax.value_types import BOOL
 from analyzer.syntax.values import Value
 
 MOST_PIECES = 20_000

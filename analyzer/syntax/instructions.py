@@ -18,8 +18,8 @@ from analyzer.syntax.machine import InstrItem, Machine
 from analyzer.syntax.operands import Operand
 from analyzer.syntax.problems import Failure, did_you_mean, fail, give_up
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import BaseEntity, Body, Cell, Env, PlaceEntity, Scope
-from analyzer.syntax.types import Bits
+from analyzer.syntax.scope import BaseEntity, Body, Cell, Env, PlaceEntity, Poison, Scope
+from analyzer.syntax.value_types import Bits
 from analyzer.syntax.values import EntryPlace, MemoryPlace, Number, OperandPlace, Place, Value
 from analyzer.syntax.walk import walk
 
@@ -317,6 +317,7 @@ def _run_body(item: InstrItem, pattern: Pattern, encoded: Encoded, env: Env) -> 
         if i + 1 < len(encoded.order) or _more_follows(encoded, operand) or machine.advance is not None:
             start = fold.binary("add", ir.Local("here", machine.pc_width), encoded.starts[name])
         body.span = item.node.pattern.span
+        env.scope.names["value", name] = Poison()
         with machine.problems.catch():
             env.scope.names["value", name] = PlaceEntity(operands.form(operand, env, start))
     body.span = item.node.span

@@ -11,7 +11,8 @@ from analyzer.source import Span
 from analyzer.syntax import ast
 from analyzer.syntax.problems import Problems
 from analyzer.syntax.scope import Env, Scope, SpaceEntity
-from analyzer.syntax.types import Type
+from analyzer.syntax.value_types import Type
+from analyzer.syntax.values import Place
 
 
 @dataclass(slots=True)
@@ -96,6 +97,12 @@ class Machine:
     """Parameters of traps, which a delivery may read as if they were attributes."""
     decoded: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     """Operands that have been decoded, by what determines their structure."""
+    formed: dict[tuple[int, ir.Expr | None], tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str]]] = field(
+        default_factory=dict
+    )
+    """The statements and the place of operands at a place in the stream."""
+    shown: dict[int, ir.Syntax] = field(default_factory=dict)
+    """The assembly texts of decoded operands."""
     learned: dict[str, int] = field(default_factory=dict)
     sites: int = 0
     failed: bool = False

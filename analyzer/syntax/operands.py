@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from analyzer import ir
 from analyzer.syntax import ast, encodings, expressions, fold, places, state, statements, traps, typenames
@@ -22,6 +23,7 @@ from analyzer.syntax.encodings import Laid, TooDeep, Use
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import fail, give_up
 from analyzer.syntax.scope import (
+    Body,
     EnumEntity,
     Env,
     FileEntity,
@@ -30,7 +32,7 @@ from analyzer.syntax.scope import (
     Scope,
     ViewEntity,
 )
-from analyzer.syntax.types import Bits, Bool, Type, describe, width_of
+from analyzer.syntax.value_types import Bits, Bool, Type, describe, width_of
 from analyzer.syntax.values import (
     ChoicePlace,
     MemoryPlace,
@@ -46,9 +48,11 @@ from analyzer.syntax.values import (
 
 @dataclass(slots=True)
 class TailSegment:
-    """A segment of an operand in the stream: `path` orders it among those of one operand."""
+    """A segment of an operand in the stream: `path` orders it among those of one operand, and `column` is that of the
+    arm's own group that it follows or is."""
 
     path: tuple[int, ...]
+    column: int
     width: int
     leaf: str
     cond: ir.Expr
@@ -65,8 +69,17 @@ class DecodedArm:
     value: int
     units: int
     where: bool
-    deeper: bool
-    reach: tuple[tuple[str, int, int, int], ...] = ()
+    groups: list[ir.Expr]
+    tails: list[TailSegment]
+
+    @property
+    def deeper(self) -> bool:
+        """Whether bits in the stream decide, too."""
+        return any(group != ir.TRUE for group in self.groups[1:])
+
+    def upto(self, column: int) -> ir.Expr:
+        """What holds of the groups before a column."""
+        return fold.all_of(self.groups[:column])
 
 
 @dataclass(slots=True, eq=False)
@@ -131,38 +144,41 @@ def _arm(node: ast.OperandArm, operand: Operand, machine: Machine, active: tuple
     if first.width != use.width:
         fail("PG254", f"this arm has {first.width} bits before the comma, and the operand has {use.width}", node.pattern.span)
     wholes: list[tuple[ir.Expr, Laid]] = [(operand.code, first)]
-    conds = [_fixed(operand.code, first)]
+    groups = [_fixed(operand.code, first)]
     tails: list[TailSegment] = []
     units = 0
     for i, group in enumerate(pattern.groups[1:], 1):
         laid = encodings.lay(group)
+        groups.append(ir.TRUE)
         if laid.width == 0:
             continue
         if laid.width % machine.unit:
             fail("PG303", f"these are {laid.width} bits, no multiple of the unit of {machine.unit} bits", pattern.spans[i])
         leaf = _leaf(operand, i, laid)
-        tails.append(TailSegment((i, 0), laid.width, leaf, ir.TRUE))
+        tails.append(TailSegment((i, 0), i, laid.width, leaf, ir.TRUE))
         wholes.append((ir.Operand(leaf, laid.width), laid))
-        conds.append(_fixed(ir.Operand(leaf, laid.width), laid))
+        groups[-1] = _fixed(ir.Operand(leaf, laid.width), laid)
         units += laid.width // machine.unit
     fields = _fields(operand, pattern, wholes, machine, active)
     nested = [(f, _place_in(f.use, pattern)) for f in fields.values() if f.arms]
-    conds.extend(f.valid for f, _ in nested if f.otherwise is None)
+    conds = [f.valid for f, _ in nested if f.otherwise is None]
+    partial = any(cond != ir.TRUE for cond in conds)
     where = env.scope.child({n: PlaceEntity(OperandPlace(n, code_value(f), None)) for n, f in fields.items()})
     for cond, scope in [*([(node.where, where)] if node.where is not None else []), *pattern.wheres]:
         conds.append(expressions.condition(cond, state.pure(machine, scope)))
-    cond = fold.all_of(conds)
-    if cond == ir.FALSE:
+        partial = partial or conds[-1] != ir.TRUE
+    columns = {tail.leaf: tail.column for tail in tails}
+    for expr in conds:
+        names = [e.name for e in ir.subterms(expr) if isinstance(e, ir.Operand)]
+        column = max((columns.get(n, len(groups) - 1 if n in operand.leaves else 0) for n in names), default=0)
+        groups[column] = fold.logic("and", groups[column], expr)
+    cond_ = fold.all_of(groups)
+    if cond_ == ir.FALSE:
         return None
     for inner, position in nested:
         operand.leaves.update(inner.leaves)
-        for tail in inner.tails:
-            tails.append(replace(tail, path=(position, 1, *tail.path)))
-    for tail in tails:
-        tail.cond = fold.logic("and", cond, tail.cond)
-    operand.tails.extend(tails)
-    deeper = any(laid.mask for _, laid in wholes[1:])
-    return DecodedArm(node, cond, fields, first.mask, first.value, units, node.where is not None, deeper)
+        tails.extend(replace(tail, path=(position, 1, *tail.path), column=position + 1) for tail in inner.tails)
+    return DecodedArm(node, cond_, fields, first.mask, first.value, units, partial, groups, tails)
 
 
 def _place_in(use: Use, pattern: encodings.Pattern) -> int:
@@ -194,9 +210,10 @@ def _fixed(whole: ir.Expr, laid: Laid) -> ir.Expr:
 
 def _leaf(operand: Operand, column: int, laid: Laid) -> str:
     """The name of a segment in the stream, as an operand: one for all arms that have its width at this place."""
-    for tail in operand.tails:
-        if tail.path == (column, 0) and tail.width == laid.width:
-            return tail.leaf
+    for arm in operand.arms:
+        for tail in arm.tails:
+            if tail.path == (column, 0) and tail.width == laid.width:
+                return tail.leaf
     names = [use.name for use, *_ in laid.fields]
     name = f"{operand.name}.{'_'.join(dict.fromkeys(names)) or f'word{column}'}"
     unique, n = name, laid.width
@@ -224,23 +241,44 @@ def _fields(
 def _specialise(operand: Operand, machine: Machine) -> None:
     """Of two arms that match the same bits the one with more fixed bits wins."""
     arms = operand.arms
-    original = [arm.cond for arm in arms]
+    beats: list[list[DecodedArm]] = [[] for _ in arms]
     for i, arm in enumerate(arms):
         for j, other in enumerate(arms):
             if i == j or (arm.value ^ other.value) & arm.mask & other.mask:
                 continue
-            if fold.logic("and", original[i], original[j]) == ir.FALSE:
+            if fold.logic("and", arm.cond, other.cond) == ir.FALSE:
                 continue
             rank = _rank(other) - _rank(arm)
             if rank > 0:
-                arm.cond = fold.logic("and", arm.cond, fold.not_(original[j]))
-            elif rank == 0 and i < j and not (arm.where and other.where) and not _apart(arm, other, operand):
+                beats[i].append(other)
+            elif rank == 0 and i < j and not (arm.where and other.where) and not (arm.deeper and other.deeper):
                 machine.problems.report(
                     "PG255",
                     f"this arm of operand {operand.use.name} and the one at {arm.node.span} match the same bits",
                     other.node.span,
                     "fix more bits in one of them, or add `where`",
                 )
+    for arm, others in zip(arms, beats, strict=True):
+        others = [o for o in others if not any(p is not o and _inside(o, p) for p in others)]
+        for tail in arm.tails:
+            here = [arm.upto(tail.column), tail.cond]
+            prefix = arm.upto(tail.column)
+            here.extend(fold.not_(o.upto(tail.column)) for o in others if o.upto(tail.column) != prefix)
+            operand.tails.append(replace(tail, cond=fold.all_of(here)))
+        arm.cond = fold.all_of([arm.cond, *(fold.not_(_beyond(o, arm)) for o in others)])
+
+
+def _beyond(other: DecodedArm, arm: DecodedArm) -> ir.Expr:
+    """What an arm asks for beyond what another one does."""
+    pairs = zip_longest(other.groups, arm.groups, fillvalue=ir.TRUE)
+    return fold.all_of(mine for mine, theirs in pairs if mine != theirs)
+
+
+def _inside(arm: DecodedArm, other: DecodedArm) -> bool:
+    """Whether all bits that an arm matches are matched by another one, by its first bits alone."""
+    if other.where or other.deeper or other.mask & ~arm.mask:
+        return False
+    return arm.value & other.mask == other.value
 
 
 def _rank(arm: DecodedArm) -> int:
@@ -248,24 +286,15 @@ def _rank(arm: DecodedArm) -> int:
     return fixed + (1 if arm.where else 0)
 
 
-def _apart(arm: DecodedArm, other: DecodedArm, operand: Operand) -> bool:
-    """Arms that fix bits in the stream may differ there; that is left to the solver."""
-    return arm.deeper and other.deeper
-
-
 def _total(operand: Operand) -> bool:
     """Whether every value of the bits has an arm."""
     width = operand.use.width
     if width > 12:
         return False
-    cubes = [(a.mask, a.value) for a in operand.arms if not a.where and not a.deeper and not _nested_partial(a)]
+    cubes = [(a.mask, a.value) for a in operand.arms if not a.where and not a.deeper]
     if any(mask == 0 for mask, _ in cubes):
         return True
-    return all(any(code & mask == value for mask, value in cubes) for code in range(1 << width))
-
-
-def _nested_partial(arm: DecodedArm) -> bool:
-    return any(f.valid != ir.TRUE and f.otherwise is None for f in arm.fields.values())
+    return bool(cubes) and all(any(code & mask == value for mask, value in cubes) for code in range(1 << width))
 
 
 def _merge_tails(operand: Operand) -> None:
@@ -342,29 +371,50 @@ def _defaults(entity: ViewEntity, home: Env) -> None:
 def form(operand: Operand, env: Env, start: ir.Expr | None) -> OperandPlace:
     """Evaluates a decoded operand: emits the effects of the arm that is chosen, and returns the choice of places.
 
-    `start` is the address after everything before the operand's own part of the stream.
+    `start` is the address after everything before the operand's own part of the stream.  Instructions with the same
+    operand at the same place share its statements, so its locals are named after it.
     """
+    machine, body = env.machine, env.body
+    key = (id(operand.arms), start)
+    known = machine.formed.get(key)
+    if known is None:
+        known = _form_anew(operand, env, start)
+        machine.formed[key] = known
+    formed, place, no_address, names = known
+    body.used |= names
+    for stmt in formed:
+        body.emit(stmt)
+    return OperandPlace(operand.name, code_value(operand), place, no_address)
+
+
+Formed = tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str]]
+
+
+def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
     body = env.body
-    blocks: list[list[ir.Stmt]] = []
+    before, span, prefix, used = body.position, body.span, body.prefix, body.used
+    body.prefix, body.used = f"{operand.name}.", set()
     made: list[tuple[ir.Expr, Place]] = []
-    before = body.position
-    for arm in operand.arms:
-        with body.block() as emitted:
-            body.position = None if start is None else _after(start, arm, operand, env)
-            with env.machine.problems.catch():
-                made.append((arm.cond, _arm_place(arm, operand, env)))
-        blocks.append(emitted)
-    body.position = before
-    for arm, emitted in zip(operand.arms, blocks, strict=True):
-        expressions.emit_when(arm.cond, emitted, (), body)
+    with body.block() as formed:
+        try:
+            for arm in operand.arms:
+                with body.block() as emitted:
+                    body.position = None if start is None else _after(start, arm, operand, env)
+                    body.span = arm.node.span
+                    with env.machine.problems.catch():
+                        made.append((arm.cond, _arm_place(arm, operand, env)))
+                expressions.emit_when(arm.cond, emitted, (), body)
+            no_address: ir.Stmt | None = None
+            if operand.otherwise is not None and operand.use.scope is not None:
+                no_address = traps.leave(operand.otherwise, env.at(operand.use.scope))
+                if operand.valid != ir.TRUE:
+                    expressions.emit_when(fold.not_(operand.valid), [no_address], (), body)
+        finally:
+            names = frozenset(body.used)
+            body.position, body.span, body.prefix, body.used = before, span, prefix, used
     if len(made) != len(operand.arms):
         give_up()
-    no_address: ir.Stmt | None = None
-    if operand.otherwise is not None:
-        no_address = traps.leave(operand.otherwise, env)
-        if operand.valid != ir.TRUE:
-            expressions.emit_when(fold.not_(operand.valid), [no_address], (), body)
-    return OperandPlace(operand.name, code_value(operand), _choice(made, operand), no_address)
+    return tuple(formed), _choice(made, operand), no_address, names
 
 
 def _after(start: ir.Expr, arm: DecodedArm, operand: Operand, env: Env) -> ir.Expr:
@@ -418,21 +468,36 @@ def _frozen(place: Place, operand: Operand, env: Env) -> Place:
     body = env.body
     match place:
         case MemoryPlace():
-            frozen = places.freeze(place, env, f"{operand.name}.arg")
-            assert isinstance(frozen, MemoryPlace)
-            local = f"{operand.name}.addr"
-            body.used.add(local)
-            body.emit(ir.Let(local, place.address, body.span))
-            return replace(frozen, address=ir.Local(local, ir.width(place.address)))
+            args = tuple(
+                None if arg is None else _shared(f"{operand.name}.{place.space}{i}", arg, body)
+                for i, arg in enumerate(place.args)
+            )
+            return replace(place, address=_shared(f"{operand.name}.addr", place.address, body), args=args)
         case SlicePlace() | RetypedPlace():
             return replace(place, base=_frozen(place.base, operand, env))
-        case ValuePlace(val) if not body.fixed(val.expr) or not fold.is_small(val.expr):
+        case OperandPlace(_, code, inner):
+            return _frozen(ValuePlace(code) if inner is None else inner, operand, env)
+        case ValuePlace(val) if not _encoded(val.expr):
             local = f"{operand.name}.value{width_of(val.type)}"
             body.used.add(local)
             body.emit(ir.Let(local, val.expr, body.span))
             return ValuePlace(Value(ir.Local(local, ir.width(val.expr)), val.type))
         case _:
-            return places.freeze(place, env, f"{operand.name}.at")
+            return places.freeze(place, env, "at")
+
+
+def _encoded(expr: ir.Expr) -> bool:
+    """Whether a value is made of bits of the instruction only, and so need not be kept."""
+    if isinstance(expr, ir.Get | ir.GetEntry | ir.Local | ir.Unknown | ir.Arbitrary):
+        return False
+    return all(_encoded(child) for child in ir.children(expr))
+
+
+def _shared(local: str, expr: ir.Expr, body: Body) -> ir.Local:
+    """A local that all arms of an operand set: then their places are one."""
+    body.used.add(local)
+    body.emit(ir.Let(local, expr, body.span))
+    return ir.Local(local, ir.width(expr))
 
 
 def _choice(made: Sequence[tuple[ir.Expr, Place]], operand: Operand) -> Place:

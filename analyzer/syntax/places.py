@@ -33,7 +33,7 @@ from analyzer.syntax.scope import (
     ViewEntity,
     find,
 )
-from analyzer.syntax.types import Bits, Bool, Enum, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import Bits, Bool, Enum, Type, describe, ir_width, width_of
 from analyzer.syntax.values import (
     BitPlace,
     ChoicePlace,
@@ -555,9 +555,28 @@ def write(base: Place, expr: ir.Expr, env: Env, span: Span) -> None:
         case OperandPlace(name, _, inner_place):
             if inner_place is None:
                 fail("PG230", f"{name} is bits of the instruction, not a place: it cannot be written", span)
-            write(inner_place, expr, env, span)
+            write(_writable(inner_place, base.no_address, env), expr, env, span)
         case _:
             assert_never(base)
+
+
+def _writable(base: Place, otherwise: ir.Stmt | None, env: Env) -> Place:
+    """An operand whose arms that are values raise what the operand says; if it says nothing, their encodings are not
+    encodings of the instruction."""
+    if not isinstance(base, ChoicePlace):
+        return base
+    pairs = [*base.arms, (fold.not_(fold.any_of(c for c, _ in base.arms)), base.other)]
+    kept: list[tuple[ir.Expr, Place]] = []
+    for cond, arm in pairs:
+        if not isinstance(arm, ValuePlace):
+            kept.append((cond, arm))
+        elif otherwise is not None:
+            kept.append((cond, RaisePlace(otherwise, arm.type)))
+        else:
+            env.body.restrictions.append(fold.not_(cond))
+    if not kept:
+        return base
+    return ChoicePlace(tuple(kept[:-1]), kept[-1][1], base.type, base.exclusive) if len(kept) > 1 else kept[0][1]
 
 
 def _bit_to_bool(expr: ir.Expr, type_: Type) -> bool:

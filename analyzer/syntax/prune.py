@@ -13,10 +13,13 @@ from analyzer import ir
 def prune(block: ir.Block) -> ir.Block:
     """The block without `Let`s that nothing reads, and without the empty `When`s that they leave."""
     uses: Counter[str] = Counter()
-    sets: dict[str, list[Counter[str]]] = {}
+    sets: dict[str, list[list[str]]] = {}
     for stmt in ir.statements(block):
-        read = Counter(e.name for expr in ir.expressions(stmt) for e in ir.subterms(expr) if isinstance(e, ir.Local))
-        uses.update(read)
+        read: list[str] = []
+        for expr in ir.expressions(stmt):
+            _locals(expr, read)
+        for name in read:
+            uses[name] += 1
         if isinstance(stmt, ir.Let):
             sets.setdefault(stmt.local, []).append(read)
     dead: set[str] = set()
@@ -25,11 +28,23 @@ def prune(block: ir.Block) -> ir.Block:
         name = waiting.pop()
         dead.add(name)
         for read in sets[name]:
-            for other, count in read.items():
-                uses[other] -= count
+            for other in read:
+                uses[other] -= 1
                 if not uses[other] and other in sets and other not in dead and other != "here":
                     waiting.append(other)
     return _without(block, dead) if dead else block
+
+
+def _locals(expr: ir.Expr, found: list[str]) -> None:
+    """The locals that an expression reads, as often as it reads them."""
+    match expr:
+        case ir.Local(name, _):
+            found.append(name)
+        case ir.Const() | ir.Operand() | ir.Get():
+            pass
+        case _:
+            for child in ir.children(expr):
+                _locals(child, found)
 
 
 def _without(block: ir.Block, dead: set[str]) -> ir.Block:

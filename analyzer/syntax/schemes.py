@@ -17,7 +17,7 @@ from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, fail
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import Body, Env, FileEntity, Scope, SpaceEntity
-from analyzer.syntax.types import BOOL, Bits, Type, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Type, width_of
 from analyzer.syntax.values import (
     BitPlace,
     ChoicePlace,

@@ -12,7 +12,7 @@ from analyzer.source import Span
 from analyzer.syntax import ast
 from analyzer.syntax.fold import is_fixed
 from analyzer.syntax.problems import did_you_mean, fail, give_up
-from analyzer.syntax.types import Bits, Enum, Type, ir_width
+from analyzer.syntax.value_types import Bits, Enum, Type, ir_width
 from analyzer.syntax.values import Group, Number, Place, Value, bits_value
 
 if TYPE_CHECKING:
@@ -307,6 +307,7 @@ class Body:
     captured: dict[str, ir.Expr] = field(default_factory=dict)
     active: list[object] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    prefix: str = ""
     restrictions: list[ir.Expr] = field(default_factory=list)
     emitted: int = 0
 
@@ -346,6 +347,7 @@ class Body:
 
     def fresh(self, name: str) -> str:
         """A name for a local that no other local of this body has."""
+        name = self.prefix + name
         if name not in self.used:
             self.used.add(name)
             return name

@@ -31,7 +31,7 @@ from analyzer.syntax.scope import (
     TypeEntity,
     kind_of,
 )
-from analyzer.syntax.types import Bits, Enum, Part, Type, width_of
+from analyzer.syntax.value_types import Bits, Enum, Part, Type, width_of
 from analyzer.syntax.values import (
     ElementPlace,
     EntryPlace,

@@ -16,7 +16,7 @@ from analyzer.syntax import ast, calls, expressions, fold, places, traps, typena
 from analyzer.syntax.coerce import definite, raw, to_type
 from analyzer.syntax.problems import Failure, fail
 from analyzer.syntax.scope import Env, Poison, Variable
-from analyzer.syntax.types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
 from analyzer.syntax.values import ConcatPlace, Group, Number, Place, Val, Value
 
 MOST_ROUNDS = 4096

@@ -12,7 +12,7 @@ from analyzer.syntax import ast, calls, expressions, fold, typenames
 from analyzer.syntax.machine import Machine, TrapDecl
 from analyzer.syntax.problems import did_you_mean, fail
 from analyzer.syntax.scope import Body, Env, Scope, TrapEntity
-from analyzer.syntax.types import BOOL, Bits, Bool, Type, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, ir_width, width_of
 from analyzer.syntax.values import Number, Value
 
 TRAP_WIDTH = 8

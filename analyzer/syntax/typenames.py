@@ -5,7 +5,7 @@ from __future__ import annotations
 from analyzer.syntax import ast, expressions
 from analyzer.syntax.problems import did_you_mean, fail, give_up
 from analyzer.syntax.scope import Cell, Entity, EnumEntity, Env, Poison, TypeEntity
-from analyzer.syntax.types import BOOL, Bits, Type
+from analyzer.syntax.value_types import BOOL, Bits, Type
 from analyzer.syntax.values import Number, Value
 
 WIDEST = 4096

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analyzer import ir
-from analyzer.syntax.types import BOOL, Bits, Type, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Type, width_of
 
 if TYPE_CHECKING:
     from analyzer.syntax.scope import Env, ViewEntity

@@ -17,7 +17,7 @@ from analyzer.syntax.coerce import raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, fail
 from analyzer.syntax.scope import Body, Entity, Env, SpaceEntity, ViewEntity, find, kind_of
-from analyzer.syntax.types import Bits, Type, width_of
+from analyzer.syntax.value_types import Bits, Type, width_of
 from analyzer.syntax.values import (
     LayoutPart,
     LayoutPlace,

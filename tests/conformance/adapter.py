@@ -31,7 +31,8 @@ class Scene:
 
     Attributes:
         registers: the oracle's names.
-        cells: physical address to byte; elsewhere the memory holds bytes that depend on `seed` and the address.
+        cells: physical address to byte; elsewhere the memory holds bytes that depend on `seed` and the address,
+            or are all `fill`.
         code: the physical address of the instruction.
         translated: whether the program counter is not a physical address.
     """
@@ -41,6 +42,7 @@ class Scene:
     seed: int
     translated: bool = False
     cells: dict[int, int] = field(default_factory=dict)
+    fill: int | None = None
 
     def put(self, address: int, data: bytes) -> None:
         """Lays bytes into memory."""
@@ -48,7 +50,9 @@ class Scene:
 
     def content(self) -> Callable[[int], int]:
         """From a physical address to its byte."""
-        noise, cells = scrambled(self.seed, 8), self.cells
+        noise, cells, fill = scrambled(self.seed, 8), self.cells, self.fill
+        if fill is not None:
+            return lambda address: cells.get(address, fill)
         return lambda address: cells[address] if address in cells else noise(address)
 
 
@@ -140,7 +144,7 @@ def number(rng: random.Random, width: int) -> int:
         case 0 | 1 | 2:
             return rng.getrandbits(width)
         case 3:
-            return rng.choice(EDGES) & mask
+            return rng.choice(EDGES) & mask if rng.random() < 0.7 else 0
         case 4:
             return -rng.choice(EDGES) & mask
         case 5:

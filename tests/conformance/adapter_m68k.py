@@ -39,6 +39,8 @@ class M68k(Adapter):
 
     def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
         registers = {f"d{n}": number(rng, 32) for n in range(8)}
+        if rng.random() < 0.1:
+            registers = dict.fromkeys(registers, registers["d0"])
         for n in range(7):
             registers[f"a{n}"] = _address(rng, DATA) if pointers and rng.random() < 0.9 else number(rng, 32)
         registers["usp"], registers["ssp"] = _address(rng, USER_STACK, 2), _address(rng, SYSTEM_STACK, 2)

@@ -57,6 +57,8 @@ def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, i
     for attempt in range(ATTEMPTS):
         pointers = rng.random() < (0.85 if accesses else 0.15)
         scene = adapter.scene(rng, pointers, instruction)
+        if rng.random() < 0.05:
+            scene.fill = rng.choice((0, 0xFF))
         try:
             units = encode(isa, instruction, operands_of(isa, instruction, rng))
         except UsageError:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from conformance.vector import Outcome, Vector
-from emulator.reference.events import Completed, Event, Trapped
+from emulator.reference.events import Completed, Event, Touch, Trapped
 from emulator.state import State
 
 
@@ -61,11 +61,49 @@ class Deviation:
         return re.fullmatch(self.families, case.family) is not None and self.when(case)
 
 
+ADDRESS_SPACE = 1 << 24
+
+
+def _has_a_digit_above_9(case: Case) -> bool:
+    """Of the decimal instructions of the m68k: whether an operand is not a decimal number."""
+    opcode = int.from_bytes(case.vector.code[:2], "big")
+    registers = (opcode & 7,) if case.family == "nbcd" else (opcode & 7, opcode >> 9 & 7)
+    memory = [touch.value for touch in accesses(case) if touch.kind == "read" and touch.bits == 8]
+    operands = memory or [case.vector.registers[f"d{n}"] & 0xFF for n in registers]
+    return any(value & 0xF > 9 or value >> 4 > 9 for value in operands)
+
+
+def accesses(case: Case) -> tuple[Touch, ...]:
+    """The accesses that the instruction made."""
+    return case.event.accesses if isinstance(case.event, (Completed, Trapped)) else ()
+
+
 MUSASHI: tuple[Deviation, ...] = (
     Deviation(
         "no address errors: odd word accesses and odd targets are done (M68000UM 6.3.9: vector 3)",
         ".*",
         lambda c: c.trapped("address"),
+    ),
+    Deviation(
+        "decimal digits above 9 are corrected otherwise than by the chip (M68000PRM leaves them out)",
+        "(abcd|sbcd|nbcd)(_mem)?",
+        _has_a_digit_above_9,
+    ),
+    Deviation(
+        "STOP with bit 13 clear is done (M68000 Programmer's Reference Manual, 1986: privilege violation)",
+        "stop",
+        lambda c: c.trapped("privilege") and c.observed.trap is None and not c.vector.code[2] & 0x20,
+    ),
+    Deviation(
+        "overflow of DIVS and DIVU leaves C (M68000PRM, DIVS: always cleared)",
+        "div[su].w",
+        lambda c: c.expected.trap is None and bool(c.expected.registers["sr"] & 2),
+        {"sr": 1},
+    ),
+    Deviation(
+        "an access at the end of the 24-bit address space does not go on at its beginning",
+        ".*",
+        lambda c: c.differs_in("memory") and any(t.cell[1] + t.bits // 8 > ADDRESS_SPACE for t in accesses(c)),
     ),
 )
 

@@ -6,8 +6,9 @@ from functools import cache
 
 from conformance.adapter import Adapter
 from conformance.adapter_m68k import M68k
+from conformance.adapter_rv64 import Rv64
 
-MACHINES = ("m68000", "m68010")
+MACHINES = ("m68000", "m68010", "rv64")
 
 
 @cache
@@ -20,4 +21,5 @@ def adapter_of(machine: str) -> Adapter:
     return {
         "m68000": lambda: M68k("m68000"),
         "m68010": lambda: M68k("m68010"),
+        "rv64": Rv64,
     }[machine]()

