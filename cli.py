@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -40,10 +40,11 @@ class Guarded(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
+            print("\ninterrupted", file=sys.stderr, flush=True)
+            silence(sys.stderr)  # what is torn down complains
             stop(INTERRUPTED)
         except BrokenPipeError:  # the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence(sys.stdout)
             stop(OK)
         except (SpecError, AssemblyError) as error:
             complain(error.diagnostics if isinstance(error, SpecError) else (error.diagnostic,))
@@ -460,6 +461,11 @@ def known_instructions(isa: ir.Isa, names: list[str]) -> None:
 
 def stop(code: int) -> None:
     raise typer.Exit(int(code))
+
+
+def silence(stream: TextIO) -> None:
+    """Sends all that still goes there nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def look(ascii: bool, table: bool = False, quiet: bool = False) -> Look:

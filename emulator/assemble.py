@@ -22,7 +22,7 @@ from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from analyzer.source import Source, Span
 from emulator.decode import completed, encode
-from emulator.disassemble import EMPTY_SET
+from emulator.disassemble import EMPTY_SET, distinct
 from emulator.evaluate import Environment, made
 from emulator.state import State
 
@@ -244,16 +244,18 @@ class _Line:
         self, piece: ir.Choose, rest: ir.Syntax, at: int, reading: _Reading
     ) -> Iterator[tuple[int, _Reading]]:
         """Each arm with its condition true and those before it false; none of them if there is no last resort."""
-        before: _Reading | None = reading
-        for cond, arm in piece.arms:
-            if before is None:
-                return
-            taken = before.require(cond, True)
-            if taken is not None:
-                yield from self.match((*arm, *rest), at, taken)
-            before = before.require(cond, False)
-        if before is not None:
-            yield from self.match(rest, at, before)
+        for i, (cond, arm) in enumerate(piece.arms):
+            for end, matched in self.match(arm, at, reading):
+                taken = matched.require(cond, True)
+                for earlier, _ in piece.arms[:i]:
+                    taken = taken and taken.require(earlier, False)
+                if taken is not None:
+                    yield from self.match(rest, end, taken)
+        skipped: _Reading | None = reading
+        for cond, _ in piece.arms:
+            skipped = skipped and skipped.require(cond, False)
+        if skipped is not None:
+            yield from self.match(rest, at, skipped)
 
     def literal(self, text: str, at: int) -> int | None:
         """The position after literal text; space in it may be missing beside punctuation."""
@@ -291,7 +293,7 @@ class _Line:
             if not -(1 << (width - 1)) <= value < most:
                 self.objections.append(("PG503", f"{value} is not from {-(1 << (width - 1))} to {most - 1}"))
                 continue
-            if named and all(v < len(piece.names) and piece.names[v] for v in _members(piece, value & full)):
+            if named and all(v in distinct(piece.names) for v in _members(piece, value & full)):
                 continue  # it has a name, and only that is right
             bound = reading.bind(piece.expr, full, value & full)
             if bound is not None:
@@ -300,7 +302,7 @@ class _Line:
     def names(self, piece: ir.Show, at: int) -> Iterator[tuple[int, int]]:
         """Names of values, or a set of names, the longest first."""
         found = sorted(
-            ((at + len(n), v) for v, n in enumerate(piece.names) if n and self.starts(n, at)),
+            ((at + len(name), value) for value, name in distinct(piece.names).items() if self.starts(name, at)),
             key=lambda f: (-f[0], f[1]),
         )
         if piece.style == "names":

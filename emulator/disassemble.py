@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -62,14 +64,26 @@ def _shown(isa: ir.Isa, piece: ir.Show, operands: Environment, address: int) -> 
         case "relative":
             return hex(relative_target(isa, piece, value, operands, address))
         case "names":
-            return piece.names[value] if value < len(piece.names) and piece.names[value] else hex(value)
+            return distinct(piece.names).get(value, hex(value))
         case "set":
             members = [i for i in range(width) if value >> i & 1]
-            if any(i >= len(piece.names) or not piece.names[i] for i in members):
+            names = distinct(piece.names)
+            if not all(i in names for i in members):
                 return hex(value)
-            return "/".join(piece.names[i] for i in members) or EMPTY_SET
+            return "/".join(names[i] for i in members) or EMPTY_SET
         case _:
             assert_never(piece.style)
+
+
+@functools.lru_cache(maxsize=1000)
+def distinct(names: tuple[str, ...]) -> Mapping[int, str]:
+    """The names by value.  What two values share names neither of them.
+
+    >>> dict(distinct(("es", "cs", "-", "-")))
+    {0: 'es', 1: 'cs'}
+    """
+    times = Counter(names)
+    return {value: name for value, name in enumerate(names) if name and times[name] == 1}
 
 
 def relative_target(isa: ir.Isa, piece: ir.Show, value: int, operands: Environment, address: int) -> int:

@@ -238,8 +238,8 @@ class Checker:
 
 
 def both(a: dict[str, int] | None, b: dict[str, int] | None) -> dict[str, int] | None:
-    """What is set after one of two blocks.  What only one sets is kept: whether it is read on a path that has not set it
-    is a question for the solver, as with the addresses of operands."""
+    """What is set after one of two blocks.  What only one sets is kept: whether it is read on a path that has not set
+    it is a question for the solver, as with the addresses of operands."""
     if a is None or b is None:
         return b if a is None else a
     return {**a, **b}
@@ -271,7 +271,8 @@ def findings(isa: ir.Isa) -> Iterator[str]:
         yield from checker.found
     for instruction in isa.instructions:
         yield from instr(isa, instruction, prefixes)
-    for cond in (*isa.invariants, *(a for s in isa.schemes for a in (*s.assume, *s.guest))):
+    conds: list[ir.Invariant | ir.Assume] = [*isa.invariants, *(a for s in isa.schemes for a in (*s.assume, *s.guest))]
+    for cond in conds:
         free = dict(cond.free) if isinstance(cond, ir.Assume) else {}
         chosen = {n: w for s in isa.schemes for n, w in s.chosen}
         checker = Checker(isa, "assume", {})
@@ -342,7 +343,12 @@ def spaces(isa: ir.Isa, space: ir.Space) -> Iterator[str]:
                 yield f"map {space.name}: there is no space {space.below}"
                 return
             checker = Checker(isa, f"map {space.name}", {})
-            env = {space.address: space.address_width, "access": 2, "bits": 16, **{p.name: p.width for p in space.params}}
+            env = {
+                space.address: space.address_width,
+                "access": 2,
+                "bits": 16,
+                **{p.name: p.width for p in space.params},
+            }
             if checker.block(space.body, env, isa.spaces[space.below].address_width) is not None:
                 checker.say("it can end without an address")
             yield from checker.found

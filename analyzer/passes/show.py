@@ -1,8 +1,8 @@
 """The IR as text: stable, for people and golden tests.
 
-    instr add  "add <rd:x>, …"
-      segment 32  mask 0xfe00707f value 0x33  rd 4..0 @7
-      x[rd] := x[rs1] + x[rs2]
+instr add  "add <rd:x>, …"
+  segment 32  mask 0xfe00707f value 0x33  rd 4..0 @7
+  x[rd] := x[rs1] + x[rs2]
 """
 
 from __future__ import annotations
@@ -233,7 +233,9 @@ def space(s: ir.Space) -> Iterable[str]:
             size = "" if s.size is None or s.beyond is None else f" size {expr(s.size)} else {trap(s.beyond)}"
             yield f"memory {s.name}[{s.address_width}] : {s.unit}{size}"
         case ir.Map():
-            params = "".join(f" ({p.name} : {p.width}{'' if p.default is None else ' = ' + expr(p.default)})" for p in s.params)
+            params = "".join(
+                f" ({p.name} : {p.width}{'' if p.default is None else ' = ' + expr(p.default)})" for p in s.params
+            )
             yield f"map {s.name}[{s.address} : {s.address_width}]{params} on {s.below}"
             yield from block(s.body, 1)
         case ir.Bus():

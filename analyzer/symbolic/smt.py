@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import z3
@@ -20,6 +21,10 @@ Array = Any  # z3.ArrayRef
 
 DEFAULT_RLIMIT = 20_000_000
 """Work allowed for one check, in z3's units (about a second for every few millions)."""
+
+
+QUICK_RLIMIT = 200_000
+"""Work allowed for the plain solver before the formula is simplified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,16 +352,24 @@ class Smt:
         return solver
 
     def check(self, *constraints: Bool) -> Answer:
-        """Is the conjunction satisfiable?  What the plain solver leaves open is given to z3's tactics."""
+        """Is the conjunction satisfiable?  Easy questions are settled by the plain solver; the others are simplified
+        first, which costs more to set up and is far stronger on equations between table entries."""
         if any(c is False for c in constraints):
             return Answer("unsat")
-        answer = self.ask(self.solver(*constraints))
+        quick = self.solver(*constraints)
+        quick.set("rlimit", min(QUICK_RLIMIT, self.rlimit))
+        answer = self.ask(quick)
         if answer.status != "unknown":
             return answer
-        second = z3.Solver(ctx=self.ctx)
-        second.set("rlimit", self.rlimit)
-        second.add(*(self.bool(c) for c in constraints))
-        return self.ask(second)
+        strong = self._strategy.solver()
+        strong.set("rlimit", self.rlimit)
+        strong.add(*(self.bool(c) for c in constraints if c is not True))
+        return self.ask(strong)
+
+    @cached_property
+    def _strategy(self) -> Any:
+        names = ("simplify", "propagate-values", "solve-eqs", "simplify", "smt")
+        return z3.Then(*(z3.Tactic(name, ctx=self.ctx) for name in names))
 
     def ask(self, solver: Any, *assumptions: Any) -> Answer:
         """Checks a solver that may already have been used."""

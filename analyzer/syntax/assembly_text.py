@@ -1,8 +1,8 @@
 """Assembly text: `"add {rd}, {rs1}"` to texts and operands to show.
 
-    {r}         an operand in its declared style            {n:hex}     in another style
-    {b?s}       s when b is not 0                           {b?s|t}     and t when it is
-    {op}        the cell of a column                        {{ }}       braces
+{r}         an operand in its declared style            {n:hex}     in another style
+{b?s}       s when b is not 0                           {b?s|t}     and t when it is
+{op}        the cell of a column                        {{ }}       braces
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from analyzer.source import Span
 from analyzer.syntax import ast, fold
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.operands import Operand
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Cell, EnumEntity, FileEntity, PrefixEntity, Scope, ViewEntity
 from analyzer.syntax.values import Number
 
@@ -54,7 +54,7 @@ def syntax(text: str, context: Context) -> ir.Syntax:
             parts.extend(inner)
             i = end + 1
         elif text[i] == "}":
-            fail("PG260", "a closing brace without an opening one", context.span, "write }} for a brace")
+            raise failure("PG260", "a closing brace without an opening one", context.span, "write }} for a brace")
         else:
             plain += text[i]
             i += 1
@@ -81,7 +81,7 @@ def _closing(text: str, start: int, context: Context) -> int:
         depth += {"{": 1, "}": -1}.get(text[i], 0)
         if depth == 0:
             return i
-    fail("PG260", "a brace is not closed", context.span, "write {{ for a brace")
+    raise failure("PG260", "a brace is not closed", context.span, "write {{ for a brace")
 
 
 def _braces(text: str, context: Context) -> ir.Syntax:
@@ -99,7 +99,12 @@ def _braces(text: str, context: Context) -> ir.Syntax:
     match entity:
         case Cell(column, node):
             inner = Context(
-                context.machine, context.operands, context.scope.hiding(column), context.bases, context.from_here, context.span
+                context.machine,
+                context.operands,
+                context.scope.hiding(column),
+                context.bases,
+                context.from_here,
+                context.span,
             )
             return _cell(node, inner)
         case PrefixEntity():
@@ -108,7 +113,12 @@ def _braces(text: str, context: Context) -> ir.Syntax:
         case Number(value, _):
             return (ir.Text(str(value)),)
         case _:
-            fail("PG261", f"{{{name}}}: the encoding has no operand {name}", context.span, did_you_mean(name, context.operands))
+            raise failure(
+                "PG261",
+                f"{{{name}}}: the encoding has no operand {name}",
+                context.span,
+                did_you_mean(name, context.operands),
+            )
 
 
 def _cut(text: str, mark: str) -> tuple[str, str, str]:
@@ -139,7 +149,7 @@ def _conditional(name: str, yes: str, no: str, context: Context) -> ir.Syntax:
                 return syntax(yes if text else no, context)
             case _:
                 hint = did_you_mean(name, context.operands)
-                fail("PG261", f"{{{name}?…}}: the encoding has no operand {name}", context.span, hint)
+                raise failure("PG261", f"{{{name}?…}}: the encoding has no operand {name}", context.span, hint)
     zero = fold.compare("eq", code, ir.Const(ir.width(code), 0))
     if isinstance(zero, ir.BoolConst):
         return syntax(no if zero.value else yes, context)
@@ -157,7 +167,7 @@ def _cell(node: ast.Expr | ast.String, context: Context) -> ir.Syntax:
         case ast.Number(text=text):
             return (ir.Text(text),)
         case _:
-            fail("PG262", "this cell is no text", node.span)
+            raise failure("PG262", "this cell is no text", node.span)
 
 
 # -- showing operands --------------------------------------------------------------------------------------------------
@@ -180,12 +190,12 @@ def show(operand: Operand, style: str | None, context: Context) -> ir.Syntax:
             case ast.NamesStyle(names=names):
                 words = tuple(names.text.split())
                 if len(words) > 1 << operand.use.width:
-                    fail("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
+                    raise failure("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
                 return (ir.Show(operand.code, "names", words),)
             case ast.SetStyle(names=names):
                 words = tuple(names.text.split())
                 if len(words) != operand.use.width:
-                    fail("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
+                    raise failure("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
                 return (ir.Show(operand.code, "set", words),)
             case ast.PlainStyle(word=word_):
                 if word_.text != "prefix":
@@ -205,7 +215,12 @@ def _style(word: str, context: Context) -> ir.Style:
     for style in STYLES:
         if style == word:
             return style
-    fail("PG264", f"there is no style {word}", context.span, did_you_mean(word, STYLES) or f"the styles are {' '.join(STYLES)}")
+    raise failure(
+        "PG264",
+        f"there is no style {word}",
+        context.span,
+        did_you_mean(word, STYLES) or f"the styles are {' '.join(STYLES)}",
+    )
 
 
 def _show(operand: Operand, style: ir.Style, context: Context) -> ir.Show:
@@ -267,7 +282,7 @@ def _numbered(name: str, operand: Operand, context: Context) -> ir.Syntax:
         case ViewEntity():
             return _places(entity, name, operand)
         case _:
-            fail("PG264", f"there is no style, file, view or enumeration {name}", context.span)
+            raise failure("PG264", f"there is no style, file, view or enumeration {name}", context.span)
 
 
 def _places(view: ViewEntity, name: str, operand: Operand) -> ir.Syntax:
@@ -287,8 +302,8 @@ def _places(view: ViewEntity, name: str, operand: Operand) -> ir.Syntax:
 
 
 def cases(view: ViewEntity, width: int) -> list[tuple[str, tuple[int, ...], str | None]] | None:
-    """The arms of a view that is a `match` on its index: printed place, values (none for the rest), and the file that is
-    indexed by the index itself."""
+    """The arms of a view that is a `match` on its index: printed place, values (none for the rest), and the file
+    that is indexed by the index itself."""
     node = view.node.body
     if isinstance(node, ast.Computed):
         place = next((p.value for p in node.parts if isinstance(p, ast.Place)), None)
@@ -313,14 +328,20 @@ def cases(view: ViewEntity, width: int) -> list[tuple[str, tuple[int, ...], str 
 def _label_values(label: ast.Label, width: int) -> list[int]:
     if not isinstance(label.low, ast.Number):
         return []
-    low = int(label.low.text.replace("_", ""), 0) if label.low.text[:1] != "0" or label.low.text[1:2] in "xob" else int(label.low.text)
+    low = (
+        int(label.low.text.replace("_", ""), 0)
+        if label.low.text[:1] != "0" or label.low.text[1:2] in "xob"
+        else int(label.low.text)
+    )
     high = int(label.high.text.replace("_", ""), 0) if isinstance(label.high, ast.Number) else low
     return list(range(low, min(high + 1, 1 << width, low + MOST_NAMES)))
 
 
 def _indexed(node: ast.Expr | ast.Raise | ast.Unpredictable, index: str) -> str | None:
     match node:
-        case ast.Subscript(value=ast.Name(text=file), indices=(ast.Index(high=ast.Name(text=name), low=None),)) if name == index:
+        case ast.Subscript(value=ast.Name(text=file), indices=(ast.Index(high=ast.Name(text=name), low=None),)) if (
+            name == index
+        ):
             return file
         case _:
             return None
@@ -349,4 +370,3 @@ def printed(node: ast.Node) -> str:
             return f"{printed(function)}(…)"
         case _:
             return "…"
-

@@ -16,12 +16,12 @@ from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, places, statements, typenames, views
 from analyzer.syntax.coerce import definite, from_bits, raw, to_type, unify
 from analyzer.syntax.machine import Instance
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
     BaseEntity,
     Body,
-    Env,
     EnumEntity,
+    Env,
     FnEntity,
     Scope,
     SpaceEntity,
@@ -31,7 +31,7 @@ from analyzer.syntax.scope import (
     find,
     kind_of,
 )
-from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Type, describe, ir_width, width_of
 from analyzer.syntax.values import MemoryPlace, Number, Val, Value
 
 MOST_INSTANCES = 200
@@ -43,19 +43,19 @@ def call_value(node: ast.Call, env: Env, want: Type | None) -> Val:
     if isinstance(node.function, ast.Member):
         return probe(node, node.function, env)
     if not isinstance(node.function, ast.Name):
-        fail("PG217", "only a function can be called", node.span)
+        raise failure("PG217", "only a function can be called", node.span)
     name = node.function.text
     builtin = BUILTINS.get(name)
     if builtin is not None and env.scope.find(name) is None:
         return builtin(node, env, want)
     if name == "unknown":
         return _unknown(node, env)
-    entity, home = find(env, node.function)
+    entity, _ = find(env, node.function)
     match entity:
         case FnEntity():
             result = call_fn(entity, node, env)
             if result is None:
-                fail("PG233", f"{name} returns nothing", node.span, f"write `-> width` in its declaration")
+                raise failure("PG233", f"{name} returns nothing", node.span, "write `-> width` in its declaration")
             return result
         case UnspecifiedEntity():
             return unspecified(entity, node, env)
@@ -66,14 +66,14 @@ def call_value(node: ast.Call, env: Env, want: Type | None) -> Val:
         case BaseEntity(FnEntity() as overridden):
             result = call_fn(overridden, node, env)
             if result is None:
-                fail("PG233", "what is overridden returns nothing", node.span)
+                raise failure("PG233", "what is overridden returns nothing", node.span)
             return result
         case BaseEntity(SpaceEntity() as space):
             return _base_map(space, node, env)
         case ViewEntity():
-            fail("PG222", f"{name} is a view: write {name}(…)[…]", node.span)
+            raise failure("PG222", f"{name} is a view: write {name}(…)[…]", node.span)
         case _:
-            fail("PG217", f"{name} is {kind_of(entity)}, and cannot be called", node.span)
+            raise failure("PG217", f"{name} is {kind_of(entity)}, and cannot be called", node.span)
 
 
 def _bits_of(val: Val, width: int, span: Span) -> Value:
@@ -83,13 +83,13 @@ def _bits_of(val: Val, width: int, span: Span) -> Value:
 
 
 def _base_map(space: SpaceEntity, node: ast.Call, env: Env) -> Value:
-    fail("PG217", "`base` of a map is not supported", node.span)
+    raise failure("PG217", "`base` of a map is not supported", node.span)
 
 
 def only_arg(node: ast.Call) -> ast.Expr:
     """The one argument of a call."""
     if len(node.args) != 1 or node.args[0].name is not None:
-        fail("PG222", "one argument is wanted here", node.span)
+        raise failure("PG222", "one argument is wanted here", node.span)
     return node.args[0].value
 
 
@@ -104,16 +104,16 @@ def match_args(
     given: dict[str, ast.Expr] = {}
     for i, arg in enumerate(args):
         if arg.name is None and i >= len(names):
-            fail("PG222", f"{name} takes {len(names)} arguments, not {len(args)}", span)
+            raise failure("PG222", f"{name} takes {len(names)} arguments, not {len(args)}", span)
         key = names[i] if arg.name is None else arg.name.text
         if key not in names:
-            fail("PG222", f"{name} has no parameter {key}", arg.span, did_you_mean(key, names))
+            raise failure("PG222", f"{name} has no parameter {key}", arg.span, did_you_mean(key, names))
         if key in given:
-            fail("PG222", f"{key} is given twice", arg.span)
+            raise failure("PG222", f"{key} is given twice", arg.span)
         given[key] = arg.value
     for param in params:
         if param.name.text not in given and param.default is None:
-            fail("PG222", f"{name} wants a value for {param.name.text}", span)
+            raise failure("PG222", f"{name} wants a value for {param.name.text}", span)
     return [given.get(p.name.text) for p in params]
 
 
@@ -141,7 +141,7 @@ def _argument(param: ast.Parameter, node: ast.Expr, env: Env, home: Env) -> tupl
         val = expressions.single(expressions.value(node, env), node.span)
         if isinstance(val, Number) or isinstance(val.expr, ir.Const | ir.BoolConst):
             return val, None
-        fail(
+        raise failure(
             "PG216",
             f"{param.name.text} must be known when the spec is elaborated",
             node.span,
@@ -156,9 +156,7 @@ def _argument(param: ast.Parameter, node: ast.Expr, env: Env, home: Env) -> tupl
     return to_type(expressions.value(node, env, type_), type_, node.span), type_
 
 
-def bind(
-    name: str, params: Sequence[ast.Parameter], args: Sequence[ast.Arg], env: Env, home: Env, span: Span
-) -> None:
+def bind(name: str, params: Sequence[ast.Parameter], args: Sequence[ast.Arg], env: Env, home: Env, span: Span) -> None:
     """Binds arguments to parameters in `home`, each evaluated once."""
     evaluate(name, params, args, env, home, span, keep=True)
 
@@ -170,7 +168,7 @@ def call_fn(fn: FnEntity, node: ast.Call, env: Env) -> Value | Number | None:
     """What a call returns; None if nothing."""
     body = env.body
     if fn in body.active or fn in env.machine.making:
-        fail("PG304", f"{fn.node.name.text} calls itself", node.span, "write a loop with a bound")
+        raise failure("PG304", f"{fn.node.name.text} calls itself", node.span, "write a loop with a bound")
     if isinstance(fn.node.body, ast.Block) and not body.pure:
         return call_procedure(fn, node, env)
     home = env.at(fn_scope(fn))
@@ -180,7 +178,7 @@ def call_fn(fn: FnEntity, node: ast.Call, env: Env) -> Value | Number | None:
         if isinstance(fn.node.body, ast.Block):
             val = statements.result(fn.node.body, home, result)
             if val is None:
-                fail("PG231", f"{fn.node.name.text} traps, and this must be free of effects", node.span)
+                raise failure("PG231", f"{fn.node.name.text} traps, and this must be free of effects", node.span)
         else:
             val = expressions.single(expressions.value(fn.node.body, home, result), fn.node.body.span)
     return val if result is None else to_type(val, result, fn.node.body.span)
@@ -202,7 +200,9 @@ def call_procedure(fn: FnEntity, node: ast.Call, env: Env) -> Value | None:
     key = (fn, widths, consts, tuple(type_ for _, _, type_ in runtime))
     instance = machine.instances.get(key)
     if instance is None:
-        instance = make_procedure(fn, [(n, t) for n, _, t in runtime], dict((n, v) for n, v in consts), widths, env, node.span)
+        instance = make_procedure(
+            fn, [(n, t) for n, _, t in runtime], dict(consts), widths, env, node.span
+        )
         machine.instances[key] = instance
     args = [v.expr for _, v, _ in runtime if isinstance(v, Value)]
     args += [captured(name, env, node.span) for name in instance.captured]
@@ -231,7 +231,9 @@ def make_procedure(
     """Elaborates the body of a function for some constants and widths."""
     machine = env.machine
     if sum(key[0] is fn for key in machine.instances) >= MOST_INSTANCES:
-        fail("PG305", f"{fn.node.name.text} is needed for more than {MOST_INSTANCES} different constants", span)
+        raise failure(
+            "PG305", f"{fn.node.name.text} is needed for more than {MOST_INSTANCES} different constants", span
+        )
     name = _procedure_name(fn, consts, widths, env)
     body = Body("procedure", pc=machine.pc, here=ir.Local("here", machine.pc_width or 1))
     body.used = {p for p, _ in params} | {"here"}
@@ -244,12 +246,13 @@ def make_procedure(
     returns = None if fn.node.result is None else typenames.type_of(fn.node.result, home)
     body.returns = returns
     machine.making.append(fn)
+    before = machine.problems.count
     try:
         assert isinstance(fn.node.body, ast.Block)
         statements.block(fn.node.body, home)
     finally:
         machine.making.pop()
-    if returns is not None and not statements.ends(body.out):
+    if returns is not None and not statements.ends(body.out) and machine.problems.count == before:
         machine.problems.report("PG302", f"{fn.node.name.text} can end without `return`", fn.node.name.span)
     extra = [(c, ir.width(e)) for c, e in body.captured.items()]
     machine.procedures[name] = ir.Procedure(
@@ -262,7 +265,9 @@ def make_procedure(
     return Instance(name, tuple(params), returns, tuple(body.captured))
 
 
-def _procedure_name(fn: FnEntity, consts: Mapping[str, Number | Value], widths: Sequence[tuple[str, int]], env: Env) -> str:
+def _procedure_name(
+    fn: FnEntity, consts: Mapping[str, Number | Value], widths: Sequence[tuple[str, int]], env: Env
+) -> str:
     """A name for a procedure, with the constants that it is made for."""
     parts = [fn.node.name.text]
     for val in [*consts.values(), *(Number(w) for n, w in widths if n not in consts)]:
@@ -291,7 +296,7 @@ def unspecified(entity: UnspecifiedEntity, node: ast.Call, env: Env) -> Value:
 def call_statement(node: ast.Call, env: Env) -> None:
     """A call that stands alone: a function with effects, or another instruction."""
     if not isinstance(node.function, ast.Name):
-        fail("PG217", "a probe has a value: use it", node.span)
+        raise failure("PG217", "a probe has a value: use it", node.span)
     name = node.function.text
     entity = env.scope.find(name)
     match entity:
@@ -303,7 +308,12 @@ def call_statement(node: ast.Call, env: Env) -> None:
         case None:
             if not env.machine.expand(name, node, env):
                 known = env.scope.known() | {i.name.replace(".", "_") for i in env.machine.instrs}
-                fail("PG201", f"there is no function or instruction {name}", node.function.span, did_you_mean(name, known))
+                raise failure(
+                    "PG201",
+                    f"there is no function or instruction {name}",
+                    node.function.span,
+                    did_you_mean(name, known),
+                )
         case _:
             call_value(node, env, None)
             env.machine.problems.report("PG234", f"what {name} returns is not used", node.span, None, "warning")
@@ -315,22 +325,23 @@ def call_statement(node: ast.Call, env: Env) -> None:
 def probe(node: ast.Call, function: ast.Member, env: Env) -> Value:
     """`mem.fault(a, read, width = 32, m = K)`, `mem.translate(a, read)`."""
     if not isinstance(function.value, ast.Name):
-        fail("PG217", "only a function can be called", node.span)
+        raise failure("PG217", "only a function can be called", node.span)
     entity, _ = find(env, function.value)
     space = views.as_space(entity, env, function.value)
     what = function.name.text
     if what not in {"fault", "translate"}:
-        fail("PG229", f"{space.name} has no {what}", function.name.span, "the probes are fault and translate")
+        raise failure("PG229", f"{space.name} has no {what}", function.name.span, "the probes are fault and translate")
     if what == "translate" and space.kind != "map":
-        fail("PG217", f"{space.name} is no map: its addresses are not translated", node.span)
+        raise failure("PG217", f"{space.name} is no map: its addresses are not translated", node.span)
     positional = [a.value for a in node.args if a.name is None]
     named = {a.name.text: a.value for a in node.args if a.name is not None}
     if len(positional) < 2:
-        fail("PG222", f"write {space.name}.{what}(address, read): a probe says for which access", node.span)
+        raise failure("PG222", f"write {space.name}.{what}(address, read): a probe says for which access", node.span)
     kind = expressions.value(positional[1], env, expressions.ACCESS)
     if not isinstance(kind, Value) or kind.type != expressions.ACCESS or not isinstance(kind.expr, ir.Const):
-        fail("PG222", "the second argument of a probe is fetch, read or write", positional[1].span)
-    access_kind: ir.AccessKind = ("fetch", "read", "write")[kind.expr.value]  # type: ignore[assignment]
+        raise failure("PG222", "the second argument of a probe is fetch, read or write", positional[1].span)
+    kinds: tuple[ir.AccessKind, ...] = ("fetch", "read", "write")
+    access_kind = kinds[kind.expr.value]
     address = expressions.typed(positional[0], env, space.index)
     bits = space.unit
     for word in ("width", "bits"):
@@ -358,9 +369,13 @@ def _extension(is_signed: bool) -> Callable[[ast.Call, Env, Type | None], Val]:
             return inner if width is None else to_type(inner, Bits(width), node.span)
         have = width_of(inner.type)
         if width is None:
-            fail("PG215", "nothing here says how wide this becomes", node.span, "give the width as a second argument")
+            raise failure(
+                "PG215", "nothing here says how wide this becomes", node.span, "give the width as a second argument"
+            )
         if have > width:
-            fail("PG210", f"this has {have} bits already, more than {width}", node.span, f"write trunc(…, {width})")
+            raise failure(
+                "PG210", f"this has {have} bits already, more than {width}", node.span, f"write trunc(…, {width})"
+            )
         return Value(fold.extend(is_signed, raw(inner), width), Bits(width))
 
     return extension
@@ -368,7 +383,7 @@ def _extension(is_signed: bool) -> Callable[[ast.Call, Env, Type | None], Val]:
 
 def _resized(node: ast.Call, env: Env, want: Type | None) -> tuple[Number | Value, int | None]:
     if not 1 <= len(node.args) <= 2:
-        fail("PG222", "one value, and perhaps a width, are wanted here", node.span)
+        raise failure("PG222", "one value, and perhaps a width, are wanted here", node.span)
     inner = expressions.single(expressions.value(node.args[0].value, env), node.span)
     if len(node.args) == 2:
         return inner, expressions.number(node.args[1].value, env, "a width")
@@ -380,9 +395,13 @@ def _trunc(node: ast.Call, env: Env, want: Type | None) -> Val:
     if isinstance(inner, Number):
         inner = definite(inner, node.span)
     if width is None:
-        fail("PG215", "nothing here says how wide this becomes", node.span, "give the width as a second argument")
+        raise failure(
+            "PG215", "nothing here says how wide this becomes", node.span, "give the width as a second argument"
+        )
     if width_of(inner.type) < width:
-        fail("PG210", f"this has {describe(inner.type)} only, less than {width}", node.span, f"write zext(…, {width})")
+        raise failure(
+            "PG210", f"this has {describe(inner.type)} only, less than {width}", node.span, f"write zext(…, {width})"
+        )
     return Value(fold.extract(raw(inner), width - 1, 0), Bits(width))
 
 
@@ -404,7 +423,7 @@ def _unknown(node: ast.Call, env: Env) -> Val:
 def _extreme(op: ir.CompareOp, least: bool) -> Callable[[ast.Call, Env, Type | None], Val]:
     def extreme(node: ast.Call, env: Env, want: Type | None) -> Val:
         if len(node.args) != 2:
-            fail("PG222", "two values are wanted here", node.span)
+            raise failure("PG222", "two values are wanted here", node.span)
         first, second = node.args[0].value, node.args[1].value
         left, right = expressions.both(first, second, env, want)
         if isinstance(left, Number) and isinstance(right, Number):
@@ -420,14 +439,16 @@ def _extreme(op: ir.CompareOp, least: bool) -> Callable[[ast.Call, Env, Type | N
 def _rotate(right: bool) -> Callable[[ast.Call, Env, Type | None], Val]:
     def rotate(node: ast.Call, env: Env, want: Type | None) -> Val:
         if len(node.args) != 2:
-            fail("PG222", "a value and a count are wanted here", node.span)
+            raise failure("PG222", "a value and a count are wanted here", node.span)
         val = env.body.keep("a", definite(expressions.value(node.args[0].value, env, want), node.span))
         width = width_of(val.type)
         count = expressions.single(expressions.value(node.args[1].value, env), node.span)
         if isinstance(count, Number):
             n = count.value % width if right else -count.value % width
             expr = val.expr
-            return Value(fold.concat(fold.extract(expr, n - 1, 0), fold.extract(expr, width - 1, n)) if n else expr, val.type)
+            return Value(
+                fold.concat(fold.extract(expr, n - 1, 0), fold.extract(expr, width - 1, n)) if n else expr, val.type
+            )
         amount = raw(count)
         wide = max(ir.width(amount), width.bit_length(), width)
         reduced = fold.binary("urem", fold.extend(False, amount, wide), fold.const(width, wide))
@@ -452,7 +473,7 @@ def _clz(node: ast.Call, env: Env, want: Type | None) -> Val:
     val = env.body.keep("a", definite(expressions.value(only_arg(node), env, want), node.span))
     width = width_of(val.type)
     if width.bit_length() > width:
-        fail("PG219", "`clz` wants at least 3 bits, for its result has as many", node.span)
+        raise failure("PG219", "`clz` wants at least 3 bits, for its result has as many", node.span)
     result: ir.Expr = fold.const(width, width)
     for i in range(width):
         result = fold.if_(fold.to_bool(fold.extract(val.expr, i, i)), fold.const(width - 1 - i, width), result)

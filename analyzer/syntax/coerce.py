@@ -8,7 +8,7 @@ from typing import assert_never
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, fold
-from analyzer.syntax.problems import fail
+from analyzer.syntax.problems import failure
 from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, describe, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
 
@@ -47,7 +47,7 @@ def to_type(val: Val, want: Type, span: Span) -> Value:
         case Value(expr, have):
             return _value(expr, have, want, span)
         case Group(items):
-            fail("PG211", f"one value of {describe(want)} is wanted here, and there are {len(items)}", span)
+            raise failure("PG211", f"one value of {describe(want)} is wanted here, and there are {len(items)}", span)
         case _:
             assert_never(val)
 
@@ -56,14 +56,14 @@ def _number(number: int, want: Type, span: Span) -> Value:
     match want:
         case Bits(width):
             if not fits(number, width):
-                fail("PG212", f"{number} does not fit in {describe(want)}", span)
+                raise failure("PG212", f"{number} does not fit in {describe(want)}", span)
             return Value(fold.const(number, width), Bits(width))
         case Bool():
             if number not in (0, 1):
-                fail("PG212", f"{number} is not a bool", span, "a bool is 0 or 1")
+                raise failure("PG212", f"{number} is not a bool", span, "a bool is 0 or 1")
             return Value(fold.boolean(bool(number)), BOOL)
         case Enum(name, _):
-            fail(
+            raise failure(
                 "PG213", f"a value of {name} is wanted here, not a number", span, f"name it, or write {name}({number})"
             )
         case _:
@@ -84,24 +84,32 @@ def _value(expr: ir.Expr, have: Type, want: Type, span: Span) -> Value:
             return Value(expr, want)
         case Bits(a), Bits(b):
             hint = f"write zext(…) or sext(…) to make it {b}" if a < b else f"write trunc(…) or a slice to make it {b}"
-            fail("PG210", f"{describe(want)} {_are(b)} wanted here, and this has {describe(have)}", span, hint)
+            raise failure("PG210", f"{describe(want)} {_are(b)} wanted here, and this has {describe(have)}", span, hint)
         case Bits(a), Bool():
-            fail("PG214", f"a condition is wanted here, and this has {describe(have)}", span, "compare it: `… != 0`")
+            raise failure(
+                "PG214", f"a condition is wanted here, and this has {describe(have)}", span, "compare it: `… != 0`"
+            )
         case Enum(name, _), Bool():
-            fail("PG214", f"a condition is wanted here, and this is a {name}", span, f"compare it with one of {name}")
-        case ((Bits() | Bool()), Enum(name, width)):
-            fail("PG213", f"a value of {name} is wanted here, and this has {describe(have)}", span, f"write {name}(…)")
+            raise failure(
+                "PG214", f"a condition is wanted here, and this is a {name}", span, f"compare it with one of {name}"
+            )
+        case ((Bits() | Bool()), Enum(name, _)):
+            raise failure(
+                "PG213", f"a value of {name} is wanted here, and this has {describe(have)}", span, f"write {name}(…)"
+            )
         case Enum(name, _), Bits():
-            fail(
+            raise failure(
                 "PG213",
                 f"{describe(want)} {_are(width_of(want))} wanted here, and this is a {name}",
                 span,
                 "write ….code",
             )
         case Enum(a), Enum(b):
-            fail("PG213", f"a value of {b} is wanted here, and this is a {a}", span)
+            raise failure("PG213", f"a value of {b} is wanted here, and this is a {a}", span)
         case _:
-            fail("PG210", f"{describe(want)} {_are(width_of(want))} wanted here, and this is a {describe(have)}", span)
+            raise failure(
+                "PG210", f"{describe(want)} {_are(width_of(want))} wanted here, and this is a {describe(have)}", span
+            )
 
 
 def _are(width: int) -> str:
@@ -115,7 +123,7 @@ def definite(val: Val, span: Span) -> Value:
     """
     match val:
         case Number(number, None):
-            fail(
+            raise failure(
                 "PG215",
                 f"nothing here says how wide {number} is",
                 span,
@@ -127,7 +135,7 @@ def definite(val: Val, span: Span) -> Value:
         case Value():
             return val
         case Group():
-            fail("PG211", "one value is wanted here, and this is a tuple", span)
+            raise failure("PG211", "one value is wanted here, and this is a tuple", span)
         case _:
             assert_never(val)
 
@@ -157,7 +165,7 @@ def unify(left: Val, right: Val, left_span: Span, right_span: Span, span: Span) 
         case Value(_, Bits(1)), Value(_, Bool()):
             return to_type(left, BOOL, left_span), right
         case Value(_, Bits(a)), Value(_, Bits(b)) if a != b:
-            fail(
+            raise failure(
                 "PG210",
                 f"the left side has {describe(left.type)} and the right side {describe(right.type)}",
                 span,
@@ -165,7 +173,7 @@ def unify(left: Val, right: Val, left_span: Span, right_span: Span, span: Span) 
             )
         case Value(_, a_type), Value(_, b_type):
             if a_type != b_type:
-                fail(
+                raise failure(
                     "PG213",
                     f"the left side is {describe(a_type)} and the right side {describe(b_type)}",
                     span,

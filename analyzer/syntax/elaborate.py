@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeVar
 
 from analyzer import ir
+from analyzer.errors import Diagnostic
 from analyzer.syntax import (
     ast,
     encodings,
@@ -26,8 +28,8 @@ from analyzer.syntax import (
 )
 from analyzer.syntax.coerce import literal, raw, to_type
 from analyzer.syntax.families import Piece
-from analyzer.syntax.machine import BeforeItem, InstrItem, Machine
-from analyzer.syntax.problems import Problems, did_you_mean, fail
+from analyzer.syntax.machine import BeforeItem, InstrItem, Machine, TrapDecl
+from analyzer.syntax.problems import Problems, did_you_mean, failure
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import (
     BaseEntity,
@@ -39,6 +41,7 @@ from analyzer.syntax.scope import (
     OperandEntity,
     PrefixEntity,
     Scope,
+    Space,
     SpaceEntity,
     SymbolEntity,
     TrapEntity,
@@ -46,7 +49,7 @@ from analyzer.syntax.scope import (
     ViewEntity,
 )
 from analyzer.syntax.value_types import Bits, width_of
-from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value, ValuePlace
+from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value, ValuePlace, ViewPlace
 from analyzer.syntax.wellformed import wellformed
 
 WORDS = ("unknown", "here", "access", "bits", "width", "length", "true", "false", "fetch", "read", "write")
@@ -61,6 +64,11 @@ def elaborate(file: ast.File, load: Callable[[str], ast.File]) -> ir.Isa:
     Raises:
         SpecError: the spec does not check; with a diagnostic for each thing that is wrong, in source order.
     """
+    return elaborate_with_warnings(file, load)[0]
+
+
+def elaborate_with_warnings(file: ast.File, load: Callable[[str], ast.File]) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
+    """As `elaborate`, with the warnings about a spec that checks."""
     machine = Machine(expand=instructions.expand, call_base=instructions.call_base)
     files = [file]
     while files[0].header.base is not None:
@@ -74,9 +82,9 @@ def elaborate(file: ast.File, load: Callable[[str], ast.File]) -> ir.Isa:
         step(sections)
     machine.problems.raise_if_any(names)
     isa = assemble(file, sections, names)
-    wellformed(isa, machine)
+    wellformed(isa, machine, pieces)
     machine.problems.raise_if_any(names)
-    return isa
+    return isa, tuple(machine.problems.found)
 
 
 class Sections:
@@ -104,9 +112,11 @@ class Sections:
         Reports a second one in the same file.
         """
         found = self.of(kind)
-        for first, second in zip(found, found[1:], strict=False):
+        for first, second in pairwise(found):
             if first.rank == second.rank and not second.override and first.row == second.row == ():
-                self.machine.problems.report("PG205", "this is stated already", second.node.span, f"first at {first.node.span}")
+                self.machine.problems.report(
+                    "PG205", "this is stated already", second.node.span, f"first at {first.node.span}"
+                )
         return found[-1] if found else None
 
 
@@ -215,7 +225,12 @@ def _overridden(piece: Piece, name: ast.Name, kind: type[T], machine: Machine) -
         return None
     old = piece.scope.find(name.text)
     if not isinstance(old, kind):
-        fail("PG246", f"there is no inherited {name.text} to override", name.span, did_you_mean(name.text, piece.scope.known()))
+        raise failure(
+            "PG246",
+            f"there is no inherited {name.text} to override",
+            name.span,
+            did_you_mean(name.text, piece.scope.known()),
+        )
     return old
 
 
@@ -226,14 +241,16 @@ def _put(name: ast.Name, entity: Entity, piece: Piece, machine: Machine) -> None
         state.add(name, entity, piece.scope, machine)
 
 
-def _declare_in(space: str, name: ast.Name, entity: OperandEntity | FormatEntity, piece: Piece, machine: Machine) -> None:
-    key = ("operand" if space == "operand" else "format", name.text)
-    old = piece.scope.names.get(key)  # type: ignore[call-overload]
+def _declare_in(
+    space: Space, name: ast.Name, entity: OperandEntity | FormatEntity, piece: Piece, machine: Machine
+) -> None:
+    key: tuple[Space, str] = (space, name.text)
+    old = piece.scope.names.get(key)
     if piece.override and old is None:
-        fail("PG246", f"there is no inherited {space} {name.text} to override", name.span)
+        raise failure("PG246", f"there is no inherited {space} {name.text} to override", name.span)
     if not piece.override and old is not None:
-        fail("PG205", f"{space} {name.text} is declared already", name.span)
-    piece.scope.names[key] = entity  # type: ignore[index]
+        raise failure("PG205", f"{space} {name.text} is declared already", name.span)
+    piece.scope.names[key] = entity
 
 
 def _declare_trap(node: ast.Trap, piece: Piece, machine: Machine) -> None:
@@ -242,8 +259,8 @@ def _declare_trap(node: ast.Trap, piece: Piece, machine: Machine) -> None:
         traps.declare(node, piece.scope, machine)
         return
     if old is None:
-        fail("PG246", f"there is no inherited trap {node.name.text} to override", node.name.span)
-    machine.trap_names[node.name.text] = traps.TrapDecl(node, old.number, piece.scope)
+        raise failure("PG246", f"there is no inherited trap {node.name.text} to override", node.name.span)
+    machine.trap_names[node.name.text] = TrapDecl(node, old.number, piece.scope)
 
 
 def _map_entity(node: ast.Map, scope: Scope, machine: Machine) -> SpaceEntity:
@@ -251,7 +268,7 @@ def _map_entity(node: ast.Map, scope: Scope, machine: Machine) -> SpaceEntity:
     params = []
     for param in node.params:
         if param.type is None:
-            fail("PG208", f"{param.name.text} needs a width", param.span)
+            raise failure("PG208", f"{param.name.text} needs a width", param.span)
         params.append((param.name.text, typenames.type_of(param.type, env), param.default))
     # the unit is that of the space below, which may be declared later
     return SpaceEntity(node.name.text, state.index_type(node.index, env), 0, tuple(params), "map", node.space.text)
@@ -261,16 +278,16 @@ def _prefix(name: ast.Name, node: ast.Operand, piece: Piece, machine: Machine) -
     """`operand p : 1 prefix { | 0x66 => 1 }`."""
     env = state.pure(machine, piece.scope)
     if node.type is None:
-        fail("PG208", f"{name.text} needs a width", name.span)
+        raise failure("PG208", f"{name.text} needs a width", name.span)
     type_ = Bits(width_of(typenames.type_of(node.type, env)))
     default = 0 if node.default is None else state.constant(node.default, type_, env)
     values: list[tuple[int, int]] = []
     for arm in node.arms:
         laid = encodings.lay(encodings.expand(arm.pattern, env).groups[0])
         if laid.mask != (1 << laid.width) - 1:
-            fail("PG258", "a prefix is a constant", arm.pattern.span)
+            raise failure("PG258", "a prefix is a constant", arm.pattern.span)
         if isinstance(arm.body, ast.Block):
-            fail("PG258", "a prefix has a constant value: `=> value`", arm.body.span)
+            raise failure("PG258", "a prefix has a constant value: `=> value`", arm.body.span)
         values.append((laid.value, state.constant(arm.body, type_, env)))
     machine.prefixes[name.text] = ir.Prefix(name.text, type_.width, default, tuple(values))
     state.add(name, PrefixEntity(name.text), piece.scope, machine)
@@ -331,10 +348,12 @@ def counter(sections: Sections) -> None:
         machine.parcel = width_of(typenames.type_of(piece.node.parcel, env))
         element = _element(places.place(piece.node.pc, env))
         if element is None:
-            fail("PG311", "the program counter must be a register, or one field", piece.node.pc.span)
+            raise failure("PG311", "the program counter must be a register, or one field", piece.node.pc.span)
         machine.pc, machine.pc_width = element.element, width_of(element.type)
         if machine.parcel % machine.unit:
-            fail("PG303", f"a parcel has {machine.parcel} bits, no multiple of the unit", piece.node.parcel.span)
+            raise failure(
+                "PG303", f"a parcel has {machine.parcel} bits, no multiple of the unit", piece.node.parcel.span
+            )
 
 
 def _element(place: Place) -> ElementPlace | None:
@@ -389,13 +408,21 @@ def _map(node: ast.Map, scope: Scope, machine: Machine) -> None:
     below = views.find_space(node.space, env)
     body.returns = below.index
     body.used = {"access", "bits", node.index.name.text, *(n for n, _, _ in entity.params)}
-    env.scope.names["value", node.index.name.text] = Value(ir.Local(node.index.name.text, entity.index.width), entity.index)
+    env.scope.names["value", node.index.name.text] = Value(
+        ir.Local(node.index.name.text, entity.index.width), entity.index
+    )
     for name, type_, _ in entity.params:
         local = ValuePlace(Value(ir.Local(name, width_of(type_)), Bits(width_of(type_))))
         env.scope.names["value", name] = places.read(RetypedPlace(local, type_), env, node.span)
+    before = machine.problems.count
     statements.block(node.body, env)
-    if not statements.ends(body.out):
-        machine.problems.report("PG302", f"map {node.name.text} can end without an address", node.name.span, "end it with `return` or `trap`")
+    if not statements.ends(body.out) and machine.problems.count == before:
+        machine.problems.report(
+            "PG302",
+            f"map {node.name.text} can end without an address",
+            node.name.span,
+            "end it with `return` or `trap`",
+        )
     params = []
     for (name, type_, default), param in zip(entity.params, node.params, strict=True):
         expr: ir.Expr | None = None
@@ -431,7 +458,11 @@ def fetch(sections: Sections) -> None:
         env.body.here = ir.Get(machine.pc, machine.pc_width)
         space = views.find_space(node.space, env)
         if space.index.width != machine.pc_width:
-            fail("PG210", f"{space.name} has addresses of {space.index.width} bits, and the program counter {machine.pc_width}", node.pc.span)
+            raise failure(
+                "PG210",
+                f"{space.name} has addresses of {space.index.width} bits, and the program counter {machine.pc_width}",
+                node.pc.span,
+            )
         positional = [a.value for a in node.args if a.name is None]
         by_name = {a.name.text: a.value for a in node.args if a.name is not None}
         args = places.space_args(space, positional, by_name, env, node.span)
@@ -581,7 +612,9 @@ def _override(item: InstrItem, sections: Sections) -> None:
     ]
     if not found:
         known = {instructions.first_word(i.node, i.scope) for i in machine.instrs}
-        machine.problems.report("PG246", f"there is no inherited instruction {family} to override", node.span, did_you_mean(family, known))
+        machine.problems.report(
+            "PG246", f"there is no inherited instruction {family} to override", node.span, did_you_mean(family, known)
+        )
         return
     item.overridden = found[0]
     machine.instrs = [i for i in machine.instrs if i not in found]
@@ -622,7 +655,9 @@ def _named_expects(sections: Sections) -> None:
         node = piece.node
         assert isinstance(node, ast.Expect)
         if not node.names:
-            machine.problems.report("PG274", "this `expect` is about no item", node.span, "put it after an instruction, or name some")
+            machine.problems.report(
+                "PG274", "this `expect` is about no item", node.span, "put it after an instruction, or name some"
+            )
             continue
         with machine.problems.catch():
             made = schemes.expect(node, schemes.WORDS, node.scheme.text if node.scheme is not None else None)
@@ -682,7 +717,7 @@ def all_schemes(sections: Sections) -> None:
 
 
 def unused_functions(sections: Sections) -> None:
-    """Functions that nothing calls are checked too, if they have no compile-time parameters; they leave no procedure."""
+    """Functions that nothing calls are checked, too, unless they have compile-time parameters."""
     machine = sections.machine
     called = {key[0] for key in machine.instances}
     kept = dict(machine.procedures)
@@ -699,6 +734,38 @@ def unused_functions(sections: Sections) -> None:
     machine.procedures = kept
 
 
+def unused_views(sections: Sections) -> None:
+    """Views are read once on their own, so that one that nothing uses is checked, too."""
+    machine = sections.machine
+    kept = dict(machine.procedures)
+    for piece in sections.of(ast.View):
+        node = piece.node
+        assert isinstance(node, ast.View)
+        if node.widths:
+            continue
+        with machine.problems.catch():
+            _check_view(node, piece.scope, machine)
+    machine.procedures = kept
+
+
+def _check_view(node: ast.View, scope: Scope, machine: Machine) -> None:
+    env = state.pure(machine, scope)
+    body = Body("instruction", pc=machine.pc, here=ir.Local("here", machine.pc_width or 1), span=node.span)
+    home = Env(machine, body, scope.child())
+    for param in node.params:
+        if param.type is None:
+            raise failure("PG208", f"{param.name.text} needs a width", param.span)
+        type_ = typenames.type_of(param.type, env)
+        local = ValuePlace(Value(ir.Local(param.name.text, width_of(type_)), Bits(width_of(type_))))
+        home.scope.names["value", param.name.text] = places.read(RetypedPlace(local, type_), home, param.span)
+    entity = scope.find(node.name.text)
+    readable = not isinstance(node.body, ast.Computed) or any(
+        isinstance(p, ast.Read | ast.Place) for p in node.body.parts
+    )
+    if isinstance(entity, ViewEntity) and entity.node is node and readable:
+        views.read(ViewPlace(entity, home, typenames.type_of(node.type, home)), home, node.name.span)
+
+
 def _check_function(entity: FnEntity, machine: Machine) -> None:
     node = entity.node
     env = state.pure(machine, entity.scope)
@@ -713,9 +780,10 @@ def _check_function(entity: FnEntity, machine: Machine) -> None:
         home.scope.names["value", param.name.text] = places.read(RetypedPlace(local, type_), home, param.span)
     result = None if node.result is None else typenames.type_of(node.result, home)
     body.kind, body.returns = "procedure", result
+    before = machine.problems.count
     if isinstance(node.body, ast.Block):
         statements.block(node.body, home)
-        if result is not None and not statements.ends(body.out):
+        if result is not None and not statements.ends(body.out) and machine.problems.count == before:
             machine.problems.report("PG302", f"{node.name.text} can end without `return`", node.name.span)
     else:
         val = expressions.value(node.body, home, result)
@@ -741,6 +809,7 @@ STEPS: Sequence[Callable[[Sections], None]] = (
     examples,
     all_schemes,
     unused_functions,
+    unused_views,
 )
 
 
@@ -775,4 +844,3 @@ def assemble(file: ast.File, sections: Sections, names: tuple[str, ...]) -> ir.I
         tuple(sections.schemes),
         names,
     )
-

@@ -1,6 +1,6 @@
 """Encodings: patterns to segments.
 
-A pattern becomes groups of pieces (fixed bits, bits of operands, ignored bits), formats put in place; each group becomes
+A pattern becomes groups of pieces (fixed bits, bits of operands, ignored bits), with formats put in place; each becomes
 a `Segment`.
 
     imm[4:1|11] 1100011     fields imm 4..1 at 8, imm 11..11 at 7;  mask 0x7F, value 0x63
@@ -16,7 +16,7 @@ from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, typenames
 from analyzer.syntax.coerce import literal
 from analyzer.syntax.expressions import is_bits
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
     Cell,
     Env,
@@ -145,11 +145,11 @@ def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
             width = width_of(typenames.type_of(type_, env))
             number = literal(value).value
             if number >= 1 << width:
-                fail("PG212", f"{value.text} does not fit in {width} bits", atom.span)
+                raise failure("PG212", f"{value.text} does not fit in {width} bits", atom.span)
             _put(pattern, Fixed(number, width))
         case ast.ShouldBe(text=text):
             if not is_bits(text):
-                fail("PG250", f"~{text} is no row of bits", atom.span)
+                raise failure("PG250", f"~{text} is no row of bits", atom.span)
             _put(pattern, Should(int(text, 2), len(text)))
         case ast.FieldUse(name=name):
             _field_use(name, env, pattern)
@@ -164,9 +164,9 @@ def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
         case ast.Tail(name=name):
             use = find_use(name, env, pattern)
             if use.decoder is None:
-                fail("PG251", f"{name.text} has no rest in the stream: it is not decoded further", atom.span)
+                raise failure("PG251", f"{name.text} has no rest in the stream: it is not decoded further", atom.span)
             if use.tailed:
-                fail("PG251", f"the rest of {name.text} stands twice in this pattern", atom.span)
+                raise failure("PG251", f"the rest of {name.text} stands twice in this pattern", atom.span)
             use.tailed = True
             _put(pattern, TailHere(use))
 
@@ -176,7 +176,12 @@ def bits(text: str, span: Span) -> Fixed:
     clean = text.replace("_", "")
     if not clean.startswith("0x") and not clean.startswith("0o") and not clean.startswith("0b"):
         if not is_bits(clean):
-            fail("PG250", f"{text} is no row of bits: a pattern has only 0 and 1", span, f"write {text}:width for a number")
+            raise failure(
+                "PG250",
+                f"{text} is no row of bits: a pattern has only 0 and 1",
+                span,
+                f"write {text}:width for a number",
+            )
         return Fixed(int(clean, 2), len(clean))
     number = literal(ast.Number(clean, span=span))
     return Fixed(number.value, number.width or 1)
@@ -213,10 +218,10 @@ def _cell(cell: Cell, node: ast.Expr | ast.String, env: Env, pattern: Pattern, s
             use = find_use(name, env, pattern)
             for index in indices:
                 if not isinstance(index, ast.Index):
-                    fail("PG250", f"the cell {cell.column} is no part of a pattern", node.span)
+                    raise failure("PG250", f"the cell {cell.column} is no part of a pattern", node.span)
                 _slice(use, index, env, pattern)
         case _:
-            fail("PG250", f"the cell {cell.column} of this row is no part of a pattern", node.span)
+            raise failure("PG250", f"the cell {cell.column} of this row is no part of a pattern", node.span)
 
 
 def find_use(name: ast.Name, env: Env, pattern: Pattern) -> Use:
@@ -227,10 +232,10 @@ def find_use(name: ast.Name, env: Env, pattern: Pattern) -> Use:
     if not isinstance(entity, OperandEntity):
         value = env.scope.find(name.text)
         if isinstance(value, Number) and value.width is not None:
-            fail("PG250", f"{name.text} is a number: write {name.text}:width", name.span)
+            raise failure("PG250", f"{name.text} is a number: write {name.text}:width", name.span)
         hint = did_you_mean(name.text, env.scope.known("operand") | set(pattern.uses))
         hint = hint or f"declare it, or write {name.text}:width"
-        fail("PG201", f"there is no operand {name.text}", name.span, hint)
+        raise failure("PG201", f"there is no operand {name.text}", name.span, hint)
     use = declared_use(name.text, entity, name.span, env, pattern)
     pattern.uses[name.text] = use
     return use
@@ -247,7 +252,7 @@ def declared_use(name: str, entity: OperandEntity, span: Span, env: Env, pattern
         if isinstance(inner, OperandEntity) and inner is not entity:
             return decoder_use(name, inner, node.type.args, span, home, pattern, node)
     if node.type is None:
-        fail("PG208", f"operand {name} needs a width", span)
+        raise failure("PG208", f"operand {name} needs a width", span)
     type_ = typenames.type_of(node.type, home)
     return Use(name, width_of(type_), span, node, None, entity.scope, type_)
 
@@ -271,7 +276,7 @@ def decoder_use(
     scope = entity.scope.child()
     params = entity.node.params
     if len(args) > len(params):
-        fail("PG222", f"{entity.node.names[0].text} takes {len(params)} arguments, not {len(args)}", span)
+        raise failure("PG222", f"{entity.node.names[0].text} takes {len(params)} arguments, not {len(args)}", span)
     for i, param in enumerate(params):
         if i < len(args):
             val = expressions.single(expressions.value(args[i].value, env), args[i].span)
@@ -280,7 +285,7 @@ def decoder_use(
             assert isinstance(found, Number | Value)
             val = found
         else:
-            fail("PG222", f"{entity.node.names[0].text} wants a value for {param.name.text}", span)
+            raise failure("PG222", f"{entity.node.names[0].text} wants a value for {param.name.text}", span)
         scope.names["value", param.name.text] = val
     width = decoder_width(entity, scope, env, (*pattern.active, entity))
     return Use(name, width, span, declared or entity.node, entity, scope)
@@ -296,7 +301,7 @@ def decoder_width(entity: OperandEntity, scope: Scope, env: Env, active: tuple[O
             return expand(arm.pattern, env.at(scope), active).width(0)
         except TooDeep:
             continue
-    fail("PG208", f"operand {node.names[0].text} needs a width", node.span)
+    raise failure("PG208", f"operand {node.names[0].text} needs a width", node.span)
 
 
 def _field_def(name: ast.Name, type_: ast.Type, env: Env, pattern: Pattern) -> None:
@@ -316,7 +321,7 @@ def _field_def(name: ast.Name, type_: ast.Type, env: Env, pattern: Pattern) -> N
 
 def _new(use: Use, pattern: Pattern) -> None:
     if use.name in pattern.uses:
-        fail("PG205", f"{use.name} stands twice in this pattern", use.span)
+        raise failure("PG205", f"{use.name} stands twice in this pattern", use.span)
     pattern.uses[use.name] = use
     _take(use, use.width - 1, 0, use.span)
     _put(pattern, Bit(use, use.width - 1, 0))
@@ -327,7 +332,7 @@ def _slice(use: Use, index: ast.Index, env: Env, pattern: Pattern) -> None:
     low = high if index.low is None else expressions.number(index.low, env, "a bit of an operand")
     hi, lo = env.machine.bit(high, use.width), env.machine.bit(low, use.width)
     if not 0 <= lo <= hi < use.width:
-        fail("PG228", f"{use.name} has {use.width} bits: there is no [{high}:{low}]", index.span)
+        raise failure("PG228", f"{use.name} has {use.width} bits: there is no [{high}:{low}]", index.span)
     _take(use, hi, lo, index.span)
     _put(pattern, Bit(use, hi, lo))
 
@@ -335,7 +340,7 @@ def _slice(use: Use, index: ast.Index, env: Env, pattern: Pattern) -> None:
 def _take(use: Use, hi: int, lo: int, span: Span) -> None:
     mask = ((1 << (hi - lo + 1)) - 1) << lo
     if use.taken & mask:
-        fail("PG252", f"bits of {use.name} stand twice in this pattern", span)
+        raise failure("PG252", f"bits of {use.name} stand twice in this pattern", span)
     use.taken |= mask
 
 
@@ -343,10 +348,12 @@ def _format(name: ast.Name, args: Sequence[ast.Group], env: Env, pattern: Patter
     """`F(00, rd)`: its groups in place; its first joins what stands before it."""
     entity = env.scope.find(name.text, "format")
     if not isinstance(entity, FormatEntity):
-        fail("PG201", f"there is no format {name.text}", name.span, did_you_mean(name.text, env.scope.known("format")))
+        raise failure(
+            "PG201", f"there is no format {name.text}", name.span, did_you_mean(name.text, env.scope.known("format"))
+        )
     node = entity.node
     if len(args) != len(node.params):
-        fail("PG222", f"{name.text} takes {len(node.params)} arguments, not {len(args)}", name.span)
+        raise failure("PG222", f"{name.text} takes {len(node.params)} arguments, not {len(args)}", name.span)
     scope = entity.scope.child({p.text: GroupsEntity(a, env.scope) for p, a in zip(node.params, args, strict=True)})
     with env.body.inside(entity, name.span):
         for i, group in enumerate(node.pattern.groups):
@@ -397,7 +404,7 @@ def lay(pieces: Sequence[Piece]) -> Laid:
 
 
 def gather(use: Use, located: Sequence[tuple[ir.Expr, int, int, int]]) -> ir.Expr:
-    """The value of an operand whose bits lie in several places (`whole`, operand bit, bit there, length); others are 0."""
+    """The value of an operand whose bits lie in several places (the whole, operand bit, bit there, length)."""
     parts: list[ir.Expr] = []
     top = use.width
     for whole, operand_lo, lo, length in sorted(located, key=lambda item: -item[1]):

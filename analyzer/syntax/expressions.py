@@ -17,7 +17,7 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, fold, places, traps
 from analyzer.syntax.coerce import definite, from_bits, literal, raw, to_type, unify
-from analyzer.syntax.problems import fail, give_up
+from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.scope import (
     Body,
     Cell,
@@ -94,7 +94,7 @@ def number(node: ast.Expr, env: Env, what: str) -> int:
         case Value(ir.BoolConst(truth), _):
             return int(truth)
         case _:
-            fail("PG216", f"{what} must be known when the spec is elaborated", node.span)
+            raise failure("PG216", f"{what} must be known when the spec is elaborated", node.span)
 
 
 def number_or_none(val: Val) -> int | None:
@@ -134,13 +134,13 @@ def value(node: ast.Expr, env: Env, want: Type | None = None) -> Val:
         case ast.Member():
             return member(node, env, want)
         case ast.TableView(space=space):
-            fail("PG226", f"`table {space.text}` is an access: write `table {space.text}[…]`", node.span)
+            raise failure("PG226", f"`table {space.text}` is an access: write `table {space.text}[…]`", node.span)
 
 
 def single(val: Val, span: Span) -> Number | Value:
     """A value that is no tuple."""
     if isinstance(val, Group):
-        fail("PG211", "one value is wanted here, and this is a tuple", span)
+        raise failure("PG211", "one value is wanted here, and this is a tuple", span)
     return val
 
 
@@ -172,34 +172,38 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
         case TrapEntity():
             return traps.trap_number(env, node.span)
         case EnumEntity(type_, _):
-            fail("PG217", f"{node.text} is an enumeration, not a value", node.span, f"write {type_.name}(…)")
+            raise failure("PG217", f"{node.text} is an enumeration, not a value", node.span, f"write {type_.name}(…)")
         case FnEntity():
-            fail("PG217", f"{node.text} is a function", node.span, f"write {node.text}(…)")
+            raise failure("PG217", f"{node.text} is a function", node.span, f"write {node.text}(…)")
         case FileEntity() | SpaceEntity() | LookupEntity():
-            fail("PG217", f"{node.text} is {kind_of(entity)}", node.span, f"write {node.text}[…]")
+            raise failure("PG217", f"{node.text} is {kind_of(entity)}", node.span, f"write {node.text}[…]")
         case Poison() | Missing():
-            give_up()
+            raise reported()
         case _:
-            fail("PG217", f"{node.text} is {kind_of(entity)}, not a value", node.span)
+            raise failure("PG217", f"{node.text} is {kind_of(entity)}, not a value", node.span)
 
 
 def groups_value(group: ast.Group, env: Env, home: Env, want: Type | None, span: Span) -> Val:
     """What a parameter of a format means where a value is wanted: bits, or what its name means to the caller."""
     match group.atoms:
         case (ast.Bits(text=text),):
-            return Number(int(text.replace("_", ""), 2), len(text)) if is_bits(text) else literal(ast.Number(text, span=span))
+            return (
+                Number(int(text.replace("_", ""), 2), len(text))
+                if is_bits(text)
+                else literal(ast.Number(text, span=span))
+            )
         case (ast.FieldUse(name=inner),):
             with env.body.inside(group, span):
                 return name(inner, home, want)
         case _:
-            fail("PG217", "this parameter of the format is no single value here", span)
+            raise failure("PG217", "this parameter of the format is no single value here", span)
 
 
 def cell_value(cell: Cell, node: ast.Expr | ast.String, env: Env, want: Type | None, span: Span) -> Val:
     """What a cell of a table means where a value is wanted: bits if the pattern uses it so."""
     match node:
         case ast.String():
-            fail("PG217", f"in this row, {cell.column} is a text, not a value", span)
+            raise failure("PG217", f"in this row, {cell.column} is a text, not a value", span)
         case ast.Number(text=text) if is_bits(text) and (cell.as_bits or (len(text) > 1 and text[0] == "0")):
             return Number(int(text, 2), len(text))
         case _:
@@ -217,7 +221,7 @@ def enumerator(entity: Enumerators, node: ast.Name, want: Type | None) -> Value:
     chosen = [v for v in entity.values if v[0] == want] or list(entity.values)
     if len(chosen) > 1:
         names = " or ".join(f"{enum.name}" for enum, _ in chosen)
-        fail("PG218", f"{node.text} is a value of {names}", node.span, "say which: `Enum(number)`")
+        raise failure("PG218", f"{node.text} is a value of {names}", node.span, "say which: `Enum(number)`")
     enum, code = chosen[0]
     return Value(ir.Const(enum.width, code), enum)
 
@@ -228,23 +232,25 @@ def symbol(word: str, env: Env, want: Type | None, span: Span) -> Val:
     match word:
         case "unknown":
             if want is None:
-                fail("PG215", "nothing here says how wide this unknown value is", span, "write unknown(n)")
+                raise failure("PG215", "nothing here says how wide this unknown value is", span, "write unknown(n)")
             return from_bits(ir.Unknown(env.machine.site(), width_of(want)), want)
         case "here":
             if body.here is None:
-                fail("PG227", "`here` is the address of an instruction, and this is not part of one", span)
+                raise failure("PG227", "`here` is the address of an instruction, and this is not part of one", span)
             return Value(capture(body, "here", body.here), Bits(env.machine.pc_width))
         case "access":
             if body.access is None:
-                fail("PG227", "`access` has a meaning only in maps and in views with check, read and write", span)
+                raise failure(
+                    "PG227", "`access` has a meaning only in maps and in views with check, read and write", span
+                )
             return Value(body.access, ACCESS)
         case "bits" | "width":
             if body.kind != "map":
-                fail("PG227", f"`{word}` (of the access) has a meaning only in maps", span)
+                raise failure("PG227", f"`{word}` (of the access) has a meaning only in maps", span)
             return Value(ir.Local("bits", 16), Bits(16))
         case "length":
             if body.length is None:
-                fail("PG227", "`length` (of the instruction) has a meaning only in `advance`", span)
+                raise failure("PG227", "`length` (of the instruction) has a meaning only in `advance`", span)
             return Value(body.length, Bits(env.machine.pc_width))
         case "true" | "false":
             return Value(fold.boolean(word == "true"), BOOL)
@@ -255,7 +261,7 @@ def symbol(word: str, env: Env, want: Type | None, span: Span) -> Val:
 def prefix(name: str, env: Env, span: Span) -> Value:
     """The value of a prefix operand."""
     if env.body.kind not in {"instruction", "procedure", "pure"}:
-        fail("PG227", f"{name} is a prefix of an instruction, and this is not part of one", span)
+        raise failure("PG227", f"{name} is a prefix of an instruction, and this is not part of one", span)
     width = env.machine.prefixes[name].width
     return Value(capture(env.body, name, ir.Operand(name, width)), Bits(width))
 
@@ -272,7 +278,7 @@ def current_mode(node: ast.CurrentMode, env: Env) -> Val:
     """`mode`: the value of the mode expression."""
     machine = env.machine
     if machine.mode is None:
-        fail("PG201", "this spec has no `mode = …`", node.span)
+        raise failure("PG201", "this spec has no `mode = …`", node.span)
     with env.body.inside("mode", node.span):
         val = value(machine.mode.value, env.at(machine.mode_scope))
     if isinstance(val, Group):
@@ -355,7 +361,7 @@ def unary(node: ast.Unary, env: Env, want: Type | None) -> Val:
         if node.op == "-":
             return Number(-arg.value, arg.width)
         if want is None and arg.width is None:
-            return Value(fold.boolean(not to_type(arg, BOOL, node.span).expr == ir.TRUE), BOOL)
+            return Value(fold.boolean(to_type(arg, BOOL, node.span).expr != ir.TRUE), BOOL)
         arg = to_type(arg, want, node.span) if want is not None else definite(arg, node.span)
     match node.op, arg.type:
         case "not", Bool():
@@ -365,7 +371,7 @@ def unary(node: ast.Unary, env: Env, want: Type | None) -> Val:
         case "-", Bits(width):
             return Value(fold.unary("neg", arg.expr), Bits(width))
         case _:
-            fail("PG219", f"`{node.op}` has no meaning for {describe(arg.type)}", node.span)
+            raise failure("PG219", f"`{node.op}` has no meaning for {describe(arg.type)}", node.span)
 
 
 def binary(node: ast.Binary, env: Env, want: Type | None) -> Val:
@@ -391,18 +397,28 @@ def arithmetic(node: ast.Binary, left: Val, right: Val) -> Val:
     if isinstance(left, Number) and isinstance(right, Number):
         a, b = left.value, right.value
         if node.op in {"/", "%"} and b == 0:
-            fail("PG216", "division by zero", node.span)
-        return Number(
-            {"+": a + b, "-": a - b, "*": a * b}.get(node.op)
-            if node.op in "+-*"
-            else a // b
-            if node.op[0] == "/"
-            else a % b
-        )
+            raise failure("PG216", "division by zero", node.span)
+        return Number(_number_op(node.op, a, b))
     a_value, b_value = unify(left, right, node.left.span, node.right.span, node.span)
     if not isinstance(a_value.type, Bits):
-        fail("PG219", f"`{node.op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type))
+        raise failure(
+            "PG219", f"`{node.op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type)
+        )
     return Value(fold.binary(ARITHMETIC[node.op], a_value.expr, b_value.expr), Bits(a_value.type.width))
+
+
+def _number_op(op: str, a: int, b: int) -> int:
+    match op[0]:
+        case "+":
+            return a + b
+        case "-":
+            return a - b
+        case "*":
+            return a * b
+        case "/":
+            return a // b
+        case _:
+            return a % b
 
 
 def code_hint(type_: Type) -> str | None:
@@ -422,7 +438,7 @@ def shift(node: ast.Binary, env: Env, want: Type | None) -> Val:
     if isinstance(left, Number):
         left = to_type(left, want, node.left.span) if want is not None else definite(left, node.left.span)
     if not isinstance(left.type, Bits):
-        fail("PG219", f"`{node.op}` has no meaning for {describe(left.type)}", node.span, code_hint(left.type))
+        raise failure("PG219", f"`{node.op}` has no meaning for {describe(left.type)}", node.span, code_hint(left.type))
     bits = left.type.width
     count = (
         fold.const(min(right.value, bits), max(bits, bits.bit_length() + 1))
@@ -477,9 +493,8 @@ def combine(op: ir.BoolOp, left: Val, right: Val, node: ast.Binary, want: Type |
             a, b = to_type(left, BOOL, node.left.span), to_type(right, BOOL, node.right.span)
             return Value(fold.logic(op, a.expr, b.expr), BOOL)
         left = to_type(left, want, node.left.span)
-    if isinstance(want, Bool) and isinstance(left, Value) and isinstance(right, Value):
-        if left.type == Bits(1) and right.type == Bits(1):
-            left, right = to_type(left, BOOL, node.left.span), to_type(right, BOOL, node.right.span)
+    if isinstance(want, Bool) and type_of(left) == Bits(1) == type_of(right):
+        left, right = to_type(left, BOOL, node.left.span), to_type(right, BOOL, node.right.span)
     a_value, b_value = unify(left, right, node.left.span, node.right.span, node.span)
     match a_value.type:
         case Bool():
@@ -487,7 +502,9 @@ def combine(op: ir.BoolOp, left: Val, right: Val, node: ast.Binary, want: Type |
         case Bits(width):
             return Value(fold.binary(op, a_value.expr, b_value.expr), Bits(width))
         case _:
-            fail("PG219", f"`{op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type))
+            raise failure(
+                "PG219", f"`{op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type)
+            )
 
 
 def comparison(node: ast.Binary, env: Env) -> Val:
@@ -524,7 +541,9 @@ def compare(node: ast.Binary, left: Val, right: Val) -> Value:
     if op == "!=":
         return Value(fold.not_(fold.compare("eq", a_value.expr, b_value.expr)), BOOL)
     if not isinstance(a_value.type, Bits):
-        fail("PG219", f"`{op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type))
+        raise failure(
+            "PG219", f"`{op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type)
+        )
     compare_op, exchanged = COMPARES[op]
     x, y = (b_value.expr, a_value.expr) if exchanged else (a_value.expr, b_value.expr)
     return Value(fold.compare(compare_op, x, y), BOOL)
@@ -537,9 +556,9 @@ def _ordered(op: str, a: int, b: int) -> bool:
 def compare_groups(node: ast.Binary, left: Val, right: Val) -> Val:
     """`(a, b) == (c, d)`."""
     if not isinstance(left, Group) or not isinstance(right, Group) or len(left.items) != len(right.items):
-        fail("PG211", "a tuple can be compared with a tuple of the same length only", node.span)
+        raise failure("PG211", "a tuple can be compared with a tuple of the same length only", node.span)
     if node.op not in {"==", "!="}:
-        fail("PG219", f"`{node.op}` has no meaning for tuples", node.span)
+        raise failure("PG219", f"`{node.op}` has no meaning for tuples", node.span)
     same = fold.all_of(
         fold.compare("eq", *(v.expr for v in unify(a, b, node.left.span, node.right.span, node.span)))
         for a, b in zip(left.items, right.items, strict=True)
@@ -553,6 +572,10 @@ Arm = Callable[[Type | None], Val | None]
 """Elaborates an arm in the current block; None if it leaves by a trap."""
 
 
+def _arm(node: ast.Expr | ast.Raise | ast.Unpredictable, env: Env) -> Arm:
+    return lambda hint: arm_value(node, env, hint)
+
+
 def if_value(node: ast.IfExpr, env: Env, want: Type | None) -> Val:
     """`if c then a else b`."""
     cond = condition(node.cond, env)
@@ -560,7 +583,7 @@ def if_value(node: ast.IfExpr, env: Env, want: Type | None) -> Val:
         return value(node.then if cond.value else node.other, env, want)
     sides = [node.then, node.other]
     order = [1, 0] if want is None and needs_width(node.then, env) else [0, 1]
-    arms: list[Arm] = [lambda hint, n=side: value(n, env, hint) for side in sides]
+    arms = [_arm(side, env) for side in sides]
     return choose([(cond, arms[0])], arms[1], [s.span for s in sides], env, want, order)
 
 
@@ -614,7 +637,9 @@ def choose_or_leave(
     if type_ is None:
         if len({v.value for v in present if isinstance(v, Number)}) == 1 and not any(blocks):
             return present[0]
-        fail("PG215", "nothing here says how wide this is", spans[0], "give one arm a width, as with zext(…, n)")
+        raise failure(
+            "PG215", "nothing here says how wide this is", spans[0], "give one arm a width, as with zext(…, n)"
+        )
     exprs = [None if v is None else to_type(v, type_, s).expr for v, s in zip(vals, spans, strict=True)]
     return Value(select(conds, exprs, blocks, body, ir_width(type_), exclusive), type_)
 
@@ -646,7 +671,7 @@ def select(
         emit_choice(list(zip(conds, blocks, strict=False)), blocks[-1], body, exclusive)
         return ir.Const(width, 0) if width else ir.FALSE
     if not any(blocks[i] for i in live):
-        emit_leaving(conds, exprs, blocks, body)
+        emit_leaving(conds, exprs, blocks, body, exclusive)
         result = exprs[live[-1]]
         assert result is not None
         for i in reversed(live[:-1]):
@@ -668,13 +693,18 @@ def leaves(stmts: Sequence[ir.Stmt]) -> bool:
 
 
 def emit_leaving(
-    conds: Sequence[ir.Expr], exprs: Sequence[ir.Expr | None], blocks: Sequence[list[ir.Stmt]], body: Body
+    conds: Sequence[ir.Expr],
+    exprs: Sequence[ir.Expr | None],
+    blocks: Sequence[list[ir.Stmt]],
+    body: Body,
+    exclusive: bool,
 ) -> None:
     """Emits the arms that trap, each under its condition and not those before it."""
     for i, expr in enumerate(exprs):
         if expr is None:
-            earlier = fold.not_(fold.any_of(conds[:i]))
-            cond = fold.logic("and", earlier, conds[i]) if i < len(conds) else earlier
+            own = conds[i] if i < len(conds) else ir.TRUE
+            alone = exclusive and i < len(conds)
+            cond = own if alone else fold.logic("and", fold.not_(fold.any_of(conds[:i])), own)
             emit_when(cond, blocks[i], (), body)
 
 
@@ -720,16 +750,18 @@ def choose_groups(
 ) -> Val:
     """`if c then (a, b) else (d, e)`: item by item."""
     if any(blocks):
-        fail("PG211", "arms that are tuples must be free of effects here", spans[0], "read memory into a `let` first")
+        raise failure(
+            "PG211", "arms that are tuples must be free of effects here", spans[0], "read memory into a `let` first"
+        )
     sizes = {len(v.items) if isinstance(v, Group) else 1 for v in vals if v is not None}
     if len(sizes) != 1:
-        fail("PG211", "all arms must be tuples of one length", spans[0])
+        raise failure("PG211", "all arms must be tuples of one length", spans[0])
     items: list[Number | Value] = []
     for k in range(sizes.pop()):
         column = [v.items[k] for v in vals if isinstance(v, Group)]
         type_ = joint_type(column, spans, None)
         if type_ is None:
-            fail("PG215", f"nothing here says how wide item {k + 1} is", spans[0])
+            raise failure("PG215", f"nothing here says how wide item {k + 1} is", spans[0])
         exprs: list[ir.Expr | None] = [to_type(v, type_, s).expr for v, s in zip(column, spans, strict=False)]
         items.append(
             Value(select([c for c, _ in arms], exprs, [[] for _ in exprs], env.body, ir_width(type_), False), type_)
@@ -742,7 +774,7 @@ def match_value(node: ast.MatchExpr, env: Env, want: Type | None) -> Val:
     clauses = match_clauses(
         node.subject, [(arm.labels, arm.guard, arm) for arm in node.arms], env, node.span, total=True
     )
-    arms: list[Arm] = [lambda hint, a=arm.value: arm_value(a, env, hint) for arm in clauses.arms]
+    arms = [_arm(arm.value, env) for arm in clauses.arms]
     spans = [arm.value.span for arm in clauses.arms]
     if clauses.decided is not None:
         val = arms[clauses.decided](want)
@@ -833,7 +865,12 @@ def match_clauses(subject: ast.Expr, clauses: Sequence[Clause[A]], env: Env, spa
     if arms and clauses[-1][1] is None and covers(seen, val, env):
         return Clauses(arms, conds[:-1], True, exclusive)
     if total:
-        fail("PG220", f"this match does not say what holds otherwise{_missing(seen, val, env)}", span, "add an arm `_ => …`")
+        raise failure(
+            "PG220",
+            f"this match does not say what holds otherwise{_missing(seen, val, env)}",
+            span,
+            "add an arm `_ => …`",
+        )
     return Clauses(arms, conds, False, exclusive)
 
 
@@ -844,7 +881,7 @@ def label_range(label: ast.Label, subject: Number | Value, env: Env) -> tuple[in
     if low is None or high is None:
         return None
     if label.high is not None and low > high:
-        fail("PG221", f"the range {low}..{high} is empty", label.span)
+        raise failure("PG221", f"the range {low}..{high} is empty", label.span)
     return low, high
 
 
@@ -863,7 +900,7 @@ def label_cond(label: ast.Label, known_range: tuple[int, int] | None, subject: N
     """When a label names the subject."""
     if isinstance(subject, Number):
         if known_range is None:
-            fail("PG216", "this label must be known when the spec is elaborated", label.span)
+            raise failure("PG216", "this label must be known when the spec is elaborated", label.span)
         return fold.boolean(known_range[0] <= subject.value <= known_range[1])
     expr = raw(subject)
     width = width_of(subject.type)
@@ -871,7 +908,7 @@ def label_cond(label: ast.Label, known_range: tuple[int, int] | None, subject: N
         low = label_value(label.low, subject, env)
         assert isinstance(low, Value)
         if label.high is not None:
-            fail("PG216", "the ends of a range must be known when the spec is elaborated", label.span)
+            raise failure("PG216", "the ends of a range must be known when the spec is elaborated", label.span)
         return fold.compare("eq", expr, raw(low))
     first, last = (fold.const(n, width) for n in known_range)
     if first == last:
@@ -910,7 +947,7 @@ def _missing(ranges: Sequence[tuple[int, int]], subject: Number | Value, env: En
     if code is None or isinstance(subject, Number):
         return ""
     if isinstance(subject.type, Enum) and subject.type != ACCESS:
-        names = dict((c, n) for n, c in env.machine.enums[subject.type.name].members)
+        names = {c: n for n, c in env.machine.enums[subject.type.name].members}
         return f", as for {names[code]}"
     return f", as for {code}"
 
@@ -949,6 +986,6 @@ def member(node: ast.Member, env: Env, want: Type | None = None) -> Val:
             code = entity.members.get(node.name.text)
             if code is None:
                 hint = did_you_mean(node.name.text, entity.members)
-                fail("PG201", f"{entity.type.name} has no value {node.name.text}", node.name.span, hint)
+                raise failure("PG201", f"{entity.type.name} has no value {node.name.text}", node.name.span, hint)
             return Value(ir.Const(entity.type.width, code), entity.type)
     return places.read(places.place(node, env), env, node.span)

@@ -16,7 +16,7 @@ from itertools import product
 from analyzer import ir
 from analyzer.syntax import ast, expressions, state
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Cell, Scope
 from analyzer.syntax.value_types import BOOL
 from analyzer.syntax.values import Value
@@ -111,7 +111,12 @@ def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], familie
         case ast.When(cond=cond, items=items):
             test = expressions.condition(cond, state.pure(machine, scope))
             if not isinstance(test, ir.BoolConst):
-                fail("PG216", "a `when` must be known when the spec is elaborated", cond.span, "ask for features and params")
+                raise failure(
+                    "PG216",
+                    "a `when` must be known when the spec is elaborated",
+                    cond.span,
+                    "ask for features and params",
+                )
             if test.value:
                 _items(items, scope, rank, row, families)
         case ast.Param():
@@ -131,7 +136,7 @@ def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], familie
         case _:
             families.pieces.append(Piece(item, scope, rank, False, row))
     if len(families.pieces) > MOST_PIECES:
-        fail("PG305", f"this spec has more than {MOST_PIECES} items once its tables are expanded", item.span)
+        raise failure("PG305", f"this spec has more than {MOST_PIECES} items once its tables are expanded", item.span)
 
 
 def _rows(item: ast.For, families: Families) -> Iterator[tuple[list[Cell], list[str]]]:
@@ -159,19 +164,23 @@ def _table(source: ast.Name | ast.Rows, families: Families) -> tuple[list[str], 
     if isinstance(rows, ast.Name):
         found = families.tables.get(rows.text)
         if found is None:
-            fail("PG201", f"there is no table {rows.text}", rows.span, did_you_mean(rows.text, families.tables))
+            raise failure(
+                "PG201", f"there is no table {rows.text}", rows.span, did_you_mean(rows.text, families.tables)
+            )
         rows = found
     head, *rest = rows.rows
     columns: list[str] = []
     for cell in head.cells:
         if not isinstance(cell, ast.Name):
-            fail("PG244", "the first row names the columns", cell.span)
+            raise failure("PG244", "the first row names the columns", cell.span)
         if cell.text in columns:
-            fail("PG205", f"there are two columns {cell.text}", cell.span)
+            raise failure("PG205", f"there are two columns {cell.text}", cell.span)
         columns.append(cell.text)
     for row in rest:
         if len(row.cells) != len(columns):
-            fail("PG244", f"this row has {len(row.cells)} cells, and there are {len(columns)} columns", row.span)
+            raise failure(
+                "PG244", f"this row has {len(row.cells)} cells, and there are {len(columns)} columns", row.span
+            )
     if not rest:
-        fail("PG244", "this table has no rows", head.span)
+        raise failure("PG244", "this table has no rows", head.span)
     return columns, tuple(rest)

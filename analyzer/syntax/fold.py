@@ -49,10 +49,12 @@ def binary(op: ir.BinaryOp, left: Expr, right: Expr) -> Expr:
         return const(_value(op, left, right), left.width)
     if isinstance(left, Const) and op in {"add", "and", "or", "xor", "mul"}:
         left, right = right, left
-    if isinstance(right, Const) and op in {"add", "sub"} and isinstance(left, ir.Binary) and isinstance(left.right, Const):
-        if left.op in {"add", "sub"}:
-            by = (left.right.value if left.op == "add" else -left.right.value) + (right.value if op == "add" else -right.value)
-            return binary("add", left.left, const(by, right.width))
+    match op, left, right:
+        case "add" | "sub", ir.Binary("add" | "sub", inner, Const() as first), Const():
+            by = (first.value if left.op == "add" else -first.value) + (right.value if op == "add" else -right.value)
+            return binary("add", inner, const(by, right.width))
+        case _:
+            pass
     if isinstance(right, Const):
         full = (1 << right.width) - 1
         if right.value == 0 and op in {"add", "sub", "or", "xor", "shl", "lshr", "ashr"}:
@@ -308,7 +310,8 @@ def to_bool(arg: Expr) -> Expr:
         case ir.Unary("not", inner):
             return not_(to_bool(inner))
         case ir.Binary("and" | "or" | "xor", left, right):
-            return logic(arg.op, to_bool(left), to_bool(right))
+            op: ir.BoolOp = "and" if arg.op == "and" else "or" if arg.op == "or" else "xor"
+            return logic(op, to_bool(left), to_bool(right))
         case _:
             return ir.ToBool(arg)
 

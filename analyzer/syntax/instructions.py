@@ -16,10 +16,10 @@ from analyzer.syntax.coerce import to_type
 from analyzer.syntax.encodings import Laid, Pattern
 from analyzer.syntax.machine import InstrItem, Machine
 from analyzer.syntax.operands import Operand
-from analyzer.syntax.problems import Failure, did_you_mean, fail, give_up
+from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import BaseEntity, Body, Cell, Env, PlaceEntity, Poison, Scope
-from analyzer.syntax.value_types import Bits
+from analyzer.syntax.scope import BaseEntity, Body, Cell, Env, FnEntity, PlaceEntity, Poison, Scope, ViewEntity
+from analyzer.syntax.value_types import Bits, width_of
 from analyzer.syntax.values import EntryPlace, MemoryPlace, Number, OperandPlace, Place, Value
 from analyzer.syntax.walk import walk
 
@@ -48,7 +48,7 @@ def _cell_text(name: str, scope: Scope) -> str:
 
 
 def name_all(machine: Machine, rows: dict[int, tuple[str, ...]]) -> None:
-    """Gives each instruction its name: explicit or the first word; rows of one template that share it add their cell."""
+    """Gives each instruction its name: explicit, or the first word; rows that share it add their cell."""
     seen: dict[str, list[InstrItem]] = {}
     for item in machine.instrs:
         item.word = item.word or first_word(item.node, item.scope)
@@ -75,7 +75,7 @@ def _check_unique(machine: Machine) -> None:
                 "PG205",
                 f"there are two instructions {item.name}; the other is at {first.node.span}",
                 item.node.span,
-                "give one a name of its own: instr NAME \"…\"",
+                'give one a name of its own: instr NAME "…"',
             )
 
 
@@ -92,7 +92,7 @@ def named(name: ast.Name, machine: Machine) -> list[InstrItem]:
     found = [item for item in machine.instrs if matches(item, name.text)]
     if not found:
         known = {n.replace(".", "_") for item in machine.instrs for n in (item.name, item.family)}
-        fail("PG201", f"there is no instruction {name.text}", name.span, did_you_mean(name.text, known))
+        raise failure("PG201", f"there is no instruction {name.text}", name.span, did_you_mean(name.text, known))
     return found
 
 
@@ -132,7 +132,7 @@ def encode(node: ast.Instr, scope: Scope, machine: Machine) -> Encoded:
     for i, (group, laid) in enumerate(zip(pattern.groups, laids, strict=True)):
         if laid.width:
             if laid.width % machine.unit:
-                fail(
+                raise failure(
                     "PG303",
                     f"this group has {laid.width} bits, no multiple of the unit of {machine.unit} bits",
                     pattern.spans[i],
@@ -225,7 +225,7 @@ def _cases(operand: Operand) -> tuple[tuple[str, tuple[int, ...]], ...]:
         return ()
     style = next((s for s in use.declared.styles if isinstance(s, ast.AsStyle)), None)
     entity = use.scope.find(style.name.text) if style is not None else None
-    if entity is None or not isinstance(entity, assembly_text.ViewEntity):
+    if entity is None or not isinstance(entity, ViewEntity):
         return ()
     arms = assembly_text.cases(entity, use.width)
     if arms is None:
@@ -262,7 +262,9 @@ def elaborate(item: InstrItem, machine: Machine) -> ir.Instruction:
     with machine.problems.catch():
         text = assembly_text.syntax(node.asm.text, context)
     if where == ir.FALSE:
-        fail("PG257", f"no encoding of {item.name} remains: its conditions exclude each other", node.pattern.span)
+        raise failure(
+            "PG257", f"no encoding of {item.name} remains: its conditions exclude each other", node.pattern.span
+        )
     return ir.Instruction(
         item.name,
         item.family,
@@ -281,7 +283,7 @@ def elaborate(item: InstrItem, machine: Machine) -> ir.Instruction:
 def _start(body: Body, length: ir.Expr, machine: Machine) -> None:
     """`here := pc`, and `advance`: by default `pc = pc + length`."""
     if machine.pc is None:
-        give_up()
+        raise reported()
     here = ir.Get(machine.pc, machine.pc_width)
     body.emit(ir.Let("here", here, body.span))
     body.length = length
@@ -329,8 +331,11 @@ def _run_body(item: InstrItem, pattern: Pattern, encoded: Encoded, env: Env) -> 
 
 def _more_follows(encoded: Encoded, operand: Operand) -> bool:
     """Whether something stands in the stream after an operand's part."""
-    return fold.binary("add", encoded.starts[operand.name], ir.Const(ir.width(encoded.length), 0)) != encoded.length and (
-        not operand.tails or encoded.segments[-1].fields[:1] != (ir.FieldSlice(operand.tails[-1].leaf, 0, 0, operand.tails[-1].width),)
+    return fold.binary(
+        "add", encoded.starts[operand.name], ir.Const(ir.width(encoded.length), 0)
+    ) != encoded.length and (
+        not operand.tails
+        or encoded.segments[-1].fields[:1] != (ir.FieldSlice(operand.tails[-1].leaf, 0, 0, operand.tails[-1].width),)
     )
 
 
@@ -345,7 +350,9 @@ def _wheres(item: InstrItem, encoded: Encoded, env: Env) -> list[ir.Expr]:
     body = Body("pure", pure=True, span=item.node.span)
     home = Env(machine, body, item.scope.child())
     for name, operand in encoded.operands.items():
-        place = OperandPlace(name, operands.code_value(operand), None if operand.arms else operands.numbered(operand, home))
+        place = OperandPlace(
+            name, operands.code_value(operand), None if operand.arms else operands.numbered(operand, home)
+        )
         home.scope.names["value", name] = PlaceEntity(place)
     conds = []
     for cond, scope in encoded.pattern.wheres:
@@ -386,7 +393,7 @@ def expand(name: str, node: ast.Call, env: Env) -> bool:
 def _expand(item: InstrItem, node: ast.Call, env: Env) -> None:
     machine, body = env.machine, env.body
     if body.kind != "instruction":
-        fail("PG235", f"{item.name} is an instruction: only an instruction can expand to it", node.span)
+        raise failure("PG235", f"{item.name} is an instruction: only an instruction can expand to it", node.span)
     pure = state.pure(machine, item.scope)
     pattern = encodings.expand(item.node.pattern, pure)
     uses = pattern.uses
@@ -394,14 +401,14 @@ def _expand(item: InstrItem, node: ast.Call, env: Env) -> None:
     given: dict[str, ast.Expr] = {}
     for i, arg in enumerate(node.args):
         if arg.name is None and i >= len(order):
-            fail("PG222", f"{item.name} has {len(order)} operands, not {len(node.args)}", node.span)
+            raise failure("PG222", f"{item.name} has {len(order)} operands, not {len(node.args)}", node.span)
         given[arg.name.text if arg.name is not None else order[i]] = arg.value
     for name in given:
         if name not in uses:
-            fail("PG222", f"{item.name} has no operand {name}", node.span, did_you_mean(name, uses))
+            raise failure("PG222", f"{item.name} has no operand {name}", node.span, did_you_mean(name, uses))
     for name in uses:
         if name not in given:
-            fail("PG222", f"{item.name} wants a value for {name}", node.span)
+            raise failure("PG222", f"{item.name} wants a value for {name}", node.span)
     inner = env.at(item.scope.child())
     for name, use in uses.items():
         inner.scope.names["value", name] = PlaceEntity(_argument(use, given[name], env, inner))
@@ -429,7 +436,7 @@ def _argument(use: encodings.Use, node: ast.Expr, env: Env, inner: Env) -> Place
             return OperandPlace(use.name, Value(fold.resize(index, use.width), Bits(use.width)), place)
         case MemoryPlace():
             return OperandPlace(use.name, Value(ir.Const(use.width, 0), Bits(use.width)), places.freeze(place, env))
-        case _ if numbered and places.width_of(place.type) == use.width:
+        case _ if numbered and width_of(place.type) == use.width:
             code = to_type(places.read(place, env, node.span), Bits(use.width), node.span)
             return operands.plain(Operand(use, use.name, code.expr), inner)
         case _:
@@ -449,18 +456,17 @@ def call_base(of: object, node: ast.Call, env: Env) -> None:
     match of:
         case InstrItem():
             statements.block(of.node.body, env.at(_with_operands(of.scope.child(), env.scope)))
-        case calls.FnEntity():
+        case FnEntity():
             calls.call_fn(of, node, env)
         case ast.Deliver(param=param, body=block):
             outer = env.scope.find(_trap_name(node, param.text))
             assert outer is not None
             statements.block(block, env.at(env.machine.globals.child({param.text: outer})))
         case _:
-            fail("PG217", "`base` cannot be called here", node.span)
+            raise failure("PG217", "`base` cannot be called here", node.span)
 
 
 def _trap_name(node: ast.Call, default: str) -> str:
     if node.args and isinstance(node.args[0].value, ast.Name):
         return node.args[0].value.text
     return default
-

@@ -9,7 +9,7 @@ from analyzer import ir
 from analyzer.errors import Diagnostic, SpecError, UsageError
 from analyzer.source import Source
 from analyzer.syntax import ast
-from analyzer.syntax.elaborate import elaborate
+from analyzer.syntax.elaborate import elaborate_with_warnings
 from analyzer.syntax.parse import parse
 from analyzer.syntax.problems import did_you_mean
 
@@ -57,13 +57,18 @@ def load(name_or_path: str) -> ir.Isa:
         SpecError: the spec, or one that it extends or imports, does not parse or check.
         UsageError: there is no such spec.
     """
+    return load_with_warnings(name_or_path)[0]
+
+
+def load_with_warnings(name_or_path: str) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
+    """As `load`, with the warnings about a spec that checks."""
     source = read(name_or_path)
     path = Path(source.name)
     return load_source(source, path.parent if path.is_file() else None)
 
 
-def load_source(source: Source, beside: Path | None = None) -> ir.Isa:
-    """The instruction set of a text; what it extends lies in the folder `beside`, or is bundled."""
+def load_source(source: Source, beside: Path | None = None) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
+    """The instruction set of a text, with warnings; what it extends lies in the folder `beside`, or is bundled."""
     file = parse(source)
     header = file.header
     seen = [header.name.text]
@@ -82,4 +87,4 @@ def load_source(source: Source, beside: Path | None = None) -> ir.Isa:
             seen.append(name)
         return parsed[name]
 
-    return elaborate(file, find)
+    return elaborate_with_warnings(file, find)

@@ -26,6 +26,10 @@ class TrapDecl:
     used: bool = False
 
 
+Formed = tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str], tuple[ir.Expr, ...]]
+"""The statements of an operand, its place, what it raises otherwise, its locals, and restrictions on the encoding."""
+
+
 @dataclass(slots=True)
 class Instance:
     """A procedure made of a function for certain constants and widths; `captured` are extra arguments, by name."""
@@ -73,6 +77,7 @@ class Machine:
     elements: dict[str, ir.Element] = field(default_factory=dict)
     files: dict[str, ir.File] = field(default_factory=dict)
     registers: dict[str, ir.Register] = field(default_factory=dict)
+    legal: dict[str, tuple[int, ...]] = field(default_factory=dict)
     choices: dict[str, ir.Choice] = field(default_factory=dict)
     spaces: dict[str, ir.Space] = field(default_factory=dict)
     tables: dict[str, ir.Table] = field(default_factory=dict)
@@ -97,9 +102,7 @@ class Machine:
     """Parameters of traps, which a delivery may read as if they were attributes."""
     decoded: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     """Operands that have been decoded, by what determines their structure."""
-    formed: dict[tuple[int, ir.Expr | None], tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str]]] = field(
-        default_factory=dict
-    )
+    formed: dict[tuple[int, ir.Expr | None], Formed] = field(default_factory=dict)
     """The statements and the place of operands at a place in the stream."""
     shown: dict[int, ir.Syntax] = field(default_factory=dict)
     """The assembly texts of decoded operands."""

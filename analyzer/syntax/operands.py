@@ -18,10 +18,10 @@ from itertools import zip_longest
 
 from analyzer import ir
 from analyzer.syntax import ast, encodings, expressions, fold, places, state, statements, traps, typenames
-from analyzer.syntax.coerce import from_bits
+from analyzer.syntax.coerce import definite, from_bits
 from analyzer.syntax.encodings import Laid, TooDeep, Use
-from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import fail, give_up
+from analyzer.syntax.machine import Formed, Machine
+from analyzer.syntax.problems import failure, reported
 from analyzer.syntax.scope import (
     Body,
     EnumEntity,
@@ -35,6 +35,7 @@ from analyzer.syntax.scope import (
 from analyzer.syntax.value_types import Bits, Bool, Type, describe, width_of
 from analyzer.syntax.values import (
     ChoicePlace,
+    ConcatPlace,
     MemoryPlace,
     OperandPlace,
     Place,
@@ -127,7 +128,7 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
             if arm is not None:
                 operand.arms.append(arm)
     if not operand.arms:
-        fail("PG253", f"no arm of operand {use.name} remains here", use.span)
+        raise failure("PG253", f"no arm of operand {use.name} remains here", use.span)
     _specialise(operand, machine)
     operand.valid = ir.TRUE if _total(operand) else fold.any_of(arm.cond for arm in operand.arms)
     _merge_tails(operand)
@@ -135,14 +136,20 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
     return operand
 
 
-def _arm(node: ast.OperandArm, operand: Operand, machine: Machine, active: tuple[OperandEntity, ...]) -> DecodedArm | None:
+def _arm(
+    node: ast.OperandArm, operand: Operand, machine: Machine, active: tuple[OperandEntity, ...]
+) -> DecodedArm | None:
     use = operand.use
     assert use.scope is not None
     env = state.pure(machine, use.scope)
     pattern = encodings.expand(node.pattern, env, active)
     first = encodings.lay(pattern.groups[0])
     if first.width != use.width:
-        fail("PG254", f"this arm has {first.width} bits before the comma, and the operand has {use.width}", node.pattern.span)
+        raise failure(
+            "PG254",
+            f"this arm has {first.width} bits before the comma, and the operand has {use.width}",
+            node.pattern.span,
+        )
     wholes: list[tuple[ir.Expr, Laid]] = [(operand.code, first)]
     groups = [_fixed(operand.code, first)]
     tails: list[TailSegment] = []
@@ -153,7 +160,11 @@ def _arm(node: ast.OperandArm, operand: Operand, machine: Machine, active: tuple
         if laid.width == 0:
             continue
         if laid.width % machine.unit:
-            fail("PG303", f"these are {laid.width} bits, no multiple of the unit of {machine.unit} bits", pattern.spans[i])
+            raise failure(
+                "PG303",
+                f"these are {laid.width} bits, no multiple of the unit of {machine.unit} bits",
+                pattern.spans[i],
+            )
         leaf = _leaf(operand, i, laid)
         tails.append(TailSegment((i, 0), i, laid.width, leaf, ir.TRUE))
         wholes.append((ir.Operand(leaf, laid.width), laid))
@@ -187,7 +198,9 @@ def _place_in(use: Use, pattern: encodings.Pattern) -> int:
         i
         for i, group in enumerate(pattern.groups)
         if any(isinstance(p, encodings.TailHere) and p.use is use for p in group)
-    ] or [i for i, group in enumerate(pattern.groups) if any(isinstance(p, encodings.Bit) and p.use is use for p in group)]
+    ] or [
+        i for i, group in enumerate(pattern.groups) if any(isinstance(p, encodings.Bit) and p.use is use for p in group)
+    ]
     return places_[-1] if places_ else 0
 
 
@@ -334,29 +347,37 @@ def numbered(operand: Operand, env: Env) -> Place | None:
     match entity:
         case FileEntity():
             if use.width > entity.index_width:
-                fail("PG224", f"{use.name} has {use.width} bits, and {entity.name} is numbered by {entity.index_width}", use.span)
+                raise failure(
+                    "PG224",
+                    f"{use.name} has {use.width} bits, and {entity.name} is numbered by {entity.index_width}",
+                    use.span,
+                )
             return state.file_entry(entity, fold.extend(False, operand.code, entity.index_width), env.machine)
         case ViewEntity():
             scope = entity.scope.child()
             home = env.at(scope)
             index = entity.node.params[:1]
             if not index or index[0].type is None:
-                fail("PG222", f"{style.name.text} has no index", style.span)
+                raise failure("PG222", f"{style.name.text} has no index", style.span)
             type_ = typenames.type_of(index[0].type, home)
             if width_of(type_) != use.width:
-                fail("PG224", f"{use.name} has {use.width} bits, and {style.name.text} is numbered by {width_of(type_)}", use.span)
+                raise failure(
+                    "PG224",
+                    f"{use.name} has {use.width} bits, and {style.name.text} is numbered by {width_of(type_)}",
+                    use.span,
+                )
             scope.names["value", index[0].name.text] = from_bits(operand.code, type_)
             for param in entity.node.params[1:]:
                 if param.default is None or param.type is None:
-                    fail("PG222", f"{style.name.text} wants a value for {param.name.text}", style.span)
+                    raise failure("PG222", f"{style.name.text} wants a value for {param.name.text}", style.span)
             _defaults(entity, home)
             return ViewPlace(entity, home, typenames.type_of(entity.node.type, home))
         case EnumEntity(type_, _):
             if type_.width != use.width:
-                fail("PG224", f"{use.name} has {use.width} bits, and {type_.name} {type_.width}", use.span)
+                raise failure("PG224", f"{use.name} has {use.width} bits, and {type_.name} {type_.width}", use.span)
             return ValuePlace(Value(operand.code, type_))
         case _:
-            fail("PG201", f"there is no file, view or enumeration {style.name.text}", style.span)
+            raise failure("PG201", f"there is no file, view or enumeration {style.name.text}", style.span)
 
 
 def _defaults(entity: ViewEntity, home: Env) -> None:
@@ -380,20 +401,20 @@ def form(operand: Operand, env: Env, start: ir.Expr | None) -> OperandPlace:
     if known is None:
         known = _form_anew(operand, env, start)
         machine.formed[key] = known
-    formed, place, no_address, names = known
+    formed, place, no_address, names, restrictions = known
     body.used |= names
+    body.restrictions.extend(restrictions)
     for stmt in formed:
         body.emit(stmt)
     return OperandPlace(operand.name, code_value(operand), place, no_address)
-
-
-Formed = tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str]]
 
 
 def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
     body = env.body
     before, span, prefix, used = body.position, body.span, body.prefix, body.used
     body.prefix, body.used = f"{operand.name}.", set()
+    outer, body.restrictions = body.restrictions, []
+    restrictions: list[ir.Expr] = []
     made: list[tuple[ir.Expr, Place]] = []
     with body.block() as formed:
         try:
@@ -402,8 +423,10 @@ def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
                     body.position = None if start is None else _after(start, arm, operand, env)
                     body.span = arm.node.span
                     with env.machine.problems.catch():
-                        made.append((arm.cond, _arm_place(arm, operand, env)))
+                        made.append((arm.cond, _arm_place(arm, operand, env, start)))
                 expressions.emit_when(arm.cond, emitted, (), body)
+                restrictions += [fold.logic("or", fold.not_(arm.cond), r) for r in body.restrictions]
+                body.restrictions = []
             no_address: ir.Stmt | None = None
             if operand.otherwise is not None and operand.use.scope is not None:
                 no_address = traps.leave(operand.otherwise, env.at(operand.use.scope))
@@ -412,9 +435,10 @@ def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
         finally:
             names = frozenset(body.used)
             body.position, body.span, body.prefix, body.used = before, span, prefix, used
+            body.restrictions = outer
     if len(made) != len(operand.arms):
-        give_up()
-    return tuple(formed), _choice(made, operand), no_address, names
+        raise reported()
+    return tuple(formed), _choice(made, operand), no_address, names, tuple(restrictions)
 
 
 def _after(start: ir.Expr, arm: DecodedArm, operand: Operand, env: Env) -> ir.Expr:
@@ -435,12 +459,13 @@ def length_of(tails: Sequence[TailSegment], width: int, machine: Machine) -> ir.
     return total
 
 
-def _arm_place(arm: DecodedArm, operand: Operand, env: Env) -> Place:
+def _arm_place(arm: DecodedArm, operand: Operand, env: Env, start: ir.Expr | None) -> Place:
     """The place of an arm, fixed: later writes do not move it."""
+    own = None if start is None else fold.binary("add", start, ir.Const(ir.width(start), arm.units))
     assert operand.use.scope is not None
     home = env.at(operand.use.scope.child())
     for name, inner in arm.fields.items():
-        place = form(inner, home, env.body.position) if inner.arms else plain(inner, home)
+        place = form(inner, home, own) if inner.arms else plain(inner, home)
         home.scope.names["value", name] = PlaceEntity(place)
     body = arm.node.body
     if isinstance(body, ast.Block):
@@ -457,8 +482,8 @@ def block_place(node: ast.Block, env: Env, found: list[Place]) -> Place:
     if not node.stmts or not isinstance(node.stmts[-1], ast.Return):
         val = statements.result(node, env, None)
         if val is None:
-            fail("PG302", "this arm never returns a place", node.span)
-        return ValuePlace(expressions.definite(val, node.span))
+            raise failure("PG302", "this arm never returns a place", node.span)
+        return ValuePlace(definite(val, node.span))
     statements.run(node.stmts[:-1], inner)
     return places.place(node.stmts[-1].value, inner)
 
@@ -467,6 +492,8 @@ def _frozen(place: Place, operand: Operand, env: Env) -> Place:
     """Memory places of one operand share a local for their address."""
     body = env.body
     match place:
+        case ConcatPlace(parts) if all(_is_value(part) for part in parts):
+            return _frozen(ValuePlace(places.read(place, env, operand.use.span)), operand, env)
         case MemoryPlace():
             args = tuple(
                 None if arg is None else _shared(f"{operand.name}.{place.space}{i}", arg, body)
@@ -484,6 +511,17 @@ def _frozen(place: Place, operand: Operand, env: Env) -> Place:
             return ValuePlace(Value(ir.Local(local, ir.width(val.expr)), val.type))
         case _:
             return places.freeze(place, env, "at")
+
+
+def _is_value(place: Place) -> bool:
+    """Whether a place is a value, and cannot be written."""
+    match place:
+        case ValuePlace() | OperandPlace(_, _, None):
+            return True
+        case ConcatPlace(parts):
+            return all(_is_value(part) for part in parts)
+        case _:
+            return False
 
 
 def _encoded(expr: ir.Expr) -> bool:
@@ -506,7 +544,7 @@ def _choice(made: Sequence[tuple[ir.Expr, Place]], operand: Operand) -> Place:
     type_: Type = made[0][1].type
     for (cond, place), arm in zip(made, operand.arms, strict=True):
         if width_of(place.type) != width_of(type_):
-            fail(
+            raise failure(
                 "PG256",
                 f"this arm of operand {operand.use.name} is {describe(place.type)}, and the first is {describe(type_)}",
                 arm.node.span,
@@ -528,4 +566,3 @@ def _choice(made: Sequence[tuple[ir.Expr, Place]], operand: Operand) -> Place:
 def entity_scope(names: dict[str, Place], scope: Scope) -> Scope:
     """A scope in which operands stand for their places."""
     return scope.child({name: PlaceEntity(place) for name, place in names.items()})
-

@@ -17,12 +17,11 @@ from typing import assert_never
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, expressions, fold, state, traps, typenames, views
-from analyzer.syntax.coerce import from_bits, raw, to_type
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.coerce import definite, from_bits, raw, to_type
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
     BaseEntity,
     Cell,
-    Enumerators,
     Env,
     FileEntity,
     LookupEntity,
@@ -88,7 +87,7 @@ def place(node: ast.Expr, env: Env, want: Type | None = None) -> Place:
 def as_value(node: ast.Expr, env: Env, want: Type | None) -> Value:
     """An expression that is no place."""
     val = expressions.value(node, env, want)
-    return to_type(val, want, node.span) if want is not None and isinstance(val, Number) else expressions.definite(val, node.span)
+    return to_type(val, want, node.span) if want is not None and isinstance(val, Number) else definite(val, node.span)
 
 
 def concat_parts(part: Place) -> tuple[Place, ...]:
@@ -121,11 +120,11 @@ def subscript(node: ast.Subscript, env: Env, want: Type | None) -> Place:
         space = views.as_space(entity, env, base.space)
         return memory(space, node, env, table=True)
     if isinstance(base, ast.Call) and isinstance(base.function, ast.Name):
-        entity, home = find(env, base.function)
+        entity, _ = find(env, base.function)
         if isinstance(entity, ViewEntity):
             return view_at(entity, node.indices, env, node.span, base.args)
     if isinstance(base, ast.Name):
-        entity, home = find(env, base)
+        entity, _ = find(env, base)
         match entity:
             case FileEntity():
                 index = index_value(only_index(node), Bits(entity.index_width), entity.name, env, entity.size)
@@ -159,7 +158,7 @@ def only_index(node: ast.Subscript) -> ast.Expr:
         case (ast.Index(high=high, low=None),):
             return high
         case _:
-            fail("PG222", "one index is wanted here", node.span)
+            raise failure("PG222", "one index is wanted here", node.span)
 
 
 def index_value(node: ast.Expr, type_: Type, what: str, env: Env, size: int | None = None) -> ir.Expr:
@@ -167,7 +166,7 @@ def index_value(node: ast.Expr, type_: Type, what: str, env: Env, size: int | No
     val = expressions.single(expressions.value(node, env, type_), node.span)
     width = width_of(type_)
     if isinstance(val, Number) and size is not None and not 0 <= val.value < size:
-        fail("PG223", f"{what} has the entries 0 to {size - 1}, not {val.value}", node.span)
+        raise failure("PG223", f"{what} has the entries 0 to {size - 1}, not {val.value}", node.span)
     if isinstance(type_, Enum) or isinstance(val, Number):
         return to_type(val, type_, node.span).expr
     expr = raw(val)
@@ -175,7 +174,7 @@ def index_value(node: ast.Expr, type_: Type, what: str, env: Env, size: int | No
     if isinstance(expr, ir.Const) and expr.value < 1 << width:
         return ir.Const(width, expr.value)
     if have > width:
-        fail(
+        raise failure(
             "PG224",
             f"{what} is indexed by {describe(Bits(width))}, and this has {have}",
             node.span,
@@ -188,15 +187,17 @@ def memory(space: SpaceEntity, node: ast.Subscript, env: Env, table: bool) -> Me
     """`mem[address, bits, m = K]`."""
     positional = [i for i in node.indices if isinstance(i, ast.Index)]
     if not positional or any(i.low is not None for i in positional):
-        fail("PG222", f"{space.name}[…] wants an address, then perhaps how many bits", node.span)
+        raise failure("PG222", f"{space.name}[…] wants an address, then perhaps how many bits", node.span)
     address = expressions.typed(positional[0].high, env, space.index)
     bits = expressions.number(positional[1].high, env, "the width of an access") if len(positional) > 1 else space.unit
     named: dict[str, ast.Expr] = {i.name.text: i.value for i in node.indices if isinstance(i, ast.NamedIndex)}
     if "width" in named:
         bits = expressions.number(named.pop("width"), env, "the width of an access")
     if bits <= 0 or bits % space.unit:
-        fail("PG225", f"{bits} bits are no multiple of the unit of {space.name}, {space.unit} bits", node.span)
-    return MemoryPlace(space.name, address, bits, space_args(space, [i.high for i in positional[2:]], named, env, node.span), table)
+        raise failure("PG225", f"{bits} bits are no multiple of the unit of {space.name}, {space.unit} bits", node.span)
+    return MemoryPlace(
+        space.name, address, bits, space_args(space, [i.high for i in positional[2:]], named, env, node.span), table
+    )
 
 
 def space_args(
@@ -205,31 +206,37 @@ def space_args(
     """The further arguments of a map, in order; None for those that are left out."""
     names = [name for name, _, _ in space.params]
     if len(positional) > len(names):
-        fail("PG222", f"{space.name} has {len(names)} further arguments, not {len(positional)}", span)
+        raise failure("PG222", f"{space.name} has {len(names)} further arguments, not {len(positional)}", span)
     given: dict[str, ast.Expr] = dict(zip(names, positional, strict=False))
     for name, arg in named.items():
         if name not in names:
-            fail("PG222", f"{space.name} has no argument {name}", arg.span, did_you_mean(name, names))
+            raise failure("PG222", f"{space.name} has no argument {name}", arg.span, did_you_mean(name, names))
         given[name] = arg
     args: list[ir.Expr | None] = []
     for name, type_, default in space.params:
         if name in given:
             args.append(fold.to_bits(e) if ir.width(e := expressions.typed(given[name], env, type_)) == 0 else e)
         elif default is None:
-            fail("PG222", f"{space.name} wants a value for {name}", span)
+            raise failure("PG222", f"{space.name} wants a value for {name}", span)
         else:
             args.append(None)
     return tuple(args)
 
 
 def view_at(
-    view: ViewEntity, indices: Sequence[ast.Index | ast.NamedIndex], env: Env, span: Span, widths: Sequence[ast.Arg] = ()
+    view: ViewEntity,
+    indices: Sequence[ast.Index | ast.NamedIndex],
+    env: Env,
+    span: Span,
+    widths: Sequence[ast.Arg] = (),
 ) -> ViewPlace:
     """A view at an index: its parameters bound to what the index is."""
     node = view.node
     scope = view.scope.child()
     if len(widths) != len(node.widths):
-        fail("PG222", f"{node.name.text} wants {len(node.widths)} widths in parentheses, not {len(widths)}", span)
+        raise failure(
+            "PG222", f"{node.name.text} wants {len(node.widths)} widths in parentheses, not {len(widths)}", span
+        )
     for width_name, arg in zip(node.widths, widths, strict=True):
         scope.names["value", width_name.text] = Number(expressions.number(arg.value, env, "a width"))
     home = env.at(scope)
@@ -244,7 +251,7 @@ def _as_args(indices: Sequence[ast.Index | ast.NamedIndex]) -> list[ast.Arg]:
         if isinstance(index, ast.NamedIndex):
             args.append(ast.Arg(index.name, index.value, span=index.span))
         elif index.low is not None:
-            fail("PG222", "a view is indexed by values, not by a range of bits", index.span)
+            raise failure("PG222", "a view is indexed by values, not by a range of bits", index.span)
         else:
             args.append(ast.Arg(None, index.high, span=index.span))
     return args
@@ -253,18 +260,23 @@ def _as_args(indices: Sequence[ast.Index | ast.NamedIndex]) -> list[ast.Arg]:
 def bit_slice(base: Place, node: ast.Subscript, env: Env) -> Place:
     """`v[7:0]`, `v[3]`, `v[i]`."""
     if len(node.indices) != 1 or not isinstance(node.indices[0], ast.Index):
-        fail("PG222", "bits are written [high:low] or [bit]", node.span)
+        raise failure("PG222", "bits are written [high:low] or [bit]", node.span)
     index = node.indices[0]
     width = width_of(base.type)
     high = expressions.value(index.high, env)
     top = expressions.number_or_none(high)
     if index.low is None:
         if top is None:
-            return dynamic_bit(base, expressions.definite(high, index.span), env)
+            return dynamic_bit(base, definite(high, index.span), env)
         return slice_(base, *_bits(top, top, width, env, index.span))
     low = expressions.number_or_none(expressions.value(index.low, env))
     if top is None or low is None:
-        fail("PG216", "the bits of a slice must be known when the spec is elaborated", index.span, "shift first: (v >> n)[7:0]")
+        raise failure(
+            "PG216",
+            "the bits of a slice must be known when the spec is elaborated",
+            index.span,
+            "shift first: (v >> n)[7:0]",
+        )
     return slice_(base, *_bits(top, low, width, env, index.span))
 
 
@@ -274,7 +286,7 @@ def _bits(high: int, low: int, width: int, env: Env, span: Span) -> tuple[int, i
     if not 0 <= lo <= hi < width:
         first, last = (0, width - 1) if env.machine.msb0 else (width - 1, 0)
         order = f"[{high}:{low}]" if high != low else f"[{high}]"
-        fail("PG228", f"{order} is not inside the bits [{first}:{last}]", span)
+        raise failure("PG228", f"{order} is not inside the bits [{first}:{last}]", span)
     return hi, lo
 
 
@@ -293,9 +305,11 @@ def member(node: ast.Member, env: Env, want: Type | None) -> Place:
     if isinstance(node.value, ast.Name):
         entity, _ = find(env, node.value)
         if isinstance(entity, SpaceEntity | FileEntity):
-            fail("PG222", f"{node.value.text} is an array: write {node.value.text}[…].{node.name.text}", node.span)
+            raise failure(
+                "PG222", f"{node.value.text} is an array: write {node.value.text}[…].{node.name.text}", node.span
+            )
         if isinstance(entity, TrapEntity):
-            return ValuePlace(expressions.definite(traps.attribute(entity, node.name, env, want), node.span))
+            return ValuePlace(definite(traps.attribute(entity, node.name, env, want), node.span))
     base = place(node.value, env)
     name = node.name.text
     if isinstance(base, OperandPlace) and name == "code":
@@ -313,8 +327,15 @@ def field(base: Place, name: ast.Name) -> Place:
     part = next((p for p in parts if p.name == name.text), None)
     if part is None:
         if not parts:
-            fail("PG229", f"this has no part {name.text}: it is {describe(base.type)} without named parts", name.span)
-        fail("PG229", f"there is no field {name.text} here", name.span, did_you_mean(name.text, [p.name for p in parts]) or f"the fields are {' '.join(p.name for p in parts)}")
+            raise failure(
+                "PG229", f"this has no part {name.text}: it is {describe(base.type)} without named parts", name.span
+            )
+        raise failure(
+            "PG229",
+            f"there is no field {name.text} here",
+            name.span,
+            did_you_mean(name.text, [p.name for p in parts]) or f"the fields are {' '.join(p.name for p in parts)}",
+        )
     whole = base.place if isinstance(base, OperandPlace) and base.place is not None else base
     if isinstance(whole, LayoutPlace):
         for piece in whole.parts:
@@ -327,7 +348,9 @@ def field(base: Place, name: ast.Name) -> Place:
 def retype(base: Place, type_: Type, span: Span) -> Place:
     """The bits of a place under another type of the same width."""
     if width_of(base.type) != width_of(type_):
-        fail("PG210", f"{describe(type_)} has {width_of(type_)} bits, and this has {width_of(base.type)}", span)
+        raise failure(
+            "PG210", f"{describe(type_)} has {width_of(type_)} bits, and this has {width_of(base.type)}", span
+        )
     return RetypedPlace(base, type_)
 
 
@@ -342,7 +365,9 @@ def if_place(node: ast.IfExpr, env: Env, want: Type | None) -> Place:
 
 def match_place(node: ast.MatchExpr, env: Env, want: Type | None) -> Place:
     """`match n { 6 => sp; 7 => pc; _ => g[n] }` of places."""
-    clauses = expressions.match_clauses(node.subject, [(a.labels, a.guard, a.value) for a in node.arms], env, node.span, True)
+    clauses = expressions.match_clauses(
+        node.subject, [(a.labels, a.guard, a.value) for a in node.arms], env, node.span, True
+    )
     if clauses.decided is not None:
         only = clauses.arms[clauses.decided]
         if not isinstance(only, ast.Raise | ast.Unpredictable):
@@ -364,7 +389,9 @@ def choice(
     arms: list[Place | None] = [None] * len(nodes)
     blocks: list[list[ir.Stmt]] = [[] for _ in nodes]
     raises = [isinstance(n, ast.Raise | ast.Unpredictable) for n in nodes]
-    order = sorted(range(len(nodes)), key=lambda i: raises[i] or (type_ is None and expressions.arm_needs_width(nodes[i], env)))
+    order = sorted(
+        range(len(nodes)), key=lambda i: raises[i] or (type_ is None and expressions.arm_needs_width(nodes[i], env))
+    )
     for i in order:
         node = nodes[i]
         with body.block() as blocks[i]:
@@ -378,7 +405,7 @@ def choice(
             if type_ is None:
                 type_ = made.type
             elif width_of(made.type) != width_of(type_):
-                fail("PG210", f"one arm has {describe(type_)} and another {describe(made.type)}", node.span)
+                raise failure("PG210", f"one arm has {describe(type_)} and another {describe(made.type)}", node.span)
             elif made.type != type_:
                 arms[i] = RetypedPlace(made, type_)
     if any(blocks):
@@ -518,7 +545,7 @@ def access_of(base: MemoryPlace, kind: ir.AccessKind, env: Env, span: Span) -> i
 
 
 def write(base: Place, expr: ir.Expr, env: Env, span: Span) -> None:
-    """Emits the writes that make `expr`, of the type of the place, its value.  A bool may come as a boolean or a bit."""
+    """Emits the writes that make `expr` the value of a place of its type; a bool may come as a boolean or a bit."""
     body = env.body
     if ir.width(expr) == 0 and not isinstance(base, VariablePlace):
         expr = fold.to_bits(expr)
@@ -533,7 +560,7 @@ def write(base: Place, expr: ir.Expr, env: Env, span: Span) -> None:
             body.emit(ir.Let(local, fold.to_bool(expr) if _bit_to_bool(expr, type_) else expr, body.span))
         case ValuePlace(val, ignores):
             if not ignores and not isinstance(val.expr, ir.Const):
-                fail("PG230", "this is a value, not a place: it cannot be written", span)
+                raise failure("PG230", "this is a value, not a place: it cannot be written", span)
         case LayoutPlace(parts):
             _write_layout(parts, expr, env, span)
         case SlicePlace(inner, hi, lo, _):
@@ -554,7 +581,7 @@ def write(base: Place, expr: ir.Expr, env: Env, span: Span) -> None:
             views.write(base, expr, env, span)
         case OperandPlace(name, _, inner_place):
             if inner_place is None:
-                fail("PG230", f"{name} is bits of the instruction, not a place: it cannot be written", span)
+                raise failure("PG230", f"{name} is bits of the instruction, not a place: it cannot be written", span)
             write(_writable(inner_place, base.no_address, env), expr, env, span)
         case _:
             assert_never(base)
@@ -642,7 +669,9 @@ def write_choice(base: ChoicePlace, expr: ir.Expr, env: Env, span: Span) -> None
         with body.block() as block:
             write(arm, expr, env, span)
         blocks.append(block)
-    expressions.emit_choice([(c, b) for (c, _), b in zip(base.arms, blocks, strict=False)], blocks[-1], body, base.exclusive)
+    expressions.emit_choice(
+        [(c, b) for (c, _), b in zip(base.arms, blocks, strict=False)], blocks[-1], body, base.exclusive
+    )
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------
@@ -657,11 +686,11 @@ def address(base: Place, env: Env, span: Span) -> Value:
     no_address = base.no_address if isinstance(base, OperandPlace) else None
     found = _addresses(base)
     if not found or all(a is None for _, a in found):
-        fail("PG232", "this is no place in memory: it has no address", span)
+        raise failure("PG232", "this is no place in memory: it has no address", span)
     body = env.body
     type_ = next(Bits(ir.width(a)) for _, a in found if a is not None)
     if any(a is not None and ir.width(a) != type_.width for _, a in found):
-        fail("PG232", "the arms of this operand have addresses of different widths", span)
+        raise failure("PG232", "the arms of this operand have addresses of different widths", span)
     if no_address is None:
         earlier: ir.Expr = ir.FALSE
         for cond, a in found:
@@ -715,7 +744,9 @@ def freeze(base: Place, env: Env, local: str = "at") -> Place:
         case EntryPlace():
             return replace(base, index=kept(base.index))
         case MemoryPlace():
-            return replace(base, address=kept(base.address), args=tuple(None if a is None else kept(a) for a in base.args))
+            return replace(
+                base, address=kept(base.address), args=tuple(None if a is None else kept(a) for a in base.args)
+            )
         case SlicePlace() | RetypedPlace():
             return replace(base, base=freeze(base.base, env, local))
         case BitPlace():

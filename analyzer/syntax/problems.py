@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Literal, NoReturn
+from typing import Literal
 
 from analyzer.errors import Diagnostic, SpecError
 from analyzer.source import Span
@@ -23,14 +23,14 @@ class Failure(Exception):
         self.diagnostic = diagnostic
 
 
-def fail(code: str, message: str, span: Span | None, hint: str | None = None) -> NoReturn:
-    """Raises a `Failure` with an error."""
-    raise Failure(Diagnostic(code, message, span, hint))
+def failure(code: str, message: str, span: Span | None, hint: str | None = None) -> Failure:
+    """An error to raise."""
+    return Failure(Diagnostic(code, message, span, hint))
 
 
-def give_up() -> NoReturn:
-    """Raises a `Failure` about something that has been reported already."""
-    raise Failure(None)
+def reported() -> Failure:
+    """To raise about something that has been reported already."""
+    return Failure(None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
@@ -76,6 +76,11 @@ class Problems:
         except Failure as failure:
             if failure.diagnostic is not None:
                 self.add(failure.diagnostic)
+
+    @property
+    def count(self) -> int:
+        """How many there are so far: what follows from another one is not worth reporting."""
+        return len(self.found)
 
     def errors(self) -> list[Diagnostic]:
         """The diagnostics that are errors."""

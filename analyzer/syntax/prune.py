@@ -1,6 +1,6 @@
 """Removes locals that nothing reads.
 
-    a := r[1]; b := r[2]; r[3] := a        a := r[1]; r[3] := a
+a := r[1]; b := r[2]; r[3] := a        a := r[1]; r[3] := a
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Schemes, expectations, examples and the mode.
 
-    run S as U          the codes of modes
-    own mstatus.FS      the elements that a place is made of
-    compose l = l + k   an element and the value that the monitor gives it
+run S as U          the codes of modes
+own mstatus.FS      the elements that a place is made of
+compose l = l + k   an element and the value that the monitor gives it
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, places, state, typenames, views
 from analyzer.syntax.coerce import definite, raw, to_type
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import Body, Env, FileEntity, Scope, SpaceEntity
-from analyzer.syntax.value_types import BOOL, Bits, Type, width_of
+from analyzer.syntax.value_types import BOOL, Bits, Enum, Type, width_of
 from analyzer.syntax.values import (
     BitPlace,
     ChoicePlace,
@@ -40,9 +40,12 @@ from analyzer.syntax.values import (
 )
 
 WORDS = frozenset(
-    "privileged unprivileged sensitive innocuous control location mode configuration user trap_only hole no_hole".split()
+    (
+        *("privileged", "unprivileged", "sensitive", "innocuous", "control", "location", "mode", "configuration"),
+        *("user", "trap_only", "hole", "no_hole"),
+    )
 )
-SCHEME_WORDS = frozenset("virtualizable hybrid".split())
+SCHEME_WORDS = frozenset(("virtualizable", "hybrid"))
 
 # -- modes -------------------------------------------------------------------------------------------------------------
 
@@ -60,7 +63,7 @@ def mode_order(node: ast.Mode, scope: Scope, machine: Machine) -> ir.ModeOrder:
         for item in rank.modes:
             code, name = mode_code(item, machine), mode_name(item)
             if code in seen:
-                fail("PG205", f"mode {name} is ranked twice", item.span)
+                raise failure("PG205", f"mode {name} is ranked twice", item.span)
             seen[code] = name
             modes.append(ir.Mode(name, code))
         ranks.append(tuple(modes))
@@ -89,7 +92,7 @@ def mode_code(node: ast.Expr, machine: Machine) -> int:
     types = mode_types(machine)
     items = node.items if isinstance(node, ast.Tuple) else (node,)
     if len(items) != len(types):
-        fail("PG211", f"a mode is {len(types)} values here, not {len(items)}", node.span)
+        raise failure("PG211", f"a mode is {len(types)} values here, not {len(items)}", node.span)
     code = 0
     for item, type_ in zip(items, types, strict=True):
         code = code << width_of(type_) | state.constant(item, type_, env)
@@ -114,7 +117,7 @@ def expect(node: ast.Expect | ast.SchemeExpect, known: frozenset[str], scheme: s
         bare = word.text.removeprefix("not_")
         if bare not in known:
             hint = did_you_mean(word.text, known) or f"the words are {' '.join(sorted(known))}, and not_ before any"
-            fail("PG270", f"{word.text} is no class", word.span, hint)
+            raise failure("PG270", f"{word.text} is no class", word.span, hint)
     citation = node.citation.text if node.citation is not None else None
     return ir.Expect(tuple(w.text for w in node.words), scheme, citation, node.span)
 
@@ -128,7 +131,7 @@ def example(node: ast.Example, scope: Scope, machine: Machine) -> ir.Example:
     if node.trap is not None:
         trap = node.trap.text
         if trap not in machine.trap_names:
-            fail("PG206", f"there is no trap {trap}", node.trap.span, did_you_mean(trap, machine.trap_names))
+            raise failure("PG206", f"there is no trap {trap}", node.trap.span, did_you_mean(trap, machine.trap_names))
     before = tuple(f for fact in node.before for f in facts(fact, scope, machine))
     after = tuple(f for fact in node.after for f in facts(fact, scope, machine))
     return ir.Example(node.asm.text, before, after, trap, node.span)
@@ -139,7 +142,10 @@ def facts(node: ast.Fact, scope: Scope, machine: Machine) -> list[ir.Fact]:
     env = state.pure(machine, scope)
     env.body.span = node.span
     place = places.place(node.place, env)
-    return list(_facts(place, state.constant(node.value, place.type, env), env, node.place.span))
+    type_ = (
+        Bits(place.type.width) if isinstance(place.type, Enum) and isinstance(node.value, ast.Number) else place.type
+    )
+    return list(_facts(place, state.constant(node.value, type_, env), env, node.place.span))
 
 
 def _facts(place: Place, value: int, env: Env, span: Span) -> Iterable[ir.Fact]:
@@ -169,7 +175,9 @@ def _facts(place: Place, value: int, env: Env, span: Span) -> Iterable[ir.Fact]:
         case ViewPlace(view) if not isinstance(view.node.body, ast.Computed | ast.Selection):
             yield from _facts(views.target(place, env), value, env, span)
         case _:
-            fail("PG271", "a fact is about a register, a field, an entry or a memory cell at a constant address", span)
+            raise failure(
+                "PG271", "a fact is about a register, a field, an entry or a memory cell at a constant address", span
+            )
 
 
 # -- schemes -----------------------------------------------------------------------------------------------------------
@@ -193,7 +201,7 @@ def names_of(node: ast.Expr, env: Env) -> tuple[str, ...]:
             return (name,)
     found = tuple(dict.fromkeys(_names(places.place(node, env), env)))
     if not found:
-        fail("PG272", "this is no state", node.span, "name registers, fields or register files")
+        raise failure("PG272", "this is no state", node.span, "name registers, fields or register files")
     return found
 
 
@@ -235,7 +243,7 @@ def scheme(nodes: Sequence[ast.Scheme], scope: Scope, machine: Machine) -> ir.Sc
         if isinstance(part, ast.Chosen):
             with machine.problems.catch():
                 if part.name.text in chosen:
-                    fail("PG205", f"{part.name.text} is chosen twice", part.name.span)
+                    raise failure("PG205", f"{part.name.text} is chosen twice", part.name.span)
                 chosen[part.name.text] = typenames.type_of(part.type, state.pure(machine, scope))
     values = {n: Value(ir.Local(n, width_of(t)), Bits(width_of(t))) for n, t in chosen.items()}
     inner = scope.child(values)
@@ -243,9 +251,13 @@ def scheme(nodes: Sequence[ast.Scheme], scope: Scope, machine: Machine) -> ir.Sc
     for part in parts:
         with machine.problems.catch():
             _part(part, inner, machine, made)
+    if any(isinstance(p, ast.Run) for p in parts) and not made.run:
+        raise reported()
+    if any(isinstance(p, ast.Monitor) for p in parts) and made.monitor is None:
+        raise reported()
     if not made.run or made.monitor is None:
         missing = "run" if not made.run else "monitor"
-        fail("PG273", f"scheme {first.name.text} has no `{missing}`", first.name.span)
+        raise failure("PG273", f"scheme {first.name.text} has no `{missing}`", first.name.span)
     title = next((n.title.text for n in reversed(nodes) if n.title is not None), None)
     return ir.Scheme(
         first.name.text,
@@ -288,7 +300,7 @@ def _part(part: ast.SchemePart, scope: Scope, machine: Machine, made: _Parts) ->
             for pair in pairs:
                 virtual = mode_code(pair.virtual, machine)
                 if virtual in made.run:
-                    fail("PG205", f"{mode_name(pair.virtual)} runs twice", pair.span)
+                    raise failure("PG205", f"{mode_name(pair.virtual)} runs twice", pair.span)
                 made.run[virtual] = mode_code(pair.real, machine)
         case ast.Monitor(mode=mode):
             made.monitor = mode_code(mode, machine)
@@ -314,7 +326,12 @@ def _part(part: ast.SchemePart, scope: Scope, machine: Machine, made: _Parts) ->
 
 
 def assume(
-    cond: ast.Expr, params: Sequence[ast.Parameter], reason: ast.String | None, scope: Scope, machine: Machine, span: Span
+    cond: ast.Expr,
+    params: Sequence[ast.Parameter],
+    reason: ast.String | None,
+    scope: Scope,
+    machine: Machine,
+    span: Span,
 ) -> ir.Assume:
     """A condition with its loads and calls."""
     body = Body("assume", span=span, pc=machine.pc)
@@ -322,7 +339,7 @@ def assume(
     free: list[tuple[str, int]] = []
     for param in params:
         if param.type is None:
-            fail("PG208", f"{param.name.text} needs a width", param.span)
+            raise failure("PG208", f"{param.name.text} needs a width", param.span)
         type_ = typenames.type_of(param.type, env)
         free.append((param.name.text, width_of(type_)))
         local = ir.Local(param.name.text, width_of(type_))
@@ -352,7 +369,7 @@ def _compose(node: ast.Expr, value: ast.Expr, env: Env) -> list[ir.Compose]:
     for element, lo, width in _elements(place, 0, env):
         found.append(ir.Compose(element, fold.extract(expr, lo + width - 1, lo)))
     if not found:
-        fail("PG272", "this is no state", node.span, "name a register or a field")
+        raise failure("PG272", "this is no state", node.span, "name a register or a field")
     return found
 
 
@@ -375,4 +392,3 @@ def _elements(place: Place, low: int, env: Env) -> Iterable[tuple[str, int, int]
             yield from _elements(views.target(place, env), low, env)
         case _:
             return
-

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast
 from analyzer.syntax.fold import is_fixed
-from analyzer.syntax.problems import did_you_mean, fail, give_up
+from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
 from analyzer.syntax.value_types import Bits, Enum, Type, ir_width
 from analyzer.syntax.values import Group, Number, Place, Value, bits_value
 
@@ -314,7 +314,7 @@ class Body:
     def emit(self, stmt: ir.Stmt) -> None:
         """Adds a statement."""
         if self.pure:
-            fail(
+            raise failure(
                 "PG231",
                 "this expression must be free of effects, and it accesses memory or calls a procedure with statements",
                 self.span,
@@ -322,7 +322,9 @@ class Body:
             )
         self.emitted += 1
         if self.emitted > MOST_STATEMENTS:
-            fail("PG305", f"this body has more than {MOST_STATEMENTS} statements once it is unrolled", self.span)
+            raise failure(
+                "PG305", f"this body has more than {MOST_STATEMENTS} statements once it is unrolled", self.span
+            )
         self.out.append(stmt)
 
     @contextmanager
@@ -338,7 +340,7 @@ class Body:
     def inside(self, what: object, span: Span) -> Iterator[None]:
         """Guards against endless recursion."""
         if len(self.active) >= DEEPEST:
-            fail("PG304", f"this is nested more than {DEEPEST} deep; does something refer to itself?", span)
+            raise failure("PG304", f"this is nested more than {DEEPEST} deep; does something refer to itself?", span)
         self.active.append(what)
         try:
             yield
@@ -416,25 +418,25 @@ def find(env: Env, name: ast.Name) -> tuple[Entity, Env]:
         entity = env.scope.find(name.text)
         match entity:
             case None:
-                undefined(env, name)
+                raise undefined(env, name)
             case Poison():
-                give_up()
+                raise reported()
             case Cell(column, ast.Name() as inner):
                 env, name = env.at(env.scope.hiding(column)), inner
             case _:
                 return entity, env
-    fail("PG304", f"{name.text} refers to itself", name.span)
+    raise failure("PG304", f"{name.text} refers to itself", name.span)
 
 
-def undefined(env: Env, name: ast.Name) -> NoReturn:
-    """Fails: there is no such name."""
+def undefined(env: Env, name: ast.Name) -> Failure:
+    """There is no such name: what it may have meant instead."""
     if env.scope.find(name.text, "operand") is not None:
-        fail(
+        return failure(
             "PG202",
             f"{name.text} is an operand, and the encoding here does not have it",
             name.span,
             f"put {name.text} into the pattern",
         )
     if name.text in env.machine.trap_names:
-        fail("PG201", f"{name.text} is a trap, not a value", name.span)
-    fail("PG201", f"{name.text} is not declared", name.span, did_you_mean(name.text, env.scope.known()))
+        return failure("PG201", f"{name.text} is a trap, not a value", name.span)
+    return failure("PG201", f"{name.text} is not declared", name.span, did_you_mean(name.text, env.scope.known()))

@@ -15,7 +15,7 @@ from analyzer.source import Span
 from analyzer.syntax import ast, expressions, traps, typenames
 from analyzer.syntax.coerce import from_bits, raw, to_type
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
     Body,
     Entity,
@@ -31,7 +31,7 @@ from analyzer.syntax.scope import (
     TypeEntity,
     kind_of,
 )
-from analyzer.syntax.value_types import Bits, Enum, Part, Type, width_of
+from analyzer.syntax.value_types import Bits, Enum, Part, Type, describe, width_of
 from analyzer.syntax.values import (
     ElementPlace,
     EntryPlace,
@@ -54,7 +54,7 @@ def add(name: ast.Name, entity: Entity, scope: Scope, machine: Machine) -> None:
     if old is not None and not isinstance(old, SymbolEntity):
         first = machine.first_spans.get(name.text)
         where = f", at {first}" if first is not None else ""
-        fail("PG205", f"{name.text} is declared already, as {kind_of(old)}{where}", name.span)
+        raise failure("PG205", f"{name.text} is declared already, as {kind_of(old)}{where}", name.span)
     scope.names["value", name.text] = entity
     machine.first_spans[name.text] = name.span
 
@@ -75,11 +75,11 @@ def enum(node: ast.Enum, scope: Scope, machine: Machine) -> None:
     for member in node.members:
         code = expressions.number(member.value, env, "the code of an enumerator")
         if not 0 <= code < 1 << type_.width:
-            fail("PG212", f"{code} does not fit in {type_.width} bits", member.value.span)
+            raise failure("PG212", f"{code} does not fit in {describe(Bits(type_.width))}", member.value.span)
         if member.name.text in members:
-            fail("PG205", f"{member.name.text} is declared already in {node.name.text}", member.name.span)
+            raise failure("PG205", f"{member.name.text} is declared already in {node.name.text}", member.name.span)
         if code in members.values():
-            fail("PG205", f"two values of {node.name.text} have the code {code}", member.span)
+            raise failure("PG205", f"two values of {node.name.text} have the code {code}", member.span)
         members[member.name.text] = code
     add(node.name, EnumEntity(type_, members), scope, machine)
     machine.enums[node.name.text] = ir.EnumType(node.name.text, type_.width, tuple(members.items()))
@@ -106,7 +106,7 @@ def lookup(node: ast.Lookup, scope: Scope, machine: Machine) -> None:
     """`table bank[m : Mode] : 3 = { usr = 0, svc = 3 }`."""
     env = pure(machine, scope)
     if node.index.type is None:
-        fail("PG208", f"the index of table {node.name.text} needs a width", node.index.span)
+        raise failure("PG208", f"the index of table {node.name.text} needs a width", node.index.span)
     index, type_ = typenames.type_of(node.index.type, env), typenames.type_of(node.type, env)
     values: dict[int, int] = {}
     at = 0
@@ -114,12 +114,12 @@ def lookup(node: ast.Lookup, scope: Scope, machine: Machine) -> None:
         if entry.name is not None:
             at = _key(entry.name, index, env)
         if at >= 1 << width_of(index):
-            fail("PG223", f"table {node.name.text} has at most {1 << width_of(index)} entries", entry.span)
+            raise failure("PG223", f"table {node.name.text} has at most {1 << width_of(index)} entries", entry.span)
         if at in values:
-            fail("PG205", f"entry {at} of table {node.name.text} is given twice", entry.span)
+            raise failure("PG205", f"entry {at} of table {node.name.text} is given twice", entry.span)
         expr = raw(to_type(expressions.value(entry.value, env, type_), type_, entry.value.span))
         if not isinstance(expr, ir.Const):
-            fail("PG216", "an entry of a table must be a constant", entry.value.span)
+            raise failure("PG216", "an entry of a table must be a constant", entry.value.span)
         values[at] = expr.value
         at += 1
     add(node.name, LookupEntity(node.name.text, index, type_), scope, machine)
@@ -130,7 +130,7 @@ def lookup(node: ast.Lookup, scope: Scope, machine: Machine) -> None:
 def _key(name: ast.Name, index: Type, env: Env) -> int:
     expr = raw(to_type(expressions.value(name, env, index), index, name.span))
     if not isinstance(expr, ir.Const):
-        fail("PG216", f"{name.text} is no constant", name.span)
+        raise failure("PG216", f"{name.text} is no constant", name.span)
     return expr.value
 
 
@@ -140,7 +140,7 @@ def param(node: ast.Param, scope: Scope, machine: Machine) -> None:
     type_ = None if node.type is None else typenames.type_of(node.type, env)
     val = expressions.single(expressions.value(node.value, env, type_), node.value.span)
     if expressions.number_or_none(val) is None:
-        fail("PG216", f"{node.name.text} must be a constant", node.value.span)
+        raise failure("PG216", f"{node.name.text} must be a constant", node.value.span)
     add(node.name, val if type_ is None else to_type(val, type_, node.value.span), scope, machine)
 
 
@@ -196,11 +196,15 @@ def layout(node: ast.Layout, width: int | None, env: Env) -> list[Field]:
     packed = [p for p in parts if p.node.high is None]
     if packed and len(packed) != len(parts):
         positioned = next(p for p in packed)
-        fail("PG240", f"{positioned.node.name.text} has no position, and other fields have one", positioned.node.span)
+        raise failure(
+            "PG240", f"{positioned.node.name.text} has no position, and other fields have one", positioned.node.span
+        )
     if width is None:
         width = sum(_packed_width(p.node, env) for p in parts) if packed else 0
         if not packed:
-            fail("PG240", "a type whose fields have positions needs a width", node.span, "write `type Name : 32 { … }`")
+            raise failure(
+                "PG240", "a type whose fields have positions needs a width", node.span, "write `type Name : 32 { … }`"
+            )
     top = width
     fields: list[Field] = []
     for raw_field in parts:
@@ -212,7 +216,7 @@ def layout(node: ast.Layout, width: int | None, env: Env) -> list[Field]:
             hi, lo = _position(raw_field.node, width, env)
         fields.append(_field(raw_field, hi, lo, env))
     if packed and top != 0:
-        fail("PG240", f"the fields have {width - top} bits together, and the register {width}", node.span)
+        raise failure("PG240", f"the fields have {width - top} bits together, and the register {width}", node.span)
     return _ordered(fields)
 
 
@@ -228,7 +232,7 @@ def _position(node: ast.Field, width: int, env: Env) -> tuple[int, int]:
     if not 0 <= lo <= hi < width:
         order = f"[{high}:{low}]" if node.low is not None else f"[{high}]"
         hint = "the higher bit comes first" if lo > hi and not env.machine.msb0 else None
-        fail("PG228", f"{node.name.text}{order} is not inside the {width} bits", node.span, hint)
+        raise failure("PG228", f"{node.name.text}{order} is not inside the {width} bits", node.span, hint)
     return hi, lo
 
 
@@ -239,7 +243,7 @@ def _field(found: _Raw, hi: int, lo: int, env: Env) -> Field:
     if node.type is not None:
         type_ = typenames.type_of(node.type, env)
         if width_of(type_) != width:
-            fail("PG210", f"{node.name.text} has {width} bits, and its type {width_of(type_)}", node.type.span)
+            raise failure("PG210", f"{node.name.text} has {width} bits, and its type {width_of(type_)}", node.type.span)
     ro = w1c = False
     legal: tuple[int, ...] | None = None
     reset: int | None = None
@@ -260,7 +264,7 @@ def constant(node: ast.Expr, type_: Type, env: Env) -> int:
     """A constant of a type, as a number."""
     expr = raw(to_type(expressions.value(node, env, type_), type_, node.span))
     if not isinstance(expr, ir.Const):
-        fail("PG216", "a constant is wanted here", node.span)
+        raise failure("PG216", "a constant is wanted here", node.span)
     return expr.value
 
 
@@ -273,10 +277,10 @@ def _ordered(fields: list[Field]) -> list[Field]:
     names: set[str] = set()
     for i, field in enumerate(fields):
         if field.name in names:
-            fail("PG205", f"there are two fields {field.name}", field.span)
+            raise failure("PG205", f"there are two fields {field.name}", field.span)
         names.add(field.name)
         if i and field.hi >= fields[i - 1].lo:
-            fail("PG241", f"{field.name} and {fields[i - 1].name} overlap", field.span)
+            raise failure("PG241", f"{field.name} and {fields[i - 1].name} overlap", field.span)
     return fields
 
 
@@ -313,7 +317,7 @@ def role_of(name: ast.Name) -> ir.Role:
     roles = {role.value: role for role in ir.Role}
     if name.text not in roles:
         hint = did_you_mean(name.text, roles) or f"the roles are {', '.join(roles)}"
-        fail("PG242", f"{name.text} is no role", name.span, hint)
+        raise failure("PG242", f"{name.text} is no role", name.span, hint)
     return roles[name.text]
 
 
@@ -338,11 +342,11 @@ def _declare(node: ast.Decl, role: ir.Role, scope: Scope, machine: Machine) -> N
         name = declarator.name.text
         size = None if declarator.size is None else int(declarator.size.text)
         if size is not None and not 0 < size <= LARGEST_FILE:
-            fail("PG223", f"a file has 1 to {LARGEST_FILE} entries, not {size}", declarator.span)
+            raise failure("PG223", f"a file has 1 to {LARGEST_FILE} entries, not {size}", declarator.span)
         if size is None and attrs.zeros:
-            fail("PG222", f"{name} is no array: `zero` names one of its entries", node.span)
+            raise failure("PG222", f"{name} is no array: `zero` names one of its entries", node.span)
         if size is not None and any(z >= size for z in attrs.zeros):
-            fail("PG223", f"{name} has the entries 0 to {size - 1}", node.span)
+            raise failure("PG223", f"{name} has the entries 0 to {size - 1}", node.span)
         if fields is not None:
             entity_: Entity = _register(declarator, size, type_, fields, role, attrs, env)
         elif size is not None:
@@ -367,7 +371,9 @@ def _element(node: ast.Declarator, type_: Type, role: ir.Role, attrs: _Attrs, en
     return PlaceEntity(ElementPlace(name, type_))
 
 
-def _file(node: ast.Declarator, name: str, size: int, type_: Type, role: ir.Role, attrs: _Attrs, env: Env) -> FileEntity:
+def _file(
+    node: ast.Declarator, name: str, size: int, type_: Type, role: ir.Role, attrs: _Attrs, env: Env
+) -> FileEntity:
     reset = None if attrs.reset is None else constant(attrs.reset, type_, env)
     width = index_width(size)
     env.machine.files[name] = ir.File(
@@ -422,6 +428,8 @@ def _field_state(
     if reset is None and whole is not None:
         reset = (whole >> field.lo) % (1 << width)
     if size is not None:
+        if field.legal is not None:
+            machine.legal[full] = field.legal
         machine.files[full] = ir.File(
             full, size, index_width(size), width, own_role, attrs.zeros, reset, attrs.caveat, field.span
         )
@@ -451,7 +459,7 @@ def file_entry(entity: FileEntity, index: ir.Expr, machine: Machine) -> Place:
         if part.file is None:
             place = ValuePlace(from_bits(ir.Const(width, part.constant or 0), type_), ignores=True)
         else:
-            place = EntryPlace(part.file, index, type_)
+            place = EntryPlace(part.file, index, type_, machine.legal.get(part.file))
         pieces.append(LayoutPart(part.hi, part.lo, place, part.ro, part.w1c))
     return LayoutPlace(tuple(pieces), entity.type, entity.name)
 
@@ -462,7 +470,7 @@ def file_entry(entity: FileEntity, index: ir.Expr, machine: Machine) -> Place:
 def index_type(node: ast.Parameter, env: Env) -> Bits:
     """The type of an address."""
     if node.type is None:
-        fail("PG208", f"the address {node.name.text} needs a width", node.span)
+        raise failure("PG208", f"the address {node.name.text} needs a width", node.span)
     return Bits(width_of(typenames.type_of(node.type, env)))
 
 
@@ -472,7 +480,9 @@ def memory(node: ast.Memory, scope: Scope, machine: Machine) -> None:
     index = index_type(node.index, env)
     unit = width_of(typenames.type_of(node.type, env))
     if node.word is not None:
-        fail("PG243", f"{node.word.text} means nothing here: physical memory is held by the monitor", node.word.span)
+        raise failure(
+            "PG243", f"{node.word.text} means nothing here: physical memory is held by the monitor", node.word.span
+        )
     add(node.name, SpaceEntity(node.name.text, index, unit, (), "memory"), scope, machine)
     machine.spaces[node.name.text] = ir.Memory(node.name.text, index.width, unit, span=node.name.span)
 
@@ -493,5 +503,3 @@ def finish_memory(node: ast.Memory, scope: Scope, machine: Machine) -> None:
     machine.spaces[node.name.text] = ir.Memory(
         old.name, old.address_width, old.unit, old.role, size, beyond, node.name.span
     )
-
-

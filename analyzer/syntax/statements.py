@@ -14,9 +14,9 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, expressions, fold, places, traps, typenames
 from analyzer.syntax.coerce import definite, raw, to_type
-from analyzer.syntax.problems import Failure, fail
+from analyzer.syntax.problems import Failure, failure
 from analyzer.syntax.scope import Env, Poison, Variable
-from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import Bits, Type, describe
 from analyzer.syntax.values import ConcatPlace, Group, Number, Place, Val, Value
 
 MOST_ROUNDS = 4096
@@ -83,14 +83,14 @@ def _statement(stmt: ast.Stmt, env: Env) -> None:
             again(stmt, env)
         case ast.Commit():
             if body.kind == "deliver":
-                fail("PG235", "a delivery cannot be interrupted, so it cannot `commit`", stmt.span)
+                raise failure("PG235", "a delivery cannot be interrupted, so it cannot `commit`", stmt.span)
             body.emit(ir.Commit(stmt.span))
         case ast.Execute(word=word, limit=limit):
             in_instruction(env, "execute", stmt.span)
             expr = raw(expressions.known(word, env))
             depth = expressions.number(limit, env, "the limit of `execute`")
             if not 0 < depth <= DEEPEST_EXECUTE:
-                fail("PG305", f"the limit of `execute` is 1 to {DEEPEST_EXECUTE}, not {depth}", limit.span)
+                raise failure("PG305", f"the limit of `execute` is 1 to {DEEPEST_EXECUTE}, not {depth}", limit.span)
             body.emit(ir.Execute(expr, depth, stmt.span))
         case ast.Return(value=value):
             return_(stmt, value, env)
@@ -110,7 +110,7 @@ def _statement(stmt: ast.Stmt, env: Env) -> None:
 def in_instruction(env: Env, word: str, span: Span) -> None:
     """Fails outside of instructions."""
     if env.body.kind != "instruction":
-        fail("PG235", f"`{word}` has a meaning only in instructions", span)
+        raise failure("PG235", f"`{word}` has a meaning only in instructions", span)
 
 
 def again(stmt: ast.Again, env: Env) -> None:
@@ -127,9 +127,9 @@ def return_(stmt: ast.Return, value: ast.Expr, env: Env) -> None:
     """`return e` of a procedure or a map."""
     body = env.body
     if body.kind not in {"procedure", "map"}:
-        fail("PG235", "there is nothing to return from here", stmt.span, "`done` ends an instruction")
+        raise failure("PG235", "there is nothing to return from here", stmt.span, "`done` ends an instruction")
     if body.returns is None:
-        fail("PG233", "this function returns nothing", stmt.span, "write `-> width` in its declaration")
+        raise failure("PG233", "this function returns nothing", stmt.span, "write `-> width` in its declaration")
     body.emit(ir.Return(expressions.typed(value, env, body.returns), stmt.span))
 
 
@@ -139,7 +139,7 @@ def return_(stmt: ast.Return, value: ast.Expr, env: Env) -> None:
 def declare(name: ast.Name, env: Env) -> None:
     """Fails if this block has the name already."""
     if ("value", name.text) in env.scope.names:
-        fail("PG205", f"{name.text} is declared already in this block", name.span)
+        raise failure("PG205", f"{name.text} is declared already in this block", name.span)
 
 
 def let(stmt: ast.Let, env: Env) -> None:
@@ -160,18 +160,21 @@ def named(name: str, val: Value, env: Env) -> Value:
     """A value under the name that the spec gives it: a load that was just emitted is renamed."""
     body = env.body
     last = body.out[-1] if body.out else None
-    if isinstance(val.expr, ir.Local) and isinstance(last, ir.Load | ir.Probe | ir.Call) and last.local == val.expr.name:
-        if val.expr.name not in body.mutable:
-            local = body.fresh(name)
-            match last:
-                case ir.Load():
-                    body.out[-1] = ir.Load(local, last.access, last.span)
-                case ir.Probe():
-                    body.out[-1] = ir.Probe(local, last.access, last.what, last.span)
-                case ir.Call():
-                    body.out[-1] = ir.Call(last.procedure, last.args, local, last.span)
-            return Value(ir.Local(local, val.expr.width), val.type)
+    if isinstance(val.expr, ir.Local) and _sets(last, val.expr.name) and val.expr.name not in body.mutable:
+        local = body.fresh(name)
+        match last:
+            case ir.Load():
+                body.out[-1] = ir.Load(local, last.access, last.span)
+            case ir.Probe():
+                body.out[-1] = ir.Probe(local, last.access, last.what, last.span)
+            case ir.Call():
+                body.out[-1] = ir.Call(last.procedure, last.args, local, last.span)
+        return Value(ir.Local(local, val.expr.width), val.type)
     return body.keep(name, val)
+
+
+def _sets(stmt: ir.Stmt | None, local: str) -> bool:
+    return isinstance(stmt, ir.Load | ir.Probe | ir.Call) and stmt.local == local
 
 
 def var(stmt: ast.Var, env: Env) -> None:
@@ -206,7 +209,7 @@ def update(stmt: ast.Update, env: Env) -> None:
     """`place += e`."""
     place = places.freeze_if_memory(places.place(stmt.target, env), env)
     if not isinstance(place.type, Bits):
-        fail("PG219", f"`{stmt.op}` has no meaning for {describe(place.type)}", stmt.span)
+        raise failure("PG219", f"`{stmt.op}` has no meaning for {describe(place.type)}", stmt.span)
     old = places.read(place, env, stmt.target.span)
     amount = expressions.typed(stmt.value, env, place.type)
     places.write(place, fold.binary("add" if stmt.op == "+=" else "sub", raw(old), amount), env, stmt.target.span)
@@ -222,7 +225,7 @@ def assign_tuple(target: ast.Tuple, value: ast.Expr, env: Env) -> None:
         val = expressions.value(value, env)
         if isinstance(val, Group):
             if len(val.items) != len(targets):
-                fail("PG211", f"{len(targets)} values are wanted, and there are {len(val.items)}", value.span)
+                raise failure("PG211", f"{len(targets)} values are wanted, and there are {len(val.items)}", value.span)
             pairs = zip(val.items, targets, strict=True)
             write_all(targets, [to_type(v, t.type, value.span) for v, t in pairs], target, forming, env)
             return
@@ -232,7 +235,7 @@ def assign_tuple(target: ast.Tuple, value: ast.Expr, env: Env) -> None:
         places.write(whole, expr, env, target.span)
         return
     if len(sources) != len(targets):
-        fail("PG211", f"{len(targets)} values are wanted, and there are {len(sources)}", value.span)
+        raise failure("PG211", f"{len(targets)} values are wanted, and there are {len(sources)}", value.span)
     values: list[Value] = []
     for node, place in zip(sources, targets, strict=True):
         with body.block() as after:
@@ -258,7 +261,9 @@ def items_of(node: ast.Expr, count: int) -> Sequence[ast.Expr] | None:
             return None
 
 
-def write_all(targets: Sequence[Place], values: Sequence[Value], node: ast.Tuple, forming: list[ir.Stmt], env: Env) -> None:
+def write_all(
+    targets: Sequence[Place], values: Sequence[Value], node: ast.Tuple, forming: list[ir.Stmt], env: Env
+) -> None:
     """Writes values that have been read to their places, in order."""
     body = env.body
     kept = [v if i == 0 and not forming else _kept(v, env) for i, v in enumerate(values)]
@@ -291,7 +296,9 @@ def conditional(cond: ast.Expr, then: Sequence[ast.Stmt], other: Sequence[ast.St
 def match_(stmt: ast.Match, env: Env) -> None:
     """`match e { a => …; _ => … }`."""
     body = env.body
-    clauses = expressions.match_clauses(stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False)
+    clauses = expressions.match_clauses(
+        stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False
+    )
     if clauses.decided is not None:
         run(clauses.arms[clauses.decided].body.stmts, env.child())
         return
@@ -309,7 +316,7 @@ def rounds(stmt: ast.ForRange, env: Env) -> range:
     first = expressions.number(stmt.first, env, "the beginning of a `for`")
     last = expressions.number(stmt.last, env, "the end of a `for`")
     if abs(last - first) >= MOST_ROUNDS:
-        fail("PG305", f"a `for` has at most {MOST_ROUNDS} rounds", stmt.span, "use `while … limit n`")
+        raise failure("PG305", f"a `for` has at most {MOST_ROUNDS} rounds", stmt.span, "use `while … limit n`")
     return range(first, last + 1) if first <= last else range(first, last - 1, -1)
 
 
@@ -318,7 +325,7 @@ def while_(stmt: ast.While, env: Env) -> None:
     body = env.body
     limit = expressions.number(stmt.limit, env, "the limit of a loop")
     if not 0 < limit <= 1 << 16:
-        fail("PG305", f"the limit of a loop is 1 to {1 << 16}, not {limit}", stmt.limit.span)
+        raise failure("PG305", f"the limit of a loop is 1 to {1 << 16}, not {limit}", stmt.limit.span)
     outside = set(body.mutable)
     with body.block() as testing:
         test = expressions.condition(stmt.cond, env)
@@ -398,7 +405,7 @@ def tail(rest: Rest, env: Env, want: Type | None, returned: Returned, span: Span
     """Runs statements up to the `return` that ends each path, and merges what is returned."""
     stmts, at, after = _next(rest)
     if stmts is None:
-        fail("PG302", "this can end without `return`", span)
+        raise failure("PG302", "this can end without `return`", span)
     body = env.body
     for i, stmt in enumerate(stmts):
         follows: Rest = [(stmts[i + 1 :], at), *after]
@@ -472,7 +479,9 @@ def _tail_if(
 def _tail_match(
     stmt: ast.Match, follows: Rest, env: Env, want: Type | None, returned: Returned, span: Span
 ) -> Val | None:
-    clauses = expressions.match_clauses(stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False)
+    clauses = expressions.match_clauses(
+        stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False
+    )
 
     def side(stmts: Sequence[ast.Stmt]) -> expressions.Arm:
         inner: Rest = [(stmts, env.child()), *((s, e.child()) for s, e in follows)]

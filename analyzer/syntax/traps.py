@@ -1,7 +1,7 @@
 """Traps: raising them, and what the delivery sees of them.
 
-    trap page(va : 64) : memory { cause = 12, tval = va }      TrapKind page(va) { cause = 12, tval = va }
-    deliver t { scause = t.cause }                             Set scause := t.cause      (a local)
+trap page(va : 64) : memory { cause = 12, tval = va }      TrapKind page(va) { cause = 12, tval = va }
+deliver t { scause = t.cause }                             Set scause := t.cause      (a local)
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, expressions, fold, typenames
 from analyzer.syntax.machine import Machine, TrapDecl
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Body, Env, Scope, TrapEntity
 from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, ir_width, width_of
 from analyzer.syntax.values import Number, Value
@@ -30,7 +30,9 @@ def raise_(name: ast.Name, args: tuple[ast.Arg, ...], env: Env, span: Span) -> i
     """The statement that raises a trap."""
     decl = env.machine.trap_names.get(name.text)
     if decl is None:
-        fail("PG206", f"there is no trap {name.text}", name.span, did_you_mean(name.text, env.machine.trap_names))
+        raise failure(
+            "PG206", f"there is no trap {name.text}", name.span, did_you_mean(name.text, env.machine.trap_names)
+        )
     decl.used = True
     return ir.Trap(name.text, arguments(decl, args, env, span), span)
 
@@ -58,7 +60,7 @@ def compare_trap(node: ast.Binary, env: Env) -> Value:
     decl = env.machine.trap_names.get(node.right.text)
     if decl is None:
         hint = did_you_mean(node.right.text, env.machine.trap_names)
-        fail("PG206", f"there is no trap {node.right.text}", node.right.span, hint)
+        raise failure("PG206", f"there is no trap {node.right.text}", node.right.span, hint)
     same = fold.compare("eq", ir.Local("t", TRAP_WIDTH), ir.Const(TRAP_WIDTH, decl.number))
     return Value(same if node.op == "==" else fold.not_(same), BOOL)
 
@@ -120,7 +122,9 @@ def attribute(entity: TrapEntity, name: ast.Name, env: Env, want: Type | None) -
     attr = name.text
     if attr not in machine.attributes:
         if attr not in machine.parameters:
-            fail("PG207", f"no trap has an attribute {attr}", name.span, did_you_mean(attr, machine.attributes))
+            raise failure(
+                "PG207", f"no trap has an attribute {attr}", name.span, did_you_mean(attr, machine.attributes)
+            )
         machine.attributes[attr] = machine.parameters[attr]
     for kind, decl in machine.trap_names.items():
         if (entity.known is None or kind in entity.known) and not _has(decl, attr):
@@ -133,7 +137,9 @@ def attribute(entity: TrapEntity, name: ast.Name, env: Env, want: Type | None) -
     type_ = machine.attributes[attr]
     if type_ is None:
         if want is None:
-            fail("PG215", f"nothing says how wide {attr} is", name.span, f"write a width in a trap: {attr} = zext(…, n)")
+            raise failure(
+                "PG215", f"nothing says how wide {attr} is", name.span, f"write a width in a trap: {attr} = zext(…, n)"
+            )
         machine.learned[attr] = max(machine.learned.get(attr, 0), width_of(want))
         type_ = want
     return Value(ir.Local(f"t.{attr}", ir_width(type_)), type_)
@@ -149,7 +155,7 @@ def _has(decl: TrapDecl, attr: str) -> bool:
 def declare(node: ast.Trap, scope: Scope, machine: Machine) -> None:
     """Notes a trap kind, its number and its parameters."""
     if node.name.text in machine.trap_names:
-        fail("PG205", f"there are two traps {node.name.text}", node.name.span)
+        raise failure("PG205", f"there are two traps {node.name.text}", node.name.span)
     machine.trap_names[node.name.text] = TrapDecl(node, len(machine.trap_names), scope)
 
 
@@ -159,7 +165,7 @@ def parameters(decl: TrapDecl, machine: Machine) -> None:
     params = []
     for param in decl.node.params:
         if param.type is None:
-            fail("PG208", f"parameter {param.name.text} of a trap needs a width", param.name.span)
+            raise failure("PG208", f"parameter {param.name.text} of a trap needs a width", param.name.span)
         params.append((param.name.text, typenames.type_of(param.type, env), param.default))
     decl.params = tuple(params)
 
@@ -197,7 +203,7 @@ def _attribute_type(node: ast.Expr, decl: TrapDecl, machine: Machine) -> Type | 
 
 
 def settle_attributes(machine: Machine) -> None:
-    """Attributes that only literals give a value take the width that the delivery wants, or the least that holds them."""
+    """Attributes with nothing but literals take the width that the delivery wants, or the least that holds them."""
     for name, type_ in machine.attributes.items():
         if type_ is None:
             machine.attributes[name] = Bits(machine.learned.get(name) or _least(name, machine))
@@ -228,7 +234,9 @@ def _kind(name: str, decl: TrapDecl, machine: Machine) -> ir.TrapKind:
     node = decl.node
     kinds = {kind.value: kind for kind in ir.TrapClass}
     if node.kind.text not in kinds:
-        fail("PG209", f"{node.kind.text} is no kind of trap", node.kind.span, f"the kinds are {', '.join(kinds)}")
+        raise failure(
+            "PG209", f"{node.kind.text} is no kind of trap", node.kind.span, f"the kinds are {', '.join(kinds)}"
+        )
     given = {attr.name.text: attr for attr in node.attrs}
     params = {p: (t, width_of(t)) for p, t, _ in decl.params}
     attributes: list[tuple[str, ir.Expr]] = []
@@ -242,7 +250,9 @@ def _kind(name: str, decl: TrapDecl, machine: Machine) -> ir.TrapKind:
         elif attr in params and params[attr][1] == width_of(type_):
             attributes.append((attr, ir.Local(attr, width_of(type_))))
         elif attr in params:
-            fail("PG210", f"{attr} has {width_of(type_)} bits in other traps and {params[attr][1]} here", node.span)
+            raise failure(
+                "PG210", f"{attr} has {width_of(type_)} bits in other traps and {params[attr][1]} here", node.span
+            )
         else:
             attributes.append((attr, ir.Const(width_of(type_), 0)))
     return ir.TrapKind(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.syntax import ast, expressions
-from analyzer.syntax.problems import did_you_mean, fail, give_up
+from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.scope import Cell, Entity, EnumEntity, Env, Poison, TypeEntity
 from analyzer.syntax.value_types import BOOL, Bits, Type
 from analyzer.syntax.values import Number, Value
@@ -17,7 +17,7 @@ def type_of(node: ast.Type, env: Env) -> Type:
     if isinstance(node, ast.WidthType):
         return bits(expressions.number(node.width, env, "a width"), node)
     if node.args:
-        fail("PG203", f"{node.name.text}(…) is no type here", node.span)
+        raise failure("PG203", f"{node.name.text}(…) is no type here", node.span)
     return named(node.name, env)
 
 
@@ -33,18 +33,18 @@ def named(name: ast.Name, env: Env) -> Type:
         case Value() | Cell():
             return bits(expressions.number(name, env, "a width"), name)
         case Poison():
-            give_up()
+            raise reported()
         case None if name.text == "bool":
             return BOOL
         case _:
             known = {n for n in env.scope.known() if isinstance(env.scope.find(n), EnumEntity | TypeEntity)}
-            fail("PG203", f"{name.text} is no type", name.span, did_you_mean(name.text, known | {"bool"}))
+            raise failure("PG203", f"{name.text} is no type", name.span, did_you_mean(name.text, known | {"bool"}))
 
 
 def bits(width: int, node: ast.Node) -> Bits:
     """A bit vector of a width that makes sense."""
     if not 0 < width <= WIDEST:
-        fail("PG204", f"a width is 1 to {WIDEST}, not {width}", node.span)
+        raise failure("PG204", f"a width is 1 to {WIDEST}, not {width}", node.span)
     return Bits(width)
 
 

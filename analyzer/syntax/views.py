@@ -1,8 +1,8 @@
 """Views: places made of places, and spaces made of views.
 
-    view sp : 32 = if sr.S then ssp else usp          the place itself
-    view sstatus : 64 of mstatus { SIE SPIE }         a register that has only some of the fields
-    view csr[n : 12] : 64 { check { … } place … }     statements around a place; `access` is read or write
+view sp : 32 = if sr.S then ssp else usp          the place itself
+view sstatus : 64 of mstatus { SIE SPIE }         a register that has only some of the fields
+view csr[n : 12] : 64 { check { … } place … }     statements around a place; `access` is read or write
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analyzer.source import Span
 from analyzer.syntax import ast, expressions, places, statements, typenames
 from analyzer.syntax.coerce import raw, to_type
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, fail
+from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Body, Entity, Env, SpaceEntity, ViewEntity, find, kind_of
 from analyzer.syntax.value_types import Bits, Type, width_of
 from analyzer.syntax.values import (
@@ -58,7 +58,7 @@ def _checked(found: Place, want: Type, span: Span) -> Place:
     if found.type == want:
         return found
     if width_of(found.type) != width_of(want):
-        fail("PG210", f"the view has {width_of(want)} bits, and its place {width_of(found.type)}", span)
+        raise failure("PG210", f"the view has {width_of(want)} bits, and its place {width_of(found.type)}", span)
     return RetypedPlace(found, want)
 
 
@@ -86,12 +86,14 @@ def _read_parts(base: ViewPlace, parts: tuple[ast.ViewPart, ...], env: Env, span
                 statements.block(block, home)
             case ast.Read(body=block):
                 val = statements.result(block, home, base.type)
-                return Value(ir.Const(width_of(base.type), 0), base.type) if val is None else to_type(val, base.type, span)
+                return (
+                    Value(ir.Const(width_of(base.type), 0), base.type) if val is None else to_type(val, base.type, span)
+                )
             case ast.Place(value=value):
                 return Value(expressions.typed(value, home, base.type), base.type)
             case ast.Write():
                 pass
-    fail("PG230", f"{base.view.node.name.text} cannot be read: it has no `read` part", span)
+    raise failure("PG230", f"{base.view.node.name.text} cannot be read: it has no `read` part", span)
 
 
 def write(base: ViewPlace, expr: ir.Expr, env: Env, span: Span) -> None:
@@ -124,7 +126,7 @@ def _write_parts(base: ViewPlace, parts: tuple[ast.ViewPart, ...], expr: ir.Expr
                 return
             case ast.Read():
                 pass
-    fail("PG230", f"{base.view.node.name.text} cannot be written: it has no `write` part", span)
+    raise failure("PG230", f"{base.view.node.name.text} cannot be written: it has no `write` part", span)
 
 
 def freeze(base: ViewPlace, env: Env, local: str) -> Place:
@@ -139,18 +141,18 @@ def selection(base: ViewPlace, node: ast.Selection, env: Env) -> LayoutPlace:
     """`of mstatus { SIE SPIE }`: the register with these fields only."""
     register = places.place(node.register, here(base, env))
     if not isinstance(register, LayoutPlace):
-        fail("PG229", f"{node.register.text} is no register with fields", node.register.span)
+        raise failure("PG229", f"{node.register.text} is no register with fields", node.register.span)
     known = {part.name: part for part in register.type.parts}
     chosen = set()
     for name in node.fields:
         part = known.get(name.text)
         if part is None:
             hint = did_you_mean(name.text, known)
-            fail("PG229", f"{node.register.text} has no field {name.text}", name.span, hint)
+            raise failure("PG229", f"{node.register.text} has no field {name.text}", name.span, hint)
         chosen.add((part.hi, part.lo))
     width = width_of(base.type)
     if width > register.type.width:
-        fail("PG210", f"the view has {width} bits, and {node.register.text} {register.type.width}", node.span)
+        raise failure("PG210", f"the view has {width} bits, and {node.register.text} {register.type.width}", node.span)
     parts = []
     for piece in register.parts:
         if piece.lo >= width:
@@ -185,7 +187,7 @@ def as_space(entity: Entity, env: Env, name: ast.Name) -> SpaceEntity:
         case ViewEntity() if entity.node.params:
             return bus(entity, env.machine, name.span)
         case _:
-            fail("PG217", f"{name.text} is {kind_of(entity)}, not a memory", name.span)
+            raise failure("PG217", f"{name.text} is {kind_of(entity)}, not a memory", name.span)
 
 
 def find_space(name: ast.Name, env: Env) -> SpaceEntity:
@@ -230,12 +232,16 @@ def bus(view: ViewEntity, machine: Machine, span: Span) -> SpaceEntity:
         return ir.Procedure(f"{name}.read", tuple(params_), unit, tuple(body.out), node.span)
 
     def attempt_write() -> ir.Procedure | None:
-        if isinstance(node.body, ast.Computed) and not any(isinstance(p, ast.Write | ast.Place) for p in node.body.parts):
+        if isinstance(node.body, ast.Computed) and not any(
+            isinstance(p, ast.Write | ast.Place) for p in node.body.parts
+        ):
             return None
         return procedure(writing=True)
 
     map_params = tuple(ir.MapParam(n, width_of(t), None) for n, t, _ in params)
-    machine.spaces[name] = ir.Bus(name, entity.index.width, unit, map_params, procedure(False), attempt_write(), node.span)
+    machine.spaces[name] = ir.Bus(
+        name, entity.index.width, unit, map_params, procedure(False), attempt_write(), node.span
+    )
     return entity
 
 
@@ -243,7 +249,7 @@ def default_arg(space_: SpaceEntity, index: int, kind: ir.AccessKind, env: Env, 
     """The default of a map's argument at an access: evaluated in the state of that moment."""
     name, type_, default = space_.params[index]
     if default is None:
-        fail("PG222", f"{space_.name} wants a value for {name}", span)
+        raise failure("PG222", f"{space_.name} wants a value for {name}", span)
     machine = env.machine
     home = Env(machine, env.body, machine.globals)
     with accessing(env.body, ir.Const(2, ir.ACCESS_CODE[kind])):

@@ -24,7 +24,7 @@ ROOT, MIDDLE, LEAVES = RAM_BASE + 0x40_0000, RAM_BASE + 0x40_1000, RAM_BASE + 0x
 PAGE, MEGA, GIGA = 1 << 12, 1 << 21, 1 << 30
 SV39 = 8 << 60
 MIP, MIE, MIDELEG, MEDELEG, COUNTERS = 0x222, 0xAAA, 0x222, 0xCB3FE, 7
-MSTATUS_BITS = 0x7E_19AA & ~MPRV
+MSTATUS_BITS = 0x7E_01AA & ~MPRV  # without MPP
 SAME = (
     *("misa", "medeleg", "mideleg", "mie", "mtvec", "mcounteren", "menvcfg", "mcountinhibit", "mscratch", "mepc"),
     *("mcause", "mtval", "mip", "mvendorid", "marchid", "mimpid", "mhartid", "stvec", "scounteren", "senvcfg"),

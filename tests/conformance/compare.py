@@ -151,6 +151,8 @@ def judge(adapter: Adapter, oracle: str, vector: Vector, expected: Expectation, 
     lines = _lines(adapter, vector, expected, observed, {}, delivers)
     if not lines:
         return Verdict("agrees")
+    if observed.failure is not None:
+        return Verdict("differs", tuple(lines))
     case = Case(adapter.machine, vector, expected.event, expected.outcome, observed, tuple(lines), adapter.before)
     for deviation in deviations(oracle, adapter.machine):
         if not deviation.applies(case):

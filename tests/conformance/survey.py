@@ -79,8 +79,8 @@ def report(tally: Survey) -> str:
         vector, _, verdict = min(cases, key=lambda case: (len(case[2].lines), sum(map(len, case[2].lines))))
         lines.append(f"{family}: {len(cases)}, for example {vector.name}  [{vector.code.hex()}]")
         lines += [f"    {line}" for line in verdict.lines]
-        shown = {name: hex(value) for name, value in vector.registers.items() if value}
-        lines.append(f"    {' '.join(f'{name}={value}' for name, value in shown.items())}")
+        shown = {name: value for name, value in vector.registers.items() if value}
+        lines.append(f"    {' '.join(f'{name}={value:#x}' for name, value in shown.items())}")
         lines.append(f"    {' '.join(f'{address:x}:{data.hex()}' for address, data in vector.memory.items())}")
     return "\n".join(lines) + "\n"
 

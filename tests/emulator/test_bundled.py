@@ -20,7 +20,8 @@ from emulator.reference import Halted, Machine, Policy
 from emulator.state import State
 
 SPECS = sorted(path.stem for path in (Path(__file__).parents[2] / "isa_specs").glob("*.isa"))
-ROUNDS = 6
+ENCODINGS = 800
+"""About so many encodings are tried of each spec, and at least one of each instruction."""
 ADDRESS = 0x1000
 
 isa_of = functools.cache(load)
@@ -53,10 +54,11 @@ def drawn(spec: str, instruction: ir.Instruction, seed: int) -> Mapping[str, int
 @functools.cache
 def encodings(spec: str) -> list[tuple[ir.Instruction, Mapping[str, int], tuple[int, ...]]]:
     """Some encodings of every instruction that has any at reset."""
+    isa = isa_of(spec)
     return [
-        (instruction, operands, encode(isa_of(spec), instruction, operands))
-        for instruction in isa_of(spec).instructions
-        for seed in range(ROUNDS)
+        (instruction, operands, encode(isa, instruction, operands))
+        for instruction in isa.instructions
+        for seed in range(1 + min(9, ENCODINGS // len(isa.instructions)))
         if (operands := drawn(spec, instruction, seed)) is not None
     ]
 
@@ -94,7 +96,6 @@ def test_assembly_inverts_disassembly(spec: str) -> None:
         text = disassemble(isa, Decoded(instruction, operands, len(units)), ADDRESS)
         again = assemble_line(isa, text, ADDRESS)
         assert show(isa, again.instruction, again.operands, ADDRESS) == text
-        assert assemble_line(isa, text, ADDRESS).units == again.units
         decoded = decode_units(isa, again.units)
         assert decoded is not None
         assert (decoded.instruction, decoded.operands) == (again.instruction, again.operands)
@@ -117,7 +118,7 @@ def tells_all(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, i
                 for child in ir.children(expr):
                     note(child, (1 << (ir.width(child) or 1)) - 1)
 
-    def walk(syntax: ir.Syntax) -> None:
+    def walk(syntax: ir.Syntax) -> bool:
         for piece in syntax:
             if isinstance(piece, ir.Show):
                 note(piece.expr, (1 << (ir.width(piece.expr) or 1)) - 1)
@@ -125,10 +126,15 @@ def tells_all(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, i
                 for cond, arm in piece.arms:
                     note(cond, 1)
                     if made(cond, isa)(constant_operands(operands), {}):
-                        walk(arm)
+                        if not walk(arm):
+                            return False
                         break
+                else:
+                    return False  # an encoding that the manual has no text for
+        return True
 
-    walk(instruction.syntax)
+    if not walk(instruction.syntax):
+        return False
     if instruction.where is not None:
         note(instruction.where, 1)
     return all(not value & ~told.get(name, 0) for name, value in operands.items() if name != PREFIX_PARCELS)

@@ -118,9 +118,9 @@ class Engine:
         if not after["sr"] & SUPERVISOR or not any(access.kind == "W" for access in self._accesses):
             return None
         last = self._accesses[-1]
-        offset = last.address - after.get("vbr", 0)
+        offset = (last.address - after.get("vbr", 0)) % ADDRESS_SPACE
         taken = (last.kind, last.width) == ("R", LONG) and last.value == after["pc"]
-        return offset // 4 if taken and 0 <= offset < TABLE_BYTES and offset % 4 == 0 else None
+        return offset // 4 if taken and offset < TABLE_BYTES and offset % 4 == 0 else None
 
     def _clear(self, image: dict[int, bytes]) -> None:
         for address, data in image.items():

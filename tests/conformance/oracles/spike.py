@@ -140,7 +140,7 @@ class Engine:
         self._reset()
         peeked = {address: self._peek(address, len(data)) for address, data in image.items()}
         for address in written:
-            self._erase(_physical(address, registers, lambda at: int.from_bytes(self._peek(at, 8), "little")))
+            self._erase(_physical(address, registers, self._entry))
         for address, data in image.items():
             self._poke(address, bytes(len(data)))
         return Outcome(after, changed_bytes(image, peeked), trap)
@@ -168,11 +168,11 @@ class Engine:
         for number, name in enumerate(GENERAL, 1):
             write(number, registers.get(name, 0))
         put = self._hart.put_csr
-        for name in ("mstatus", "mepc", "mcycle", "minstret"):  # the trampoline left its traces there
+        for name in ("mstatus", "mepc"):  # the trampoline left its traces there
             put(CSRS[name], Spike.base[name])
         for name, number in CSRS.items():
-            if name in registers and name not in READ_ONLY:
-                put(number, registers[name])
+            if name in COUNTERS or (name in registers and name not in READ_ONLY):
+                put(number, registers.get(name, Spike.base[name]))  # a counter only once: Spike asserts it
         self._state.pc = pc
 
     def _get(self) -> dict[str, int]:
@@ -200,6 +200,11 @@ class Engine:
         for start in (address & ~7, (address & ~7) + 8):
             if RAM_BASE <= start < RAM_BASE + RAM_BYTES:
                 self._store(start, 0)
+
+    def _entry(self, address: int) -> int:
+        """A page table entry; a walk for a stale address (the log outlives an interrupt) may leave RAM."""
+        there = RAM_BASE <= address < RAM_BASE + RAM_BYTES
+        return int.from_bytes(self._peek(address, 8), "little") if there else 0
 
     def _poke(self, address: int, data: bytes) -> None:
         start, stop = address & ~7, (address + len(data) + 7) & ~7

@@ -1,0 +1,44 @@
+"""What the README shows is what the commands print, and its picture is what `popek check` draws."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import Popek
+from golden import assert_golden
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"```console\n\$ popek ([^\n]*)\n.*?```\n", re.DOTALL)
+HEADER = re.compile(r"^popek .*\n")
+PICTURE = ("ia32", ROOT / "docs/images/ia32.svg")
+
+
+def test_console_blocks(popek: Popek) -> None:
+    def shown(block: re.Match[str]) -> str:
+        ran = popek(*shlex.split(block[1]))
+        text = HEADER.sub("", ran.out) + ran.err
+        assert "internal error" not in text
+        return f"```console\n$ popek {block[1]}\n{text}```\n"
+
+    text = README.read_text(encoding="utf-8")
+    assert len(BLOCK.findall(text)) >= 5
+    assert_golden(README, BLOCK.sub(shown, text))
+
+
+@pytest.mark.slow
+def test_picture(popek: Popek, tmp_path: Path) -> None:
+    """Drawn without the header, whose versions change more often than the verdict."""
+    spec, path = PICTURE
+    assert popek("check", spec, "--scheme", "classic", "--quiet", "-o", "svg:picture.svg").code == 1
+    assert_golden(path, (tmp_path / "picture.svg").read_text(encoding="utf-8"))
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [README, ROOT / "ARCHITECTURE.md", *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            if not target.endswith(".svg"):
+                assert (page.parent / target).exists(), f"{page}: {target}"
