@@ -202,6 +202,7 @@ def repair(
     rlimit: Rlimit = None,
 ) -> None:
     """The smallest change that makes a machine virtualizable: the repaired spec."""
+    from analyzer.render.findings import counted
     from analyzer.render.repaired import beside, guards_of
     from analyzer.repair import repaired_spec
 
@@ -219,7 +220,7 @@ def repair(
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        print(f"{output}: checks for {len(guards)} instructions", file=sys.stderr)
+        print(f"{output}: checks for {counted(len(guards), 'instruction')}", file=sys.stderr)
     if verify:
         with beside(isa.files_read, f"{isa.name}-repaired", text) as path:
             again = analyzed(load(str(path)), jobs, rlimit, [chosen.name], quiet=False, witnesses=False, graph=False)
@@ -343,7 +344,6 @@ def new(
 ) -> None:
     """Write a small commented spec, to begin with."""
     from analyzer.catalog import starter
-
     from analyzer.source import Source
     from analyzer.syntax.parse import parse
 

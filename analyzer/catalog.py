@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import msgspec
 
-from analyzer.report import Report, Status
+from analyzer.report import Report, SchemeReport, Status
 
 SPECS = files("isa_specs")
 STARTER = files("analyzer") / "starter.isa"
@@ -39,7 +39,7 @@ def bundled() -> tuple[str, ...]:
 
 
 def recorded() -> tuple[Entry, ...]:
-    """The verdicts that are kept with the specs."""
+    """The verdicts that are kept with the specs, in the order of their names."""
     text = (SPECS / "verdicts.json").read_text(encoding="utf-8")
     return tuple(msgspec.json.decode(text, type=list[Entry]))
 
@@ -56,8 +56,13 @@ def entry_of(name: str, report: Report) -> Entry:
         report.title,
         len({row.instruction for row in report.schemes[0].rows}) if report.schemes else 0,
         report.spec_hash,
-        tuple(SchemeVerdict(s.name, tuple(t.status for t in s.theorems), len(s.holes)) for s in report.schemes),
+        tuple(SchemeVerdict(s.name, tuple(t.status for t in s.theorems), holes(s)) for s in report.schemes),
     )
+
+
+def holes(scheme: SchemeReport) -> int:
+    """How many instructions, or cases of one, have a hole; known without their witnesses."""
+    return sum(len(row.cases) or 1 for row in scheme.rows if row.hole == "yes")
 
 
 def starter(name: str) -> str:

@@ -17,11 +17,11 @@ from analyzer import ir
 from analyzer.properties import Reason
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.project import Projection
-from analyzer.symbolic.simplest import prime_cover
+from analyzer.symbolic.simplest import prime_cover, too_large
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.wording import Wording
 
-MAX_INSTANCES = 12
+MAX_INSTANCES = 4
 """Instances of μ tried before the condition is called inexact."""
 
 
@@ -67,6 +67,8 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
         if answer.status == "unknown":
             break
         instances.append(projection.instance(None if not instances else answer.model))
+        if too_large(instances[-1]):
+            break
     total = smt.or_(*instances)
     cover = prime_cover(smt, total, smt.and_(given, *projection.definitions))
     remaining = "v" if side == "r" else "r"

@@ -23,10 +23,10 @@ Spaces
 Statements
     Loads, stores and probes are statements, so expressions are pure: they read state, operands and locals as they are
     when the statement runs.  A local may be set again (a `var` of the language), and the last write wins; where a block
-    joins another, a local that only one of them has set has any value, and is not read.  An instruction ends by falling off its end, by
-    `Done`, by `Trap` or by `Unpredictable`.  A trap undoes every write back to the beginning of the instruction, or to
-    the last `Commit`; then the program counter is the instruction's own address, or the next one for a trap that
-    resumes `next`; then the delivery procedure runs.
+    joins another, a local that only one of them has set has any value, and is not read.  An instruction ends by falling
+    off its end, by `Done`, by `Trap` or by `Unpredictable`.  A trap undoes every write back to the beginning of the
+    instruction, or to the last `Commit`; then the program counter is the instruction's own address, or the next one for
+    a trap that resumes `next`; then the delivery procedure runs.
 
 The program counter
     Bodies are explicit: the elaborator starts each with `here := pc` and with the `advance` statements.

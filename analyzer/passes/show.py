@@ -34,7 +34,7 @@ def expr(e: ir.Expr) -> str:
     """An expression; constants show their width after an apostrophe.
 
     >>> expr(ir.Binary("add", ir.Get("pc", 16), ir.Const(16, 2)))
-    'pc + 2'16'
+    "pc + 2'16"
     """
     match e:
         case ir.Const(width, value):

@@ -117,7 +117,7 @@ def source_line(file: str, number: int) -> str:
     """A line of a file, or else of the bundled spec of that name; empty if neither can be read."""
     for candidate in (Path(file), files("isa_specs") / file):
         try:
-            lines = candidate.read_text(encoding="utf-8", errors="replace").split("\n")
+            lines = candidate.read_bytes().decode(errors="replace").split("\n")
         except (OSError, ValueError):
             continue
         return lines[number - 1].rstrip("\r") if number <= len(lines) else ""

@@ -65,6 +65,6 @@ def quoted(text: str) -> str:
     """Text as Graphviz reads it; line breaks stay.
 
     >>> print(quoted('a "b"'))
-    "a \\\\"b\\\\""
+    "a \\"b\\""
     """
     return '"' + text.replace('"', '\\"') + '"'

@@ -42,9 +42,49 @@ class Projection:
         self.side = side
         self.other = "v" if side == "r" else "r"
         self.definitions: list[Any] = []
+        self.ones: dict[int, Any] = {}
+        self.formula = self._without_side_conditions()
+        self.shared = self._shared()
         self.faults = self._faults()
         self.pinned = self._pinned()
         self.arrays = self._arrays()
+
+    # -- what need not be replaced -------------------------------------------------------------------------------------
+
+    def _without_side_conditions(self) -> Any:
+        """Drops conjuncts on this side alone that values of symbols found nowhere else make true: an invariant of the
+        monitor about registers that the instruction does not touch."""
+        conjuncts = list(_conjuncts(self.formula))
+        uses: dict[int, int] = {}
+        for conjunct in conjuncts:
+            for symbol in _symbols(conjunct):
+                uses[symbol.get_id()] = uses.get(symbol.get_id(), 0) + 1
+        kept = []
+        for conjunct in conjuncts:
+            symbols = _symbols(conjunct)
+            local = [s for s in symbols if uses[s.get_id()] == 1 and self._pinnable(s)]
+            if not local or not self._satisfiable_by(conjunct, local):
+                kept.append(conjunct)
+        return z3.And(*kept) if kept else z3.BoolVal(True, self.formula.ctx)
+
+    def _satisfiable_by(self, conjunct: Any, local: list[Any]) -> bool:
+        """Can the local symbols alone make the conjunct true, whatever the others are?"""
+        answer = self.pair.smt.check(conjunct)
+        if answer.status != "sat":
+            return False
+        values = [(s, answer.model.eval(s, model_completion=True)) for s in local]
+        if z3.is_true(z3.simplify(z3.substitute(conjunct, *values))):
+            return True
+        zeros = [(s, z3.BitVecVal(0, s.size(), s.ctx)) for s in local if z3.is_bv(s)]
+        return bool(zeros) and z3.is_true(z3.simplify(z3.substitute(conjunct, *zeros)))
+
+    def _shared(self) -> set[str]:
+        """Arrays that a top-level equation makes the other side's."""
+        out = set()
+        for conjunct in _conjuncts(self.formula):
+            if z3.is_eq(conjunct) and z3.is_array(conjunct.arg(0)):
+                out |= {n for n in map(_symbol, conjunct.children()) if n is not None and n.endswith(f"@{self.side}")}
+        return out
 
     # -- what can be replaced ------------------------------------------------------------------------------------------
 
@@ -143,6 +183,10 @@ class Projection:
     def instance(self, model: Any | None) -> Any:
         """The formula with this side's symbols replaced: as unlike the other side's as can be, or as in the model."""
         term = z3.substitute(self.formula, *self.faults) if self.faults else self.formula
+        apart: list[Any] = []
+        self.ones = {} if model is None else self._generous(term, model)
+        if model is not None:
+            term, apart = self._as_read(term, model)
         for _ in range(3):  # pinned terms may mention pinned symbols
             cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if z3.is_select(p.base)]
             term = z3.substitute(term, *cells) if cells else term
@@ -151,7 +195,34 @@ class Projection:
             if not replaced:
                 break
             term = z3.substitute(term, *replaced)
-        return z3.simplify(term)
+            apart = [z3.substitute(t, *replaced) for t in apart]
+        return z3.simplify(z3.And(term, *apart)) if apart else z3.simplify(term)
+
+    def _generous(self, term: Any, model: Any) -> dict[int, Any]:
+        """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do not
+        bind."""
+        ones: dict[int, tuple[Any, Any]] = {}
+        for symbol in _symbols(term):
+            if not self._pinnable(symbol) or symbol.get_id() in self.pinned or not z3.is_bv(symbol):
+                continue
+            tried = [*ones.values(), (symbol, z3.BitVecVal(-1, symbol.size(), symbol.ctx))]
+            if z3.is_true(model.eval(z3.substitute(term, *tried), model_completion=True)):
+                ones[symbol.get_id()] = tried[-1]
+        return {key: value for key, (_, value) in ones.items()}
+
+    def _as_read(self, term: Any, model: Any) -> tuple[Any, list[Any]]:
+        """Cells of this side's tables become what the model has there, whatever their addresses; returned with the
+        conditions that cells with different contents lie apart."""
+        reads = [r for r in atoms(term) if z3.is_select(r) and self._pinnable(r) and r.get_id() not in self.pinned]
+        known = [(r, model.eval(r, model_completion=True)) for r in reads]
+        apart = []
+        for i, (one, a) in enumerate(known):
+            for two, b in known[i + 1 :]:
+                if one.arg(0).eq(two.arg(0)) and not a.eq(b):
+                    differ = z3.simplify(one.arg(1) != two.arg(1))
+                    if not z3.is_true(differ):
+                        apart.append(one.arg(1) != two.arg(1))
+        return (z3.substitute(term, *known) if known else term), apart
 
     def _counterpart(self, symbol: Any) -> Any:
         if z3.is_select(symbol):
@@ -173,6 +244,8 @@ class Projection:
         other = self._counterpart(symbol)
         if model is None:
             return ~other
+        if symbol.get_id() in self.ones:
+            return self.ones[symbol.get_id()]
         mine, theirs = (model.eval(t, model_completion=True) for t in (symbol, other))
         if mine.eq(theirs):
             return other
@@ -180,6 +253,8 @@ class Projection:
 
     def _array(self, array: Any, model: Any | None) -> Any:
         other = self._counterpart(array)
+        if str(array.decl().name()) in self.shared:
+            return other
         if model is not None and not _differs(model, array, other):
             return other
         element = z3.Const("element", array.range())

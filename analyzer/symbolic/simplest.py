@@ -11,11 +11,42 @@ from typing import Any
 import z3
 
 from analyzer.symbolic.least import atoms
-from analyzer.symbolic.smt import Bool, Smt
+from analyzer.symbolic.smt import Answer, Bool, Smt
 
-MAX_ATOMS = 24
-MAX_PRODUCTS = 24
-MAX_SPLITS = 64
+MAX_ATOMS = 14
+"""More atoms than this make no condition that a reader can use."""
+
+MAX_SIZE = 700
+"""Nor do formulas of more terms than this, shared ones counted once."""
+
+MAX_PRODUCTS = 10
+MAX_SPLITS = 24
+COVER_RLIMIT = 3_000_000
+"""Work for one cover, in z3's units: a condition that takes more is not worth printing."""
+
+
+class Budget:
+    """Checks of incremental solvers, all together within one allowance."""
+
+    def __init__(self, rlimit: int) -> None:
+        self.left = rlimit
+
+    def ask(self, solver: Any, *assumptions: Any) -> Answer:
+        """Like `Smt.ask`; unknown when the allowance is used up."""
+        if self.left <= 0:
+            return Answer("unknown", reason="the allowance for a condition is used up")
+        solver.set("rlimit", self.left)
+        before = _spent(solver)
+        result = solver.check(*assumptions)
+        self.left -= max(_spent(solver) - before, 1000)
+        if result == z3.unknown:
+            return Answer("unknown", reason=solver.reason_unknown())
+        return Answer("sat", solver.model()) if result == z3.sat else Answer("unsat")
+
+
+def _spent(solver: Any) -> int:
+    statistics = solver.statistics()
+    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0
 
 
 def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
@@ -26,7 +57,9 @@ def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
     """
     if isinstance(formula, bool):
         return [[]] if formula else []
-    split = _split(formula, [MAX_SPLITS])
+    if too_large(formula):
+        return None
+    split = _split(_operands_folded(smt, given, formula, {}), [MAX_SPLITS], {})
     if split is None:
         return None
     found: list[Any] = []
@@ -34,23 +67,23 @@ def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
     if len(found) > MAX_ATOMS:
         return None
     found = _distinct(_friendlier(smt, given, atom) for atom in found)
-    on = smt.solver(given, formula)
-    off = smt.solver(given, smt.not_(formula))
+    on, off = smt.solver(given, formula), smt.solver(given, smt.not_(formula))
+    budget = Budget(COVER_RLIMIT)
     products: list[list[Any]] = []
     while True:
-        assignment = _least(smt, on, found)
+        assignment = _least(budget, on, found)
         if assignment is None:
             return None
         if not assignment:
             return products
-        product = _expand(smt, off, assignment[0])
+        product = _expand(budget, off, assignment[0])
         if product is None or len(products) >= MAX_PRODUCTS:
             return None
         products.append(product)
         on.add(z3.Not(z3.And(*product)) if product else z3.BoolVal(False, smt.ctx))
 
 
-def _least(smt: Smt, solver: Any, found: list[Any]) -> list[list[Any]] | None:
+def _least(smt: Budget, solver: Any, found: list[Any]) -> list[list[Any]] | None:
     """The least assignment of the atoms that satisfies the solver: [] when there is none, None when unknown."""
     answer = smt.ask(solver)
     if answer.status == "unknown":
@@ -75,7 +108,7 @@ def _least(smt: Smt, solver: Any, found: list[Any]) -> list[list[Any]] | None:
     return [literals]
 
 
-def _expand(smt: Smt, off: Any, literals: list[Any]) -> list[Any] | None:
+def _expand(smt: Budget, off: Any, literals: list[Any]) -> list[Any] | None:
     """Drops literals while the product stays an implicant: the most complicated first, then the later ones."""
     answer = smt.ask(off, *literals)
     if answer.status != "unsat":
@@ -127,17 +160,35 @@ def _friendlier(smt: Smt, given: Bool, atom: Any) -> Any:
     return atom
 
 
-def _split(term: Any, budget: list[int]) -> Any | None:
+def too_large(formula: Bool) -> bool:
+    """Has it more terms than a reader could use, whatever becomes of it?"""
+    return not isinstance(formula, bool) and _size(formula, MAX_SIZE) > MAX_SIZE
+
+
+def _size(term: Any, limit: int) -> int:
+    """The number of different terms in a term, as far as `limit`."""
+    seen: set[int] = set()
+    stack = [term]
+    while stack and len(seen) <= limit:
+        t = stack.pop()
+        if t.get_id() not in seen:
+            seen.add(t.get_id())
+            stack.extend(t.children())
+    return len(seen)
+
+
+def _split(term: Any, budget: list[int], done: dict[int, Any]) -> Any | None:
     """Replaces each atom that has a conditional in it by a case distinction."""
-    if z3.is_and(term) or z3.is_or(term) or z3.is_not(term) or z3.is_implies(term) or _is_xor(term):
-        children = [_split(c, budget) for c in term.children()]
+    key = term.get_id()
+    if key not in done:
+        done[key] = _split_anew(term, budget, done)
+    return done[key]
+
+
+def _split_anew(term: Any, budget: list[int], done: dict[int, Any]) -> Any | None:
+    if _connective(term) or (z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE):
+        children = [_split(c, budget, done) for c in term.children()]
         return None if any(c is None for c in children) else term.decl()(*children)
-    if z3.is_eq(term) and z3.is_bool(term.arg(0)):
-        children = [_split(c, budget) for c in term.children()]
-        return None if any(c is None for c in children) else children[0] == children[1]
-    if z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE:
-        children = [_split(c, budget) for c in term.children()]
-        return None if any(c is None for c in children) else z3.If(*children)
     cond = None if _permission(term) else _conditional(term)
     if cond is None:
         return term
@@ -147,11 +198,55 @@ def _split(term: Any, budget: list[int]) -> Any | None:
     arms = []
     for value in (True, False):
         arm = z3.simplify(z3.substitute(term, (cond, z3.BoolVal(value, cond.ctx))))
-        arms.append(_split(arm, budget))
-    test = _split(cond, budget)
+        arms.append(_split(arm, budget, done))
+    test = _split(cond, budget, done)
     if test is None or any(a is None for a in arms):
         return None
     return z3.If(test, arms[0], arms[1])
+
+
+def _operands_folded(smt: Smt, given: Bool, term: Any, done: dict[int, Any]) -> Any:
+    """Conditions on the encoding alone become one comparison of a field where one says the same: the arms of an
+    addressing mode that a formula goes through are no news to a reader."""
+    if not _connective(term):
+        return term
+    if term.get_id() in done:
+        return done[term.get_id()]
+    names = list(atoms(term))
+    if names and all(str(a.decl().name()).startswith("operand ") for a in names) and _complexity(term) > 3:
+        test = _field_test(smt, given, term, names)
+        folded = term if test is None else test
+    else:
+        folded = term.decl()(*(_operands_folded(smt, given, c, done) for c in term.children()))
+    done[term.get_id()] = folded
+    return folded
+
+
+def _field_test(smt: Smt, given: Bool, term: Any, symbols: list[Any]) -> Any | None:
+    """A comparison of a field of an operand with a constant that is equivalent to `term`."""
+    if smt.check(given, z3.Not(term)).status == "unsat":
+        return z3.BoolVal(True, smt.ctx)
+    fields: dict[tuple[int, int, int], Any] = {}
+    stack = [term]
+    while stack:
+        t = stack.pop()
+        if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_EXTRACT and t.arg(0).num_args() == 0:
+            hi, lo = t.params()
+            fields[t.arg(0).get_id(), hi, lo] = t
+        stack.extend(t.children())
+    for field in [*fields.values(), *(s for s in symbols if z3.is_bv(s) and s.size() <= 3)]:
+        if field.size() > 3:
+            continue
+        for value in range(1 << field.size()):
+            for test in (field == value, field != value):
+                if smt.check(given, test != term).status == "unsat":
+                    return test
+    return None
+
+
+def _connective(term: Any) -> bool:
+    logical = z3.is_and(term) or z3.is_or(term) or z3.is_not(term) or z3.is_implies(term) or _is_xor(term)
+    return bool(logical or (z3.is_eq(term) and z3.is_bool(term.arg(0))))
 
 
 def _permission(term: Any) -> bool:
@@ -181,6 +276,8 @@ def _collect(term: Any, out: list[Any]) -> None:
     connective = z3.is_and(term) or z3.is_or(term) or z3.is_not(term) or z3.is_implies(term) or _is_xor(term)
     boolean = z3.is_eq(term) and z3.is_bool(term.arg(0))
     conditional = z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE
+    if len(out) > MAX_ATOMS:
+        return
     if connective or boolean or conditional:
         for child in term.children():
             _collect(child, out)

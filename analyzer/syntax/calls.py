@@ -200,9 +200,7 @@ def call_procedure(fn: FnEntity, node: ast.Call, env: Env) -> Value | None:
     key = (fn, widths, consts, tuple(type_ for _, _, type_ in runtime))
     instance = machine.instances.get(key)
     if instance is None:
-        instance = make_procedure(
-            fn, [(n, t) for n, _, t in runtime], dict(consts), widths, env, node.span
-        )
+        instance = make_procedure(fn, [(n, t) for n, _, t in runtime], dict(consts), widths, env, node.span)
         machine.instances[key] = instance
     args = [v.expr for _, v, _ in runtime if isinstance(v, Value)]
     args += [captured(name, env, node.span) for name in instance.captured]

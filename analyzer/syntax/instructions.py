@@ -18,7 +18,18 @@ from analyzer.syntax.machine import InstrItem, Machine
 from analyzer.syntax.operands import Operand
 from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import BaseEntity, Body, Cell, Env, FnEntity, PlaceEntity, Poison, Scope, ViewEntity
+from analyzer.syntax.scope import (
+    BaseEntity,
+    Body,
+    Cell,
+    Env,
+    FnEntity,
+    PlaceEntity,
+    Poison,
+    Scope,
+    TrapEntity,
+    ViewEntity,
+)
 from analyzer.syntax.value_types import Bits, width_of
 from analyzer.syntax.values import EntryPlace, MemoryPlace, Number, OperandPlace, Place, Value
 from analyzer.syntax.walk import walk
@@ -460,7 +471,8 @@ def call_base(of: object, node: ast.Call, env: Env) -> None:
             calls.call_fn(of, node, env)
         case ast.Deliver(param=param, body=block):
             outer = env.scope.find(_trap_name(node, param.text))
-            assert outer is not None
+            if not isinstance(outer, TrapEntity):
+                raise failure("PG222", "write base(t), with the name of the trap", node.span)
             statements.block(block, env.at(env.machine.globals.child({param.text: outer})))
         case _:
             raise failure("PG217", "`base` cannot be called here", node.span)

@@ -47,7 +47,7 @@ def _text(name: str, path: Path) -> Source:
     try:
         return Source(name, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise SpecError((Diagnostic("PG101", f"{name} is not UTF-8 text: {error.reason}"),)) from None
+        raise SpecError((Diagnostic("PG322", f"{name} is not UTF-8 text: {error.reason}"),)) from None
 
 
 def load(name_or_path: str) -> ir.Isa:

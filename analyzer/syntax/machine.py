@@ -23,7 +23,6 @@ class TrapDecl:
     number: int
     scope: Scope
     params: tuple[tuple[str, Type, ast.Expr | None], ...] = ()
-    used: bool = False
 
 
 Formed = tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str], tuple[ir.Expr, ...]]
@@ -108,7 +107,6 @@ class Machine:
     """The assembly texts of decoded operands."""
     learned: dict[str, int] = field(default_factory=dict)
     sites: int = 0
-    failed: bool = False
     expand: Callable[[str, ast.Call, Env], bool] = lambda name, node, env: False
     """Puts another instruction in place; false if there is none of this name."""
     call_base: Callable[[object, ast.Call, Env], None] = lambda of, node, env: None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from analyzer import ir
-from analyzer.syntax import ast, encodings, expressions, fold, places, state, statements, traps, typenames
+from analyzer.syntax import ast, choices, encodings, expressions, fold, places, state, statements, traps, typenames
 from analyzer.syntax.coerce import definite, from_bits
 from analyzer.syntax.encodings import Laid, TooDeep, Use
 from analyzer.syntax.machine import Formed, Machine
@@ -29,7 +29,6 @@ from analyzer.syntax.scope import (
     FileEntity,
     OperandEntity,
     PlaceEntity,
-    Scope,
     ViewEntity,
 )
 from analyzer.syntax.value_types import Bits, Bool, Type, describe, width_of
@@ -424,14 +423,14 @@ def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
                     body.span = arm.node.span
                     with env.machine.problems.catch():
                         made.append((arm.cond, _arm_place(arm, operand, env, start)))
-                expressions.emit_when(arm.cond, emitted, (), body)
+                choices.emit_when(arm.cond, emitted, (), body)
                 restrictions += [fold.logic("or", fold.not_(arm.cond), r) for r in body.restrictions]
                 body.restrictions = []
             no_address: ir.Stmt | None = None
             if operand.otherwise is not None and operand.use.scope is not None:
                 no_address = traps.leave(operand.otherwise, env.at(operand.use.scope))
                 if operand.valid != ir.TRUE:
-                    expressions.emit_when(fold.not_(operand.valid), [no_address], (), body)
+                    choices.emit_when(fold.not_(operand.valid), [no_address], (), body)
         finally:
             names = frozenset(body.used)
             body.position, body.span, body.prefix, body.used = before, span, prefix, used
@@ -561,8 +560,3 @@ def _choice(made: Sequence[tuple[ir.Expr, Place]], operand: Operand) -> Place:
     if len(groups) == 1:
         return groups[0][1]
     return ChoicePlace(tuple(groups[:-1]), groups[-1][1], Bits(width_of(type_)), exclusive=True)
-
-
-def entity_scope(names: dict[str, Place], scope: Scope) -> Scope:
-    """A scope in which operands stand for their places."""
-    return scope.child({name: PlaceEntity(place) for name, place in names.items()})

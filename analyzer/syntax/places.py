@@ -16,7 +16,7 @@ from typing import assert_never
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, calls, expressions, fold, state, traps, typenames, views
+from analyzer.syntax import ast, calls, choices, expressions, fold, state, traps, typenames, views
 from analyzer.syntax.coerce import definite, from_bits, raw, to_type
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
@@ -365,7 +365,7 @@ def if_place(node: ast.IfExpr, env: Env, want: Type | None) -> Place:
 
 def match_place(node: ast.MatchExpr, env: Env, want: Type | None) -> Place:
     """`match n { 6 => sp; 7 => pc; _ => g[n] }` of places."""
-    clauses = expressions.match_clauses(
+    clauses = choices.match_clauses(
         node.subject, [(a.labels, a.guard, a.value) for a in node.arms], env, node.span, True
     )
     if clauses.decided is not None:
@@ -390,7 +390,7 @@ def choice(
     blocks: list[list[ir.Stmt]] = [[] for _ in nodes]
     raises = [isinstance(n, ast.Raise | ast.Unpredictable) for n in nodes]
     order = sorted(
-        range(len(nodes)), key=lambda i: raises[i] or (type_ is None and expressions.arm_needs_width(nodes[i], env))
+        range(len(nodes)), key=lambda i: raises[i] or (type_ is None and choices.arm_needs_width(nodes[i], env))
     )
     for i in order:
         node = nodes[i]
@@ -415,7 +415,7 @@ def choice(
             with body.block() as frozen:
                 arms[i] = freeze(made, env)
             blocks[i].extend(frozen)
-        expressions.emit_choice(list(zip(conds, blocks, strict=False)), blocks[-1], body, exclusive)
+        choices.emit_choice(list(zip(conds, blocks, strict=False)), blocks[-1], body, exclusive)
     found = [arm for arm in arms if arm is not None]
     return ChoicePlace(tuple(zip(conds, found, strict=False)), found[-1], type_ or Bits(1), exclusive)
 
@@ -527,7 +527,7 @@ def read_choice(base: ChoicePlace, env: Env, span: Span) -> Value:
 
     arms = [(cond, reader(arm)) for cond, arm in base.arms]
     spans = [span] * (len(arms) + 1)
-    val = expressions.choose(arms, reader(base.other), spans, env, base.type, exclusive=base.exclusive)
+    val = choices.choose(arms, reader(base.other), spans, env, base.type, exclusive=base.exclusive)
     return to_type(val, base.type, span)
 
 
@@ -669,7 +669,7 @@ def write_choice(base: ChoicePlace, expr: ir.Expr, env: Env, span: Span) -> None
         with body.block() as block:
             write(arm, expr, env, span)
         blocks.append(block)
-    expressions.emit_choice(
+    choices.emit_choice(
         [(c, b) for (c, _), b in zip(base.arms, blocks, strict=False)], blocks[-1], body, base.exclusive
     )
 
@@ -700,7 +700,7 @@ def address(base: Place, env: Env, span: Span) -> Value:
     blocks: list[list[ir.Stmt]] = [[] if a is not None or no_address is None else [no_address] for _, a in found]
     exprs = [a for _, a in found]
     conds = [c for c, _ in found][:-1]
-    return Value(expressions.select(conds, exprs, blocks, body, type_.width, True), type_)
+    return Value(choices.select(conds, exprs, blocks, body, type_.width, True), type_)
 
 
 def _addresses(base: Place) -> list[tuple[ir.Expr, ir.Expr | None]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, calls, expressions, fold, places, traps, typenames
+from analyzer.syntax import ast, calls, choices, expressions, fold, places, traps, typenames
 from analyzer.syntax.coerce import definite, raw, to_type
 from analyzer.syntax.problems import Failure, failure
 from analyzer.syntax.scope import Env, Poison, Variable
@@ -41,8 +41,6 @@ def guarded(stmt: ast.Stmt, env: Env) -> None:
     try:
         statement(stmt, env)
     except Failure as failure:
-        if failure.diagnostic is None and not isinstance(stmt, ast.Let | ast.Var):
-            env.machine.failed = True
         if failure.diagnostic is not None:
             env.machine.problems.add(failure.diagnostic)
         if isinstance(stmt, ast.Let | ast.Var):
@@ -290,15 +288,13 @@ def conditional(cond: ast.Expr, then: Sequence[ast.Stmt], other: Sequence[ast.St
         run(then, traps.narrowed(cond, env).child())
     with body.block() as no:
         run(other, traps.narrowed(cond, env, False).child())
-    expressions.emit_when(test, yes, no, body)
+    choices.emit_when(test, yes, no, body)
 
 
 def match_(stmt: ast.Match, env: Env) -> None:
     """`match e { a => …; _ => … }`."""
     body = env.body
-    clauses = expressions.match_clauses(
-        stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False
-    )
+    clauses = choices.match_clauses(stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False)
     if clauses.decided is not None:
         run(clauses.arms[clauses.decided].body.stmts, env.child())
         return
@@ -308,7 +304,7 @@ def match_(stmt: ast.Match, env: Env) -> None:
             run(arm.body.stmts, traps.narrowed_to(stmt.subject, arm.labels, env).child())
         blocks.append(made)
     other = blocks[-1] if clauses.total else []
-    expressions.emit_choice(list(zip(clauses.conds, blocks, strict=False)), other, body, False)
+    choices.emit_choice(list(zip(clauses.conds, blocks, strict=False)), other, body, False)
 
 
 def rounds(stmt: ast.ForRange, env: Env) -> range:
@@ -469,21 +465,19 @@ def _tail_if(
     if isinstance(test, ir.BoolConst):
         return tail([(then if test.value else other, env.child()), *follows], env, want, returned, span)
 
-    def side(stmts: Sequence[ast.Stmt]) -> expressions.Arm:
+    def side(stmts: Sequence[ast.Stmt]) -> choices.Arm:
         inner: Rest = [(stmts, env.child()), *((s, e.child()) for s, e in follows)]
         return lambda hint: tail(inner, env, hint, returned, span)
 
-    return expressions.choose_or_leave([(test, side(then))], side(other), [span, span], env, want)
+    return choices.choose_or_leave([(test, side(then))], side(other), [span, span], env, want)
 
 
 def _tail_match(
     stmt: ast.Match, follows: Rest, env: Env, want: Type | None, returned: Returned, span: Span
 ) -> Val | None:
-    clauses = expressions.match_clauses(
-        stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False
-    )
+    clauses = choices.match_clauses(stmt.subject, [(a.labels, a.guard, a) for a in stmt.arms], env, stmt.span, False)
 
-    def side(stmts: Sequence[ast.Stmt]) -> expressions.Arm:
+    def side(stmts: Sequence[ast.Stmt]) -> choices.Arm:
         inner: Rest = [(stmts, env.child()), *((s, e.child()) for s, e in follows)]
         return lambda hint: tail(inner, env, hint, returned, span)
 
@@ -494,4 +488,4 @@ def _tail_match(
         return sides[0](want)
     spans = [span] * len(sides)
     pairs = list(zip(clauses.conds, sides, strict=False))
-    return expressions.choose_or_leave(pairs, sides[-1], spans, env, want, clauses.exclusive)
+    return choices.choose_or_leave(pairs, sides[-1], spans, env, want, clauses.exclusive)

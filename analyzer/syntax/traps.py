@@ -33,7 +33,6 @@ def raise_(name: ast.Name, args: tuple[ast.Arg, ...], env: Env, span: Span) -> i
         raise failure(
             "PG206", f"there is no trap {name.text}", name.span, did_you_mean(name.text, env.machine.trap_names)
         )
-    decl.used = True
     return ir.Trap(name.text, arguments(decl, args, env, span), span)
 
 

@@ -20,13 +20,8 @@ PLACE = Place("toy.isa", 12, 3, 12, 8, "  r1 = M  // the mode")
 
 
 def row(instruction: str, **more: object) -> Row:
-    given: dict[str, object] = {
-        name: "no"
-        for name in (
-            "privileged privileged_monitored trap_only innocuous control classical_control user_control hole hole_direct "
-            "stuck time"
-        ).split()
-    }
+    truths = ("privileged", "privileged_monitored", "trap_only", "innocuous", "control", "classical_control")
+    given: dict[str, object] = dict.fromkeys((*truths, "user_control", "hole", "hole_direct", "stuck", "time"), "no")
     given |= {"family": instruction, "cases": (), "causes": (), "user_causes": (), "by_text": False, "literal": ()}
     given |= {"executes": False, "head": PLACE, "source": None}
     return Row(instruction=instruction, **(given | more))  # type: ignore[arg-type]
@@ -58,7 +53,9 @@ def theorem(number: int, status: str, *culprits: str) -> TheoremResult:
     )  # fmt: skip
 
 
-def expectation(subject: str, *words: str, met: bool = True, citation: str | None = None, line: int = 1) -> ExpectationResult:
+def expectation(
+    subject: str, *words: str, met: bool = True, citation: str | None = None, line: int = 1
+) -> ExpectationResult:
     place = Place("toy.isa", line, 1, line, 7, "expect …")
     return ExpectationResult(subject, words, citation, met, "innocuous", place)
 
@@ -77,7 +74,11 @@ def scheme(**more: object) -> SchemeReport:
             row("slow", hole="unknown"),
             row("seg", stuck="yes", innocuous="yes"),
         ),
-        "theorems": (theorem(1, "violated", "smode [esp]", "smode [ebp]"), theorem(2, "not applicable"), theorem(3, "holds")),
+        "theorems": (
+            theorem(1, "violated", "smode [esp]", "smode [ebp]"),
+            theorem(2, "not applicable"),
+            theorem(3, "holds"),
+        ),
         "holes": (HOLE,),
         "stuck_maps": ("mem: read from 0x80 on, permitted in mode s, trap in mode u under every map",),
         "premises": (Premise("P1", "the map is fine", "proved"), Premise("P4", "restartable", "fails", "smode")),

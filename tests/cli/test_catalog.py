@@ -26,7 +26,9 @@ def test_the_record_is_of_this_spec(name: str) -> None:
     """A hash tells without analysing; what the analysis itself changes is for the slow test."""
     (entry,) = (e for e in recorded() if e.name == name)
     isa = load(name)
-    assert (entry.title, entry.spec_hash) == (isa.title, spec_hash(isa)), "POPEK_GOLDEN=1 pytest tests/cli/test_catalog.py"
+    assert (entry.title, entry.spec_hash) == (isa.title, spec_hash(isa)), (
+        "POPEK_GOLDEN=1 pytest tests/cli/test_catalog.py"
+    )
     assert tuple(s.name for s in entry.schemes) == tuple(s.name for s in isa.schemes)
 
 

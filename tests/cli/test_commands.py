@@ -45,7 +45,14 @@ def test_explain_a_code(popek: Popek) -> None:
 def test_explain_an_instruction(popek: Popek, holed: str) -> None:
     ran = popek("explain", holed, "setmap")
     assert ran.code == 0
-    for expected in ("under scheme classic", "not privileged", "sensitive: control", "hole      yes", "as found", "PG001"):
+    for expected in (
+        "under scheme classic",
+        "not privileged",
+        "sensitive: control",
+        "hole      yes",
+        "as found",
+        "PG001",
+    ):
         assert expected in ran.out
     assert "innocuous" in popek("explain", holed, "add").out
     assert "trap only" in popek("explain", holed, "call").out
@@ -127,7 +134,9 @@ def test_graph(popek: Popek, tiny: str) -> None:
 
 def test_an_escalation(popek: Popek, tiny: str, tmp_path: Path) -> None:
     path = tmp_path / tiny
-    path.write_text(path.read_text().replace('instr "call" = 0x05 _:8 { trap call }', 'instr "call" = 0x05 _:8 { M = super }'))
+    path.write_text(
+        path.read_text().replace('instr "call" = 0x05 _:8 { trap call }', 'instr "call" = 0x05 _:8 { M = super }')
+    )
     ran = popek("graph", tiny)
     assert ran.code == 1
     assert "PG003 from user to super without a trap: call" in ran.out
@@ -250,10 +259,10 @@ def test_interrupted(tiny: str, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.strip() == "interrupted"
+    assert "interrupted" in err.splitlines()  # among what libraries say while they are torn down
 
 
 def test_a_reader_that_has_seen_enough(tiny: str, tmp_path: Path) -> None:
-    command = f"{sys.executable} -c \"from cli import app; app()\" explain PG001 | head -1"
+    command = f'{sys.executable} -c "from cli import app; app()" explain PG001 | head -1'
     ran = subprocess.run(command, shell=True, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (ran.stdout, ran.stderr) == ("# PG001: a hole\n", "")

@@ -31,9 +31,11 @@ def test_console_blocks(popek: Popek) -> None:
 
 @pytest.mark.slow
 def test_picture(popek: Popek, tmp_path: Path) -> None:
-    """Drawn without the header, whose versions change more often than the verdict."""
+    """Three of the classic holes; all of them would not fit in a picture."""
     spec, path = PICTURE
-    assert popek("check", spec, "--scheme", "classic", "--quiet", "-o", "svg:picture.svg").code == 1
+    only = [word for family in ("sgdt", "smsw", "popf") for word in ("--only", family)]
+    ran = popek("check", spec, "--scheme", "classic", *only, "-o", "svg:picture.svg")
+    assert (ran.code, ran.err) == (1, "")
     assert_golden(path, (tmp_path / "picture.svg").read_text(encoding="utf-8"))
 
 

@@ -100,7 +100,10 @@ def test_needless() -> None:
         (replace(REPORT, schemes=(FINE,), warnings=()), Exit.AS_EXPECTED),
         (replace(REPORT, schemes=(FINE,)), Exit.FINDINGS),  # a failed example
         (replace(REPORT, schemes=(FINE, scheme(expectations=())), warnings=()), Exit.AS_EXPECTED),  # the first decides
-        (replace(REPORT, schemes=(replace(FINE, theorems=(theorem(1, "inconclusive"),)),), warnings=()), Exit.INCONCLUSIVE),
+        (
+            replace(REPORT, schemes=(replace(FINE, theorems=(theorem(1, "inconclusive"),)),), warnings=()),
+            Exit.INCONCLUSIVE,
+        ),
         (
             replace(REPORT, schemes=(replace(FINE, expectations=(expectation("add", "x", met=False),)),), warnings=()),
             Exit.FINDINGS,

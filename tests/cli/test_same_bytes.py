@@ -15,7 +15,9 @@ OPTIONS = ["-o", "json:{0}.json", "-o", "human:{0}.txt", "-o", "markdown:{0}.md"
 def check(spec: str, folder: Path, name: str, jobs: str, seed: str) -> dict[str, bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
     options = [option.format(name) for option in OPTIONS]
-    ran = subprocess.run([*COMMAND, spec, "-j", jobs, *options], env=environment, cwd=folder, capture_output=True, check=False)
+    ran = subprocess.run(
+        [*COMMAND, spec, "-j", jobs, *options], env=environment, cwd=folder, capture_output=True, check=False
+    )
     assert ran.returncode in (0, 1), ran.stderr
     return {suffix: (folder / f"{name}.{suffix}").read_bytes() for suffix in ("json", "txt", "md")}
 

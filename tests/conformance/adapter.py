@@ -18,7 +18,7 @@ from conformance.oracles.oracle import Oracle
 from conformance.vector import Vector
 from emulator.evaluate import Environment
 from emulator.reference.code import code
-from emulator.reference.events import Trapped
+from emulator.reference.events import Event, Trapped
 from emulator.state import State, scrambled
 
 EDGES = (0, 1, 2, 3, 7, 8, 9, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF)
@@ -31,29 +31,34 @@ class Scene:
 
     Attributes:
         registers: the oracle's names.
-        cells: physical address to byte; elsewhere the memory holds bytes that depend on `seed` and the address,
-            or are all `fill`.
         code: the physical address of the instruction.
+        seed: where no region lies, the bytes of memory depend on it and the address, unless all are `fill`.
         translated: whether the program counter is not a physical address.
+        regions: physical address to bytes, the topmost first.
     """
 
     registers: dict[str, int]
     code: int
     seed: int
     translated: bool = False
-    cells: dict[int, int] = field(default_factory=dict)
+    regions: list[tuple[int, bytes]] = field(default_factory=list)
     fill: int | None = None
 
     def put(self, address: int, data: bytes) -> None:
-        """Lays bytes into memory."""
-        self.cells.update(enumerate(data, address))
+        """Lays bytes into memory, over what is there."""
+        self.regions.insert(0, (address, data))
 
     def content(self) -> Callable[[int], int]:
         """From a physical address to its byte."""
-        noise, cells, fill = scrambled(self.seed, 8), self.cells, self.fill
-        if fill is not None:
-            return lambda address: cells.get(address, fill)
-        return lambda address: cells[address] if address in cells else noise(address)
+        noise, fill = scrambled(self.seed, 8), self.fill
+
+        def byte(address: int) -> int:
+            for start, data in self.regions:
+                if start <= address < start + len(data):
+                    return data[address - start]
+            return noise(address) if fill is None else fill
+
+        return byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,10 @@ class Adapter(ABC):
     def addressable(self, address: int) -> bool:
         """Whether the oracle has memory at a physical address."""
         return True
+
+    def again(self, event: Event, before: State, after: State) -> bool:
+        """Whether the oracle's one instruction goes on where the spec's step ended."""
+        return False
 
     def undescribed(self, before: State, after: State, vector: Vector) -> str | None:
         """Why the spec does not describe what happens here, or None."""

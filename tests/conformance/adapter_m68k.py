@@ -21,6 +21,7 @@ REGION = 0x8000
 SUPERVISOR = 0x2000
 SR_BITS = 0xA71F
 ADDRESS = 0xFF_FFFF
+VECTORS = b"".join((HANDLERS + 16 * vector).to_bytes(4, "big") for vector in range(256))
 
 
 class M68k(Adapter):
@@ -53,8 +54,7 @@ class M68k(Adapter):
         if self.machine == "m68010":
             registers["vbr"] = table = rng.choice((0, 0, 0x4000, 0x60000, 0x61234, 0x0100_0400))
             registers["sfc"], registers["dfc"] = rng.randrange(8), rng.randrange(8)
-        for vector in range(256):
-            scene.put((table + 4 * vector) & ADDRESS, (HANDLERS + 16 * vector).to_bytes(4, "big"))
+        scene.put(table & ADDRESS, VECTORS)
         for stack in (registers["usp"], registers["ssp"]):
             scene.put(stack & ADDRESS, self._frame(rng))
         return scene

@@ -116,7 +116,10 @@ def _run(
     open."""
     variation = _Variation(adapter, number)
     state = before.copy()
-    event = Machine(adapter.isa, state, Policy(variation.unknown, variation.arbitrary)).step()
+    machine = Machine(adapter.isa, state, Policy(variation.unknown, variation.arbitrary))
+    event = machine.step()
+    while adapter.again(event, before, state):
+        event = machine.step()
     if isinstance(event, Stuck):
         raise RuntimeError(f"{vector.name}: {event.reason}")
     cells = state.memories[adapter.memory]
@@ -133,6 +136,8 @@ def _run(
 
 def _open_reason(adapter: Adapter, event: Event, before: State, after: State, vector: Vector) -> str | None:
     match event:
+        case Trapped(during=(_, *_)):
+            return "a trap in the delivery of a trap"
         case Completed() | Trapped(delivered=True):
             return adapter.undescribed(before, after, vector)
         case DoubleFault():
@@ -153,7 +158,8 @@ def judge(adapter: Adapter, oracle: str, vector: Vector, expected: Expectation, 
         return Verdict("agrees")
     if observed.failure is not None:
         return Verdict("differs", tuple(lines))
-    case = Case(adapter.machine, vector, expected.event, expected.outcome, observed, tuple(lines), adapter.before)
+    at = adapter.code_address(vector.registers)
+    case = Case(adapter.machine, vector, expected.event, expected.outcome, observed, tuple(lines), at, adapter.before)
     for deviation in deviations(oracle, adapter.machine):
         if not deviation.applies(case):
             continue

@@ -6,6 +6,7 @@ becomes the vector's windows. Scenes in which the memory access faults are drawn
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterator
 
@@ -16,8 +17,10 @@ from conformance.vector import Vector
 from emulator.decode import decode_units, encode
 from emulator.disassemble import disassemble
 from emulator.evaluate import hashed
+from emulator.reference.code import code
 from emulator.reference.events import Event, Policy, Stuck, Trapped
 from emulator.reference.machine import Machine
+from emulator.reference.run import Leave, Run
 from emulator.state import State
 
 ATTEMPTS = 12
@@ -137,9 +140,23 @@ def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, set[
         return hashed(name, args, width) if chosen is None else chosen
 
     before.memories[adapter.memory].default = look
-    event = Machine(adapter.isa, before, Policy(arbitrary=choose)).step()
+    start = before.copy()
+    machine = Machine(adapter.isa, before, Policy(arbitrary=choose))
+    event = machine.step()
+    while adapter.again(event, start, before):
+        event = machine.step()
+    _fetch(adapter.isa, before)  # an oracle may look at the next instruction
     touched.update(before.memories[adapter.memory])
     return event, touched
+
+
+def _fetch(isa: ir.Isa, state: State) -> None:
+    """Looks at the instruction at the program counter, for what this touches."""
+    run = Run(code(isa), state, Policy())
+    args = tuple(None if arg is None else arg(run, {}) for arg in code(isa).fetch_args)
+    with contextlib.suppress(Leave):
+        run.load(isa.fetch.space, state.pc(), isa.fetch.parcel, "fetch", args, False)
+    run.undo()
 
 
 def _windows(touched: set[int], content: Callable[[int], int], there: Callable[[int], bool]) -> dict[int, bytes]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from conformance.adapter import Adapter
+from conformance.adapter_ia32 import Ia32
 from conformance.adapter_m68k import M68k
 from conformance.adapter_rv64 import Rv64
 
-MACHINES = ("m68000", "m68010", "rv64")
+MACHINES = ("m68000", "m68010", "rv64", "ia32")
 
 
 @cache
@@ -22,4 +23,5 @@ def adapter_of(machine: str) -> Adapter:
         "m68000": lambda: M68k("m68000"),
         "m68010": lambda: M68k("m68010"),
         "rv64": Rv64,
+        "ia32": Ia32,
     }[machine]()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,3 +62,27 @@ def test_many_diagnostics_are_pinned() -> None:
         if word.startswith("PG")
     }
     assert len(codes) >= 35
+
+
+PAGES = sorted(
+    path for path in (Path(__file__).parents[2] / "analyzer/diagnostics").glob("PG[23]*.md") if path.stem != "PG322"
+)
+
+
+def codes(text: str) -> set[str]:
+    """The codes of what is wrong with a spec, or with a few lines after the spec that all cases share."""
+    source = Source("t.isa", text if text.startswith("isa ") else f"isa t extends base\n{text}")
+    try:
+        _, warnings = load_source(source, FOLDER)
+    except SpecError as error:
+        return {d.code for d in error.diagnostics}
+    return {d.code for d in warnings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pages_show_their_error(path: Path) -> None:
+    broken, mended = re.findall(r"```isa\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    assert path.stem in codes(broken)
+    unused = {"PG332", "PG333", "PG334"}
+    assert codes(mended) - (unused - {path.stem}) <= ({path.stem} & unused)
+    assert path.stem not in codes(mended) or path.stem in codes("")

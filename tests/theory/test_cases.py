@@ -115,7 +115,7 @@ def guest(row: Expected, text: str) -> ir.Assume:
     run = ", ".join(f"{isa.mode.named(v)} as {isa.mode.named(r)}" for v, r in isa.scheme(row.scheme).run)
     monitor = isa.mode.named(isa.scheme(row.scheme).monitor)
     spec = f"isa probe extends {isa.name}\nscheme probe {{\n  run {run}\n  monitor {monitor}\n  guest {text}\n}}\n"
-    return load_source(Source("probe.isa", spec), CASES).scheme("probe").guest[0]
+    return load_source(Source("probe.isa", spec), CASES)[0].scheme("probe").guest[0]
 
 
 def with_operands(row: Expected, text: str) -> tuple[ir.Expr, ir.Block]:
@@ -129,7 +129,7 @@ def with_operands(row: Expected, text: str) -> tuple[ir.Expr, ir.Block]:
         f"isa probe extends {row.machine}\n"
         f'instr probe "probe {{{names}}}" = 0b{"1" * pad} {fields} {{ trap memory if {text} }}\n'
     )
-    body = load_source(Source("probe.isa", spec), CASES).instruction("probe").body
+    body = load_source(Source("probe.isa", spec), CASES)[0].instruction("probe").body
     guard = next(s for s in ir.statements(body) if isinstance(s, ir.When))
     return guard.cond, tuple(s for s in body[: body.index(guard)] if isinstance(s, ir.Let))
 
