@@ -24,6 +24,14 @@ from analyzer.symbolic.wording import Wording
 MAX_INSTANCES = 4
 """Instances of μ tried before the condition is called inexact."""
 
+MAX_FORMULA = 2_500
+"""Holes of more terms than this are not put into a condition."""
+
+CONDITION_RLIMIT = 400_000
+"""Work for one step of eliminating μ."""
+
+TOO_LARGE = "a condition too large to print"
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -55,12 +63,14 @@ def virtual_states(pair: Pair) -> Bool:
 def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
     """∃ symbols of `side`. formula, over what remains, relative to `given`."""
     smt = pair.smt
+    if too_large(formula, MAX_FORMULA):
+        return Condition(TOO_LARGE, False, formula, None)
     projection = Projection(pair, formula, side)
     instances: list[Any] = []
     exact = False
     for _ in range(MAX_INSTANCES):
         covered = smt.or_(*instances)
-        answer = smt.check(formula, *projection.definitions, smt.not_(covered))
+        answer = smt.check(formula, *projection.definitions, smt.not_(covered), rlimit=CONDITION_RLIMIT)
         if answer.status == "unsat":
             exact = True
             break
@@ -78,7 +88,7 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
     """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
     if cover is None:
-        return "a condition too large to print"
+        return TOO_LARGE
     if not cover:
         return "never"
     if any(not product for product in cover):

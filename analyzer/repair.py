@@ -15,7 +15,7 @@ import z3
 
 import analyzer.properties as pg
 from analyzer import ir
-from analyzer.conditions import project, worded
+from analyzer.conditions import TOO_LARGE, project, worded
 from analyzer.properties import Reason
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
@@ -52,7 +52,7 @@ def real_user_states(pair: Pair) -> Bool:
 
 
 def _with(mode: str, condition: str) -> str:
-    if condition in ("always", "a condition too large to print"):
+    if condition in ("always", TOO_LARGE):
         return mode
     return f"{mode} and {f'({condition})' if ' or ' in condition else condition}"
 

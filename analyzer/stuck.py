@@ -62,6 +62,7 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
         return None
     bound = [t for n, t in r_world.values.items() if not setting.is_guest(n) and n not in isa.choices]
     bound += r_memories.loaded
+    bound += [smt.symbol(f"chosen {n}", w) for n, w in setting.scheme.chosen]
     claim = smt.forall(bound, smt.implies(smt.and_(r_mode, invariants), r_fault))
     answer = smt.check(v_mode, smt.not_(v_fault), claim)
     if answer.status != "sat":

@@ -162,16 +162,18 @@ class Concretizer:
         return smt.or_(*(t.guard for t in run.traps if t.trap == ending))
 
     def _files(self, side: Side, world: World, smt: Smt) -> list[Bool]:
-        """Entries that the pair's formulas read keep their values."""
-        out: list[Bool] = []
+        """Files that the pair's formulas read are the model's, entry by entry, so that addresses made of them are
+        numbers."""
         for name, file in self.pair.setting.isa.files.items():
-            if name not in side.world.values:
-                continue
-            array = side.world.values[name]
-            mine = world.file(name)
-            for i in range(min(file.size, 256)):
-                out.append(mine[i] == self.number(array[i]))
-        return out
+            if name in side.world.values:
+                array = side.world.values[name]
+                entries = {i: self.number(array[i]) for i in range(min(file.size, 256))}
+                mine = z3.K(smt.sort(file.index_width), smt.bits(0, file.width))
+                for i, value in entries.items():
+                    if value:
+                        mine = z3.Store(mine, smt.bits(i, file.index_width), smt.bits(value, file.width))
+                world.values[name] = mine
+        return []
 
     def _shown(self, side: Side, smt: Smt, seen: Seen) -> Bool:
         """Memory shows what the window shows."""
@@ -197,7 +199,7 @@ class Concretizer:
         memories: dict[str, dict[int, int]] = {}
         for name, file in isa.files.items():
             if name in world.values:
-                files[name] = {i: v for i in range(file.size) if (v := value(world.values[name][i]))}
+                files[name] = {i: v for i in range(file.size) if (v := value(z3.simplify(world.values[name][i])))}
         for term in free:
             if not z3.is_select(term):
                 continue

@@ -18,6 +18,7 @@ def atoms(term: Any) -> Iterator[Any]:
     """The symbols, reads of array symbols and applications of unknown functions in a term, each once, in order of first
     appearance."""
     seen: set[int] = set()
+    told: dict[int, Any] = {}  # kept, because z3 gives the numbers of dead terms to others
     stack = [term]
     while stack:
         t = stack.pop()
@@ -31,8 +32,8 @@ def atoms(term: Any) -> Iterator[Any]:
             array, index = t.arg(0), t.arg(1)
             for base in _bases(array):
                 read = z3.Select(base, index)
-                if read.get_id() not in seen:
-                    seen.add(read.get_id())
+                if read.get_id() not in told:
+                    told[read.get_id()] = read
                     yield read
         stack.extend(reversed(t.children()))
 
@@ -62,16 +63,46 @@ def least_model(smt: Smt, formula: Bool, ordered: Iterable[Any]) -> Any | None:
     if answer.status != "sat":
         return None
     model = answer.model
-    for term in ordered:
-        if z3.is_bool(term):
-            fixed, model = _least_bool(smt, solver, model, term)
-        else:
-            fixed, model = _least_bits(smt, solver, model, term)
-        if fixed is None:
+    rest = list(ordered)
+    while rest:
+        zeros, model = _leading_zeros(smt, solver, model, rest)
+        if zeros is None:
             return None
-        solver.add(fixed)
-    answer = smt.ask(solver)
-    return answer.model if answer.status == "sat" else None
+        solver.add(*(_is_zero(term) for term in rest[:zeros]))
+        rest = rest[zeros:]
+        if rest:
+            least = _least_bool if z3.is_bool(rest[0]) else _least_bits
+            fixed, model = least(smt, solver, model, rest[0])
+            if fixed is None:
+                return None
+            solver.add(fixed)
+            rest = rest[1:]
+    return model
+
+
+def _is_zero(term: Any) -> Any:
+    return z3.Not(term) if z3.is_bool(term) else term == 0
+
+
+def _leading_zeros(smt: Smt, solver: Any, model: Any, rest: list[Any]) -> tuple[int | None, Any]:
+    """The greatest number of leading terms that can be zero together, by bisection; the model shows them so."""
+    low = 0
+    while low < len(rest) and z3.is_true(model.eval(_is_zero(rest[low]), model_completion=True)):
+        low += 1
+    high = len(rest)
+    attempt = high
+    while low < high:
+        answer = smt.ask(solver, *(_is_zero(term) for term in rest[:attempt]))
+        if answer.status == "unknown":
+            return None, model
+        if answer.status == "sat":
+            low, model = attempt, answer.model
+            while low < high and z3.is_true(model.eval(_is_zero(rest[low]), model_completion=True)):
+                low += 1
+        else:
+            high = attempt - 1
+        attempt = (low + high + 1) // 2
+    return low, model
 
 
 def _least_bool(smt: Smt, solver: Any, model: Any, term: Any) -> tuple[Any, Any]:

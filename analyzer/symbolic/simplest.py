@@ -19,9 +19,12 @@ MAX_ATOMS = 14
 MAX_SIZE = 700
 """Nor do formulas of more terms than this, shared ones counted once."""
 
+MAX_FOLDED = 60
+"""Conditions on the encoding of more terms than this are not looked at as a whole."""
+
 MAX_PRODUCTS = 10
 MAX_SPLITS = 24
-COVER_RLIMIT = 3_000_000
+COVER_RLIMIT = 500_000
 """Work for one cover, in z3's units: a condition that takes more is not worth printing."""
 
 
@@ -160,9 +163,9 @@ def _friendlier(smt: Smt, given: Bool, atom: Any) -> Any:
     return atom
 
 
-def too_large(formula: Bool) -> bool:
+def too_large(formula: Bool, limit: int = MAX_SIZE) -> bool:
     """Has it more terms than a reader could use, whatever becomes of it?"""
-    return not isinstance(formula, bool) and _size(formula, MAX_SIZE) > MAX_SIZE
+    return not isinstance(formula, bool) and _size(formula, limit) > limit
 
 
 def _size(term: Any, limit: int) -> int:
@@ -212,7 +215,8 @@ def _operands_folded(smt: Smt, given: Bool, term: Any, done: dict[int, Any]) -> 
         return term
     if term.get_id() in done:
         return done[term.get_id()]
-    names = list(atoms(term))
+    small = _size(term, MAX_FOLDED) <= MAX_FOLDED
+    names = list(atoms(term)) if small else []
     if names and all(str(a.decl().name()).startswith("operand ") for a in names) and _complexity(term) > 3:
         test = _field_test(smt, given, term, names)
         folded = term if test is None else test

@@ -351,18 +351,19 @@ class Smt:
                 solver.add(self.bool(c))
         return solver
 
-    def check(self, *constraints: Bool) -> Answer:
+    def check(self, *constraints: Bool, rlimit: int | None = None) -> Answer:
         """Is the conjunction satisfiable?  Easy questions are settled by the plain solver; the others are simplified
         first, which costs more to set up and is far stronger on equations between table entries."""
         if any(c is False for c in constraints):
             return Answer("unsat")
         quick = self.solver(*constraints)
-        quick.set("rlimit", min(QUICK_RLIMIT, self.rlimit))
+        allowed = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
+        quick.set("rlimit", min(QUICK_RLIMIT, allowed))
         answer = self.ask(quick)
         if answer.status != "unknown":
             return answer
         strong = self._strategy.solver()
-        strong.set("rlimit", self.rlimit)
+        strong.set("rlimit", allowed)
         strong.add(*(self.bool(c) for c in constraints if c is not True))
         return self.ask(strong)
 
@@ -395,7 +396,16 @@ def _distinct(indices: list[Any]) -> bool:
     """Are these indices different whatever their symbols are: one base, different offsets?"""
     if len(indices) < 2:
         return True
-    differences = [z3.simplify(i - indices[0]) for i in indices[1:]]
+    differences = [_difference(i, indices[0]) for i in indices[1:]]
     if not all(z3.is_bv_value(d) for d in differences):
         return False
     return len({0, *(d.as_long() for d in differences)}) == len(indices)
+
+
+def _difference(a: Any, b: Any) -> Any:
+    """`a - b` simplified, below the leading parts that they share."""
+    while a.decl().kind() == b.decl().kind() == z3.Z3_OP_CONCAT and a.num_args() == b.num_args() == 2:
+        if not a.arg(0).eq(b.arg(0)):
+            break
+        a, b = a.arg(1), b.arg(1)
+    return z3.simplify(a - b) if a.size() == b.size() else a

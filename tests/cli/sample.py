@@ -102,7 +102,7 @@ REPORT = Report(
     "0123456789abcdef",
     (scheme(),),
     (Edge("s", "u", ("lpsw",), False),),
-    warnings=("toy.isa:9:1: error PG401: example `add`: r[1] is 0x1, not 0x2",),
+    warnings=("toy.isa:9:1: example `add`: r[1] is 0x1, not 0x2",),
 )
 
 FINE = scheme(

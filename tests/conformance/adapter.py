@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer import ir
@@ -118,6 +118,10 @@ class Adapter(ABC):
     def again(self, event: Event, before: State, after: State) -> bool:
         """Whether the oracle's one instruction goes on where the spec's step ended."""
         return False
+
+    def always(self, scene: Scene) -> Iterable[int]:
+        """Physical addresses that belong to the windows even if the spec does not touch them."""
+        return ()
 
     def undescribed(self, before: State, after: State, vector: Vector) -> str | None:
         """Why the spec does not describe what happens here, or None."""

@@ -8,7 +8,7 @@ data pages among each other, with random permissions.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analyzer import ir
@@ -175,6 +175,19 @@ class Ia32(Adapter):
         """The spec does one element of a repeated string instruction at a time, the oracles do all."""
         repeats = isinstance(event, Completed) and event.instruction.family in STRINGS
         return repeats and before.pc() == after.pc()
+
+    def always(self, scene: Scene) -> Iterable[int]:
+        """What the delivery of any exception needs, so that an unexpected one is seen and does not end the oracle."""
+        yield from range(IDT, IDT + 32 * 8)
+        yield from range(GDT, GDT + FIRST_OTHER)
+        if scene.registers["cs"] & 3:
+            yield from range(TSS, TSS + 0x1C)
+        if scene.registers["cr0"] >> 31:
+            yield from range(DIRECTORY, DIRECTORY + 4)
+            for region in (range(STACK, STACK + 1), range(INNER_STACKS, INNER_STACKS + 3 * PAGE), range(GDT, TSS)):
+                yield from range(TABLE + 4 * (region.start >> 12), TABLE + 4 * (region[-1] + PAGE >> 12))
+            yield from range(TABLE + 4 * (TSS >> 12), TABLE + 4 * (TSS >> 12) + 12)
+            yield from range(TABLE + 4 * (HANDLERS >> 12), TABLE + 4 * (HANDLERS >> 12) + 4)
 
     def undescribed(self, before: State, after: State, vector: Vector) -> str | None:
         return "a fault in the delivery of an event" if after.read("shutdown") else None

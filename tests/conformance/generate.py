@@ -24,7 +24,7 @@ from emulator.reference.run import Leave, Run
 from emulator.state import State
 
 ATTEMPTS = 12
-FAULTS = 0.06
+FAULTS = 0.15
 """How often a memory fault is kept at the first attempt."""
 MARGIN = 8
 """Windows begin and end at multiples of this, in bytes."""
@@ -81,6 +81,7 @@ def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, i
         fault = isinstance(event, Trapped) and event.memory
         if fault and attempt < ATTEMPTS - 1 and rng.random() > FAULTS:
             continue
+        touched.update(adapter.always(scene))
         text = "undefined" if decoded is None else f"{instruction.name}: {disassemble(isa, decoded, before.pc())}"
         return Vector(
             f"{index:06} {text}",

@@ -168,7 +168,13 @@ SPIKE: tuple[Deviation, ...] = (
         "misa is writable (privileged 3.1.1: WARL)",
         CSR,
         lambda c: _csr(c, range(0x301, 0x302)),
-        {"misa": ALL},
+        {"misa": ALL, "mepc": 2, "sepc": 2},  # without C the epcs are multiples of 4
+    ),
+    Deviation(
+        "mstatus.MPP = 2 is written as 0 (privileged 3.1.6.1: WARL; in the spec it stays as it was)",
+        CSR,
+        lambda c: _csr(c, range(0x300, 0x301)) and c.observed.registers["mstatus"] >> 11 & 3 == 0,
+        {"mstatus": 0x1800 | FS | SD},
     ),
     Deviation(
         "satp takes Sv48 and Sv57 (privileged 4.1.11: a choice)",
@@ -204,17 +210,28 @@ def _upper_half_kept(case: Case) -> bool:
     return case.differs_in("memory") and len(memory_difference(case)) <= len(upper)
 
 
-def _only_accessed_bits(case: Case) -> bool:
-    """Whether memory differs in accessed and dirty bits alone, which the oracle has set in the tables of the scene."""
-    paging = bool(case.vector.registers.get("cr0", 0) >> 31)
-    difference = memory_difference(case)
-    observed = {at: byte for start, run in case.observed.memory.items() for at, byte in enumerate(run, start)}
-    return (
-        paging
-        and case.differs_in("memory")
-        and all(bits & ~0x60 == 0 and observed.get(at, 0) & bits == bits for at, bits in difference.items())
-    )
+def _paging(case: Case) -> bool:
+    return bool(case.vector.registers["cr0"] >> 31)
 
+
+def _only_accessed_bits(case: Case) -> bool:
+    """Whether memory differs in accessed and dirty bits alone, which the oracle has set."""
+    return _paging(case) and case.differs_in("memory") and not _beside_accessed_bits(case)
+
+
+def _beside_accessed_bits(case: Case) -> dict[int, int]:
+    """The bits in which memory differs, without accessed and dirty bits that the oracle has set."""
+    observed = {at: byte for start, run in case.observed.memory.items() for at, byte in enumerate(run, start)}
+    difference = memory_difference(case)
+    return {at: bits for at, bits in difference.items() if bits & ~0x60 or observed.get(at, 0) & bits != bits}
+
+
+def _runs_into_the_next_page(case: Case) -> bool:
+    """Whether an access begins in one page and ends in another."""
+    return _paging(case) and any(t.address % 0x1000 + t.bits // 8 > 0x1000 for t in accesses(case))
+
+
+MOV_CR4 = ("trap", "error code", "cr4", "eip", "esp", "eflags", "cs", "cs.attributes", "ss", "ss.attributes", "memory")
 
 BOCHS: tuple[Deviation, ...] = (
     Deviation(
@@ -226,6 +243,42 @@ BOCHS: tuple[Deviation, ...] = (
         "the accessed bits of the pages that a trapping instruction used stay set; in the spec the trap undoes them",
         ".*",
         lambda c: c.expected.trap is not None and _only_accessed_bits(c),
+    ),
+    Deviation(
+        "#DB for DR7.GD and #UD for DR4 and DR5 with CR4.DE go before #GP(0) for CPL (SDM 3A, 6.9: not specified)",
+        "mov_from_dr|mov_to_dr",
+        lambda c: c.trapped("gp0") and c.observed.trap in (1, 6),
+    ),
+    Deviation(
+        "the pushed flags of a general-detect #DB have RF clear (SDM 3B, 17.3.1.1: set, as of all faults)",
+        "mov_from_dr|mov_to_dr",
+        lambda c: c.trapped("db") and c.differs_in("memory") and list(_beside_accessed_bits(c).values()) == [1],
+    ),
+    Deviation(
+        "the number of performance counters is another (SDM 2B, RDPMC: it depends on the model)",
+        "rdpmc",
+        lambda c: c.trapped("gp") and c.vector.registers["ecx"] > 1,
+    ),
+    Deviation(
+        "CR3 keeps reserved bits (SDM 3A, 2.5: reserved)",
+        "mov_to_cr",
+        lambda c: c.expected.trap is None,
+        {"cr3": 0xFE7},
+    ),
+    Deviation(
+        "CR4 has the bits of later processors (SDM 3A, 2.5; in the spec those of the Pentium)",
+        "mov_to_cr",
+        lambda c: c.trapped("gp") and c.observed.trap is None and c.differs_in(*MOV_CR4),
+    ),
+    Deviation(
+        "an access that runs into the next page is translated there (the spec: by its first byte)",
+        ".*",
+        _runs_into_the_next_page,
+    ),
+    Deviation(
+        "IRETD enters virtual-8086 mode, which the spec leaves out",
+        "iretd",
+        lambda c: bool(c.observed.registers["eflags"] & 1 << 17) and c.vector.registers["cs"] & 3 == 0,
     ),
 )
 

@@ -112,9 +112,9 @@ class Engine:
         return Outcome(after, changes, trap, error_code)
 
     def _before(self, *_: object) -> None:
-        """Called before the vector's instruction, and again at the handler of a fault it raised."""
+        """Called before the vector's instruction, unless its fetch faults, and at the handler of a fault it raised."""
         self._started += 1
-        if self._started > 1:
+        if self._started > 1 or self._delivered:
             self._session.stop()
 
     def _exception(self, _session: object, _cpu: object, vector: int, error: int) -> None:
