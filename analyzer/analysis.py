@@ -15,8 +15,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import z3
-
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Asker, Finding, Truth, examine
 from analyzer.conditions import hole_condition
@@ -25,12 +23,13 @@ from analyzer.graph import graph_of, transitions
 from analyzer.passes.show import show
 from analyzer.premises import caveats, premises
 from analyzer.repair import weakest_guard
+from analyzer.replayer import Replayer
 from analyzer.source import Span
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Setting, Subject, subjects
-from analyzer.symbolic.smt import DEFAULT_RLIMIT
-from analyzer.theorems import Theorem, theorems
-from analyzer.witness import FoundWitness, Replayer, find_witness
+from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
+from analyzer.theorems import Status, Theorem, theorems
+from analyzer.witness import FoundWitness, find_witness
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of subjects done, their total, and the last one's name."""
@@ -68,7 +67,7 @@ def analyze(
     reports = tuple(analyze_scheme(isa, s, options, replayer, progress) for s in chosen)
     edges = mode_edges(isa, chosen[0]) if options.graph and chosen and len(isa.mode.modes()) > 1 else ()
     return report.Report(
-        isa.name, isa.title, tool_version(), z3.get_version_string(), options.rlimit, spec_hash(isa), reports, edges
+        isa.name, isa.title, tool_version(), z3_version(), options.rlimit, spec_hash(isa), reports, edges
     )
 
 
@@ -106,8 +105,6 @@ def analyze_scheme(
 
 def replace_status(theorem: Theorem, stuck: tuple[str, ...]) -> Theorem:
     """Stuck addresses leave Theorem 1 without efficiency."""
-    from analyzer.theorems import Status
-
     if theorem.status is not Status.HOLDS:
         return theorem
     return replace(theorem, status=Status.VIOLATED, why="no hole, but not direct: " + "; ".join(stuck))
@@ -166,7 +163,7 @@ def examine_one(setting: Setting, options: Options, replayer: Replayer | None, s
     if not reasons:
         return Examined(finding, None)
     condition = hole_condition(asker.pair, reasons)
-    guard = weakest_guard(asker.pair, reasons)
+    guard = weakest_guard(asker.pair, reasons, project_it=condition.exact)
     witness = find_witness(asker.pair, reasons, replayer)
     sources = Sources()
     told = None if witness is None else witness_report(setting, subject, witness, sources)

@@ -255,7 +255,7 @@ class Asker:
             return NO, []
         found = [(r, Truth.of(self.pair.smt.check(real, r.formula))) for r in reasons]
         found = [(r, t) for r, t in found if t is not NO]
-        return joint, found
+        return joint | _any(t for _, t in found if t is YES), found
 
     def hole_direct(self) -> Truth:
         """Is there a hole at a state in a directly executed virtual mode?"""
@@ -272,6 +272,8 @@ class Asker:
         if classes.sensitive() is not NO or classes.trap_only is YES:
             return NO
         pair, smt = self.pair, self.pair.smt
+        if any(self.setting.waits(name) for name in pair.v.after):
+            return NO  # waiting is an effect, and the monitor's to give
         denied = smt.or_(*(smt.and_(e.current, e.fault) for e in pair.r.run.events))
         refused = smt.and_(pair.r.traps(), smt.not_(denied))
         real = pg.real_states(pair)

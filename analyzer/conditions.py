@@ -27,7 +27,7 @@ MAX_INSTANCES = 4
 MAX_FORMULA = 2_500
 """Holes of more terms than this are not put into a condition."""
 
-CONDITION_RLIMIT = 400_000
+CONDITION_RLIMIT = 150_000
 """Work for one step of eliminating μ."""
 
 TOO_LARGE = "a condition too large to print"

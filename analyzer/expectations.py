@@ -56,6 +56,7 @@ def words_of(findings: list[Finding]) -> dict[str, Truth]:
     """The words of an instruction: existential classes hold when some case has them, privileged and trap-only when all
     have."""
     classes = [f.classes for f in findings]
+    completing = [c for c in classes if c.trap_only is not YES] or classes
     some: dict[str, Callable[[Classes], Truth]] = {
         "sensitive": Classes.sensitive,
         "control": lambda c: c.control,
@@ -65,8 +66,8 @@ def words_of(findings: list[Finding]) -> dict[str, Truth]:
         "configuration": lambda c: c.causes.get("configuration", NO),
     }
     out = {
-        "privileged": _all([c.privileged for c in classes]),
-        "privileged_monitored": _all([c.privileged_monitored for c in classes]),
+        "privileged": _all([c.privileged for c in completing]),
+        "privileged_monitored": _all([c.privileged_monitored for c in completing]),
         "trap_only": _all([c.trap_only for c in classes]),
         "innocuous": _all([c.innocuous() for c in classes]),
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from analyzer import ir
 from analyzer.classify import NO, YES, Asker
 from analyzer.errors import EngineError, UsageError
+from analyzer.replayer import Replayer
 from analyzer.symbolic.pair import Setting, Subject, subjects
 from analyzer.symbolic.smt import DEFAULT_RLIMIT
-from analyzer.witness import FoundWitness, Replayer, find_witness
+from analyzer.witness import FoundWitness, find_witness
 
 
 def witness_of_hole(

@@ -445,9 +445,10 @@ class Trap:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The instruction ends here, completed."""
+    """The instruction ends here, completed; or `unfinished`, to be run again from its beginning (`again`)."""
 
     span: Span | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

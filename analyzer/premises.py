@@ -11,7 +11,7 @@ from analyzer.symbolic.pair import Pair, Setting, Subject, subjects
 def premises(setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, ...]) -> tuple[Premise, ...]:
     """The nine, with what is known of each."""
     not_restartable = [f.name for f in findings if any("leaves a changed guest" in r for r in f.faithful.reasons)]
-    stuck_names = [f.name for f in findings if f.faithful.stuck is YES]
+    stuck_names = [f.name for f in findings if f.faithful.stuck is YES and f.classes.privileged is not YES]
     timed = [f.name for f in findings if f.time is YES]
     guest_in_map = sorted(
         {n for name in setting.shapes for n in setting.effects.map(name).reads if setting.is_guest(n)}

@@ -32,10 +32,11 @@ CHANGED: dict[Profile, tuple[Role, ...]] = {
 
 def escapes(pair: Pair, *, monitored: bool = False) -> Bool:
     """Not privileged: from some user state the instruction does not trap.  With `monitored`, only states that satisfy
-    the monitor's invariants count."""
+    the monitor's invariants count.  A step after which the instruction runs again (an endless indirection, one round of
+    a repetition) is no evidence: the check may come later."""
     side = pair.r
     user = pair.in_modes(side, pair.user_modes)
-    return pair.smt.and_(user, side.stays(), monitor_invariants(pair) if monitored else True)
+    return pair.smt.and_(user, side.stays(), pair.smt.not_(side.run.unfinished), monitor_invariants(pair) if monitored else True)
 
 
 def executes(pair: Pair) -> Bool:

@@ -9,16 +9,13 @@ needs one, because no other instruction's trap helps it: the set of instructions
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import z3
-
 import analyzer.properties as pg
 from analyzer import ir
 from analyzer.conditions import TOO_LARGE, project, worded
 from analyzer.properties import Reason
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.terms import testable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,12 @@ class Guard:
     testable: str
 
 
-def weakest_guard(pair: Pair, reasons: list[Reason]) -> Guard:
-    """The guard that closes these reasons."""
+def weakest_guard(pair: Pair, reasons: list[Reason], project_it: bool = True) -> Guard:
+    """The guard that closes these reasons; without `project_it` the plain one, on the mode alone."""
     smt = pair.smt
+    if not project_it:
+        plain = user_mode_text(pair.setting.isa, pair.user_modes)
+        return Guard(plain, plain)
     hole = smt.and_(pg.real_states(pair), smt.or_(*(r.formula for r in reasons)))
     condition = project(pair, hole, "v", real_user_states(pair))
     isa = pair.setting.isa
@@ -63,19 +63,6 @@ def user_mode_text(isa: ir.Isa, codes: tuple[int, ...]) -> str:
     if len(others) == 1:
         return f"mode != {others[0].name}"
     return "(" + " or ".join(f"mode == {isa.mode.named(c)}" for c in codes) + ")"
-
-
-def testable(literal: Any) -> bool:
-    """Does it speak of registers and operands only?"""
-    stack = [literal]
-    while stack:
-        t = stack.pop()
-        if z3.is_select(t) and str(t.arg(0).decl().name()).startswith(("window ", "memory ", "table ", "other ")):
-            return False
-        if z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED and (t.num_args() or "@v" in str(t.decl().name())):
-            return False
-        stack.extend(t.children())
-    return True
 
 
 def repaired_spec(isa: ir.Isa, guards: dict[str, str]) -> str:

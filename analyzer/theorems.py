@@ -47,10 +47,15 @@ class Theorem:
 def theorem1(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     """Sensitive ⊆ privileged; pointwise, no hole and nothing innocuous stuck."""
     inapplicable = not_applicable(setting)
-    bad = {f.name: f.faithful.hole | f.faithful.stuck for f in findings}
+    bad = {f.name: f.faithful.hole | indirect(f) for f in findings}
     setwise = {f.name: f.classes.sensitive() & ~f.classes.privileged for f in findings}
     literal = {f.name: f.classes_1974.sensitive() & ~f.classes_1974.privileged for f in findings}
     return _theorem(1, "virtual machine monitor", bad, setwise, literal, inapplicable, findings)
+
+
+def indirect(finding: Finding) -> Truth:
+    """An innocuous instruction that is stuck.  A privileged one traps by right: the monitor emulates it."""
+    return finding.faithful.stuck & ~finding.classes.privileged
 
 
 def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
@@ -60,7 +65,7 @@ def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     if inapplicable is None and setting.scheme.monitor not in {v for v, _ in setting.scheme.run}:
         inapplicable = "the monitor's mode is not a mode of the virtual machine"
     timed = {f.name: f.time & ~f.classes.privileged for f in findings}
-    bad = {f.name: f.faithful.hole | f.faithful.stuck | timed[f.name] for f in findings}
+    bad = {f.name: f.faithful.hole | indirect(f) | timed[f.name] for f in findings}
     setwise = {f.name: (f.classes.sensitive() & ~f.classes.privileged) | timed[f.name] for f in findings}
     literal = {f.name: f.classes_1974.sensitive() & ~f.classes_1974.privileged for f in findings}
     result = _theorem(2, "recursive virtualization", bad, setwise, literal, inapplicable, findings)

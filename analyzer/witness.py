@@ -1,51 +1,22 @@
-"""Witnesses: two runs that differ, the least ones, replayed before anyone sees them.
-
-The replaying itself is handed in (`Replayer`), because the analyzer runs without an emulator.
-"""
+"""Witnesses: two runs that differ, the least ones, replayed before anyone sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import z3
+from typing import Any
 
 import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Reason
+from analyzer.replayer import MachineState, Ran, Replayer
 from analyzer.source import Span
-from analyzer.symbolic.concrete import Concretizer, MachineState
+from analyzer.symbolic.concrete import Concretizer
 from analyzer.symbolic.least import atoms, least_model
 from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.terms import cell_at, is_cell, stored_indices
 from analyzer.symbolic.wording import Wording
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What the reference executor did with one state: `ending` is `completes`, `unpredictable`, or the name of the trap;
-    `writes` are (space, address, bits, value) in order."""
-
-    ending: str
-    memory: bool
-    elements: Mapping[str, int]
-    files: Mapping[str, Mapping[int, int]]
-    writes: tuple[tuple[str, int, int, int], ...]
-
-
-class Replayer(Protocol):
-    """The reference executor, as witnesses need it."""
-
-    def assembly(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> tuple[str, str]:
-        """The disassembled instruction, and its units in hex."""
-        ...
-
-    def run(
-        self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState
-    ) -> Ran:
-        """Executes one instruction, the trap (if any) not delivered."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +43,14 @@ class FoundWitness:
     encoding: str
 
 
+MAX_REASONS = 2
+"""Reasons that a witness is sought for, the plainest first, before one that could not be replayed is shown."""
+
+
 def find_witness(pair: Pair, reasons: list[Reason], replayer: Replayer | None) -> FoundWitness | None:
     """The least witness of the first reason that has one which can be replayed."""
     best: FoundWitness | None = None
-    for reason in reasons:
+    for reason in reasons[:MAX_REASONS]:
         found = witness_of(pair, reason, replayer)
         if found is not None and (found.replayed or best is None):
             best = found
@@ -197,7 +172,7 @@ class Telling:
                 base = name.partition("@")[0]
                 if base not in modes and base not in lines and not base.startswith("arbitrary "):
                     lines[base] = self.input(base)
-            elif z3.is_select(term):
+            elif is_cell(term):
                 text = self.cell(term)
                 number = self.value(term)
                 text, _, real = text.partition(" of the real machine")
@@ -217,8 +192,7 @@ class Telling:
 
     def cell(self, term: Any) -> str:
         """An array's cell with the index as a number."""
-        index = z3.BitVecVal(self.value(term.arg(1)), term.arg(1).size(), term.ctx)
-        text = self.words.text(z3.Select(term.arg(0), index))
+        text = self.words.text(cell_at(term, self.value(term.arg(1))))
         return text.removeprefix("real(").removesuffix(")") if text.startswith("real(") else text
 
     def outcome(self, ends: tuple[str, str]) -> tuple[Line, ...]:
@@ -257,15 +231,7 @@ class Telling:
         """The indices at which either run stores."""
         found: dict[int, None] = {}
         for side in (self.pair.v, self.pair.r):
-            stack = [side.final(name)]
-            while stack:
-                array = stack.pop()
-                kind = array.decl().kind()
-                if kind == z3.Z3_OP_STORE:
-                    found.setdefault(self.value(array.arg(1)))
-                    stack.append(array.arg(0))
-                elif kind == z3.Z3_OP_ITE:
-                    stack.append(array.arg(1) if self.holds(array.arg(0)) else array.arg(2))
+            found.update(dict.fromkeys(map(self.value, stored_indices(side.final(name), self.holds))))
         return sorted(found)
 
     def parted(self) -> Span | None:

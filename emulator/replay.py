@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from analyzer.symbolic.concrete import MachineState
-from analyzer.witness import Ran
+from analyzer.replayer import MachineState, Ran
 from emulator.decode import encode
 from emulator.disassemble import show
 from emulator.reference import Completed, Event, Policy, Stuck, Touch, Trapped, Undefined, Unpredicted, execute
@@ -58,7 +57,7 @@ class Replay:
 
 
 class ReferenceReplayer:
-    """`analyzer.witness.Replayer` on the reference executor."""
+    """`analyzer.replayer.Replayer` on the reference executor."""
 
     def assembly(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> tuple[str, str]:
         """The disassembled instruction, and its units in hex, separated by spaces; no units if these operands have no

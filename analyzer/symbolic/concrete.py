@@ -8,28 +8,19 @@ model wherever the model says something.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import z3
 
 from analyzer import ir
+from analyzer.replayer import MachineState
 from analyzer.source import Span
 from analyzer.symbolic.execute import Executor, Frame
 from analyzer.symbolic.least import atoms, least_model
 from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bits, Bool, Smt
-from analyzer.symbolic.windows import Cell, MapShape, Windows, World, _linear
-
-
-@dataclass(frozen=True, slots=True)
-class MachineState:
-    """A whole state: what is not named is zero."""
-
-    elements: Mapping[str, int]
-    files: Mapping[str, Mapping[int, int]]
-    memories: Mapping[str, Mapping[int, int]]
+from analyzer.symbolic.windows import Cell, MapShape, Windows, World
 
 
 @dataclass(slots=True)
@@ -210,4 +201,4 @@ class Concretizer:
         return MachineState(elements, files, memories)
 
 
-__all__ = ["Concretizer", "MachineState", "Physical", "_linear"]
+__all__ = ["Concretizer", "Physical"]

@@ -97,6 +97,7 @@ class Run:
     unpredictable: Bool = False
     registers: Bool = False  # an access through the window reached a register
     executes: Bool = False
+    unfinished: Bool = False  # it completed a step and will run again
     log: list[Step] = field(default_factory=list)
     unknowns: list[tuple[int, Any, int]] = field(default_factory=list)
 
@@ -241,6 +242,8 @@ class Executor:
                 self.trap(frame, here, stmt.trap, tuple(self.value(a, frame) for a in stmt.args), stmt.span)
                 frame.alive = False
             case ir.Done():
+                if stmt.unfinished:
+                    self.run.unfinished = self.smt.or_(self.run.unfinished, here)
                 self._done.append((here, Changes(frame.state)))
                 frame.alive = False
             case ir.Commit():

@@ -12,30 +12,25 @@ from typing import Any
 import z3
 
 from analyzer.symbolic.smt import Bool, Smt
+from analyzer.symbolic.walk import nodes, wrapped
 
 
 def atoms(term: Any) -> Iterator[Any]:
     """The symbols, reads of array symbols and applications of unknown functions in a term, each once, in order of first
     appearance."""
-    seen: set[int] = set()
     told: dict[int, Any] = {}  # kept, because z3 gives the numbers of dead terms to others
-    stack = [term]
-    while stack:
-        t = stack.pop()
-        if t.get_id() in seen or not z3.is_app(t):
-            continue
-        seen.add(t.get_id())
-        kind = t.decl().kind()
-        if kind == z3.Z3_OP_UNINTERPRETED and not z3.is_array(t):
-            yield t
+    for ast, kind, count in nodes(term):
+        if kind == z3.Z3_OP_UNINTERPRETED:
+            symbol = wrapped(term, ast)
+            if count or not z3.is_array(symbol):
+                yield symbol
         elif kind == z3.Z3_OP_SELECT:
-            array, index = t.arg(0), t.arg(1)
-            for base in _bases(array):
-                read = z3.Select(base, index)
-                if read.get_id() not in told:
-                    told[read.get_id()] = read
-                    yield read
-        stack.extend(reversed(t.children()))
+            read = wrapped(term, ast)
+            for base in _bases(read.arg(0)):
+                cell = z3.Select(base, read.arg(1))
+                if cell.get_id() not in told:
+                    told[cell.get_id()] = cell
+                    yield cell
 
 
 def _bases(array: Any) -> Iterator[Any]:

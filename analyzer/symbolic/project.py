@@ -11,6 +11,7 @@ from analyzer import ir
 from analyzer.symbolic.least import atoms
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.walk import symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,11 @@ class Projection:
         conjuncts = list(_conjuncts(self.formula))
         uses: dict[int, int] = {}
         for conjunct in conjuncts:
-            for symbol in _symbols(conjunct):
+            for symbol in symbols(conjunct):
                 uses[symbol.get_id()] = uses.get(symbol.get_id(), 0) + 1
         kept = []
         for conjunct in conjuncts:
-            symbols = _symbols(conjunct)
-            local = [s for s in symbols if uses[s.get_id()] == 1 and self._pinnable(s)]
+            local = [s for s in symbols(conjunct) if uses[s.get_id()] == 1 and self._pinnable(s)]
             if not local or not self._satisfiable_by(conjunct, local):
                 kept.append(conjunct)
         return z3.And(*kept) if kept else z3.BoolVal(True, self.formula.ctx)
@@ -162,7 +162,7 @@ class Projection:
 
     def _mentions(self, term: Any) -> bool:
         """Does a term mention symbols of this side other than the monitor's choices?"""
-        return any(str(a.decl().name()).endswith(f"@{self.side}") for a in _symbols(term))
+        return any(str(a.decl().name()).endswith(f"@{self.side}") for a in symbols(term))
 
     def _arrays(self) -> list[Any]:
         """Array symbols of this side."""
@@ -190,7 +190,7 @@ class Projection:
         for _ in range(3):  # pinned terms may mention pinned symbols
             cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if z3.is_select(p.base)]
             term = z3.substitute(term, *cells) if cells else term
-            replaced = [(a, self._value(a, model)) for a in _symbols(term) if self.mine(str(a.decl().name()))]
+            replaced = [(a, self._value(a, model)) for a in symbols(term) if self.mine(str(a.decl().name()))]
             replaced += [(a, self._array(a, model)) for a in self.arrays]
             if not replaced:
                 break
@@ -202,7 +202,7 @@ class Projection:
         """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do not
         bind."""
         ones: dict[int, tuple[Any, Any]] = {}
-        for symbol in _symbols(term):
+        for symbol in symbols(term):
             if not self._pinnable(symbol) or symbol.get_id() in self.pinned or not z3.is_bv(symbol):
                 continue
             tried = [*ones.values(), (symbol, z3.BitVecVal(-1, symbol.size(), symbol.ctx))]
@@ -284,7 +284,3 @@ def _slice(term: Any) -> tuple[Any, int, int]:
 def _symbol(term: Any) -> str | None:
     plain = z3.is_app(term) and term.num_args() == 0 and term.decl().kind() == z3.Z3_OP_UNINTERPRETED
     return str(term.decl().name()) if plain else None
-
-
-def _symbols(term: Any) -> list[Any]:
-    return [a for a in atoms(term) if a.num_args() == 0]

@@ -12,6 +12,7 @@ import z3
 
 from analyzer.symbolic.least import atoms
 from analyzer.symbolic.smt import Answer, Bool, Smt
+from analyzer.symbolic.walk import conditional, size
 
 MAX_ATOMS = 14
 """More atoms than this make no condition that a reader can use."""
@@ -24,7 +25,7 @@ MAX_FOLDED = 60
 
 MAX_PRODUCTS = 10
 MAX_SPLITS = 24
-COVER_RLIMIT = 500_000
+COVER_RLIMIT = 300_000
 """Work for one cover, in z3's units: a condition that takes more is not worth printing."""
 
 
@@ -165,19 +166,7 @@ def _friendlier(smt: Smt, given: Bool, atom: Any) -> Any:
 
 def too_large(formula: Bool, limit: int = MAX_SIZE) -> bool:
     """Has it more terms than a reader could use, whatever becomes of it?"""
-    return not isinstance(formula, bool) and _size(formula, limit) > limit
-
-
-def _size(term: Any, limit: int) -> int:
-    """The number of different terms in a term, as far as `limit`."""
-    seen: set[int] = set()
-    stack = [term]
-    while stack and len(seen) <= limit:
-        t = stack.pop()
-        if t.get_id() not in seen:
-            seen.add(t.get_id())
-            stack.extend(t.children())
-    return len(seen)
+    return not isinstance(formula, bool) and size(formula, limit) > limit
 
 
 def _split(term: Any, budget: list[int], done: dict[int, Any]) -> Any | None:
@@ -192,7 +181,7 @@ def _split_anew(term: Any, budget: list[int], done: dict[int, Any]) -> Any | Non
     if _connective(term) or (z3.is_app(term) and term.decl().kind() == z3.Z3_OP_ITE):
         children = [_split(c, budget, done) for c in term.children()]
         return None if any(c is None for c in children) else term.decl()(*children)
-    cond = None if _permission(term) else _conditional(term)
+    cond = None if _permission(term) else conditional(term)
     if cond is None:
         return term
     budget[0] -= 1
@@ -215,7 +204,7 @@ def _operands_folded(smt: Smt, given: Bool, term: Any, done: dict[int, Any]) -> 
         return term
     if term.get_id() in done:
         return done[term.get_id()]
-    small = _size(term, MAX_FOLDED) <= MAX_FOLDED
+    small = size(term, MAX_FOLDED) <= MAX_FOLDED
     names = list(atoms(term)) if small else []
     if names and all(str(a.decl().name()).startswith("operand ") for a in names) and _complexity(term) > 3:
         test = _field_test(smt, given, term, names)
@@ -256,21 +245,6 @@ def _connective(term: Any) -> bool:
 def _permission(term: Any) -> bool:
     """A named fault: an atom whatever its address is made of."""
     return z3.is_app(term) and str(term.decl().name()).startswith("fault ")
-
-
-def _conditional(term: Any) -> Any | None:
-    """The condition of some innermost conditional in a term."""
-    stack, seen = [term], set()
-    found = None
-    while stack:
-        t = stack.pop()
-        if t.get_id() in seen or not z3.is_app(t):
-            continue
-        seen.add(t.get_id())
-        if t.decl().kind() == z3.Z3_OP_ITE:
-            found = t.arg(0)
-        stack.extend(t.children())
-    return found
 
 
 def _collect(term: Any, out: list[Any]) -> None:

@@ -409,3 +409,8 @@ def _difference(a: Any, b: Any) -> Any:
             break
         a, b = a.arg(1), b.arg(1)
     return z3.simplify(a - b) if a.size() == b.size() else a
+
+
+def z3_version() -> str:
+    """The solver's version: verdicts may differ between versions, because `unknown` is a matter of heuristics."""
+    return str(z3.get_version_string())

@@ -118,7 +118,7 @@ def again(stmt: ast.Again, env: Env) -> None:
     body.emit(ir.Commit(stmt.span))
     if body.pc is not None and body.here is not None:
         body.emit(ir.Set(body.pc, body.here, stmt.span))
-    body.emit(ir.Done(stmt.span))
+    body.emit(ir.Done(stmt.span, unfinished=True))
 
 
 def return_(stmt: ast.Return, value: ast.Expr, env: Env) -> None:

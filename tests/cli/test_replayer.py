@@ -6,9 +6,8 @@ import functools
 from collections.abc import Mapping
 
 from analyzer import ir
-from analyzer.symbolic.concrete import MachineState
+from analyzer.replayer import MachineState, Ran, Replayer
 from analyzer.syntax.load import load
-from analyzer.witness import Ran, Replayer
 from emulator.replay import ReferenceReplayer, replay_of, trace
 
 REPLAYER: Replayer = ReferenceReplayer()

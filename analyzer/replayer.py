@@ -1,0 +1,45 @@
+"""What replays a witness, as the analyzer sees it: a machine state goes in, what happened comes out.
+
+The replaying itself is handed in, because the analyzer runs without an emulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from analyzer import ir
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """A whole state: what is not named is zero."""
+
+    elements: Mapping[str, int]
+    files: Mapping[str, Mapping[int, int]]
+    memories: Mapping[str, Mapping[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What the reference executor did with one state: `ending` is `completes`, `unpredictable`, or the name of the
+    trap; `writes` are (space, address, bits, value) in order."""
+
+    ending: str
+    memory: bool
+    elements: Mapping[str, int]
+    files: Mapping[str, Mapping[int, int]]
+    writes: tuple[tuple[str, int, int, int], ...]
+
+
+class Replayer(Protocol):
+    """The reference executor, as witnesses need it."""
+
+    def assembly(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> tuple[str, str]:
+        """The disassembled instruction, and its units in hex."""
+        ...
+
+    def run(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState) -> Ran:
+        """Executes one instruction, the trap (if any) not delivered."""
+        ...
