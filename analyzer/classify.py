@@ -14,7 +14,7 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Cause, Reason
 from analyzer.symbolic.pair import Pair, Setting, Subject
-from analyzer.symbolic.smt import Answer, Bool
+from analyzer.symbolic.smt import QUICK_RLIMIT, Answer, Bool
 
 
 class Truth(Enum):
@@ -184,9 +184,35 @@ class Asker:
         """Can the formulas hold together, in legal states?"""
         if any(f is False for f in formulas):
             return NO
+        return Truth.of(self.pair.smt.check(self.machine(), *formulas))
+
+    def exists_any(self, base: Bool, ways: list[Bool]) -> Truth:
+        """Can the base hold together with one of these?  Asked together first, within a small budget, then one by one:
+        a disjunction of changes to large arrays is much harder than its parts."""
+        ways = [w for w in ways if w is not False]
+        if not ways or base is False:
+            return NO
+        smt = self.pair.smt
+        answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT)
+        if answer.status != "unknown":
+            return Truth.of(answer)
+        found = NO
+        for way in ways:
+            found = found | Truth.of(smt.check(base, way))
+            if found is YES:
+                break
+        return found
+
+    def controls(self, profile: pg.Profile, *, user: bool = False) -> Truth:
+        """Control sensitive in this profile (from a user state)."""
+        base = self.pair.smt.and_(self.machine(), pg.goes_on(self.pair, user=user))
+        return self.exists_any(base, pg.control_changes(self.pair, profile))
+
+    def machine(self) -> Bool:
+        """Legal states, of both runs."""
         if not self._base:
             self._base.append(self.pair.machine())
-        return Truth.of(self.pair.smt.check(*self._base, *formulas))
+        return self._base[0]
 
     def classes(self) -> Classes:
         """All classes of §3."""
@@ -197,13 +223,13 @@ class Asker:
         executes = self.exists(pg.executes(pair))
         privileged = executes & ~self.exists(pg.escapes(pair))
         monitored = privileged if privileged is YES else executes & ~self.exists(pg.escapes(pair, monitored=True))
-        control = self.exists(pg.control_sensitive(pair, "extended"))
-        classical = self.exists(pg.control_sensitive(pair, "classical")) if control is not NO else NO
+        control = self.controls("extended")
+        classical = self.controls("classical") if control is not NO else NO
         user = user_classical = NO
         if privileged is not YES and control is not NO:
-            user = self.exists(pg.control_sensitive(pair, "extended", user=True))
+            user = self.controls("extended", user=True)
             if classical is not NO and user is not NO:
-                user_classical = self.exists(pg.control_sensitive(pair, "classical", user=True))
+                user_classical = self.controls("classical", user=True)
         return Classes(
             privileged=privileged,
             privileged_monitored=monitored,
@@ -232,14 +258,20 @@ class Asker:
     def classes_1974(self) -> Classes1974:
         """The column of 1974."""
         pair = self.pair
-        control = self.exists(pg.control_1974(pair))
+        untrapped = pair.smt.not_(pg.memory_trap(pair, pair.v))
+        changes = pg.control_changes(pair, "classical")
+        control = self.exists_any(
+            pair.smt.and_(self.machine(), pg.goes_on(pair, user=False), untrapped), changes
+        )
         location = self.exists(pg.behavior_1974(pair, "location"))
         return Classes1974(
             privileged=self.exists(pg.executes(pair)) & ~self.exists(pg.privileged_1974_fails(pair)),
             control=control,
             location=location,
             mode=self.exists(pg.behavior_1974(pair, "mode")),
-            user_control=NO if control is NO else self.exists(pg.control_1974(pair, user=True)),
+            user_control=NO
+            if control is NO
+            else self.exists_any(pair.smt.and_(self.machine(), pg.goes_on(pair, user=True), untrapped), changes),
             user_location=NO if location is NO else self.exists(pg.behavior_1974(pair, "location", user=True)),
         )
 
@@ -249,21 +281,20 @@ class Asker:
         if not reasons:
             return NO, []
         real = pg.real_states(self.pair)
-        any_reason = self.pair.smt.or_(*(r.formula for r in reasons))
-        joint = Truth.of(self.pair.smt.check(real, any_reason))
+        joint = self.exists_any(real, [r.formula for r in reasons])
         if joint is NO:
             return NO, []
-        found = [(r, Truth.of(self.pair.smt.check(real, r.formula))) for r in reasons]
+        found = [(r, Truth.of(self.pair.smt.check(real, r.formula, rlimit=QUICK_RLIMIT))) for r in reasons]
         found = [(r, t) for r, t in found if t is not NO]
-        return joint | _any(t for _, t in found if t is YES), found
+        return joint, found
 
     def hole_direct(self) -> Truth:
         """Is there a hole at a state in a directly executed virtual mode?"""
         reasons = pg.unfaithful(self.pair)
         real = pg.real_states(self.pair)
         direct = pg.direct_modes(self.setting)
-        there = self.pair.in_modes(self.pair.v, direct)
-        return Truth.of(self.pair.smt.check(real, there, self.pair.smt.or_(*(r.formula for r in reasons))))
+        there = self.pair.smt.and_(real, self.pair.in_modes(self.pair.v, direct))
+        return self.exists_any(there, [r.formula for r in reasons])
 
     def stuck(self, classes: Classes) -> Truth:
         """Completes somewhere in σ, depends on and changes nothing held, and traps in the real machine under every map

@@ -82,7 +82,8 @@ def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
     total = smt.or_(*instances)
     cover = prime_cover(smt, total, smt.and_(given, *projection.definitions))
     remaining = "v" if side == "r" else "r"
-    return Condition(worded(pair.setting.isa, cover, remaining), exact and cover is not None, total, cover, tuple(projection.definitions))
+    text = worded(pair.setting.isa, cover, remaining) if cover or exact else TOO_LARGE
+    return Condition(text, exact and cover is not None, total, cover, tuple(projection.definitions))
 
 
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:

@@ -39,9 +39,9 @@ def transitions(setting: Setting) -> tuple[Transition, ...]:
     return tuple(out)
 
 
-def graph_of(found: tuple[Transition, ...], isa: ir.Isa) -> nx.MultiDiGraph:
+def graph_of(found: tuple[Transition, ...], isa: ir.Isa) -> nx.MultiDiGraph[str]:
     """The graph: modes as nodes with their rank, transitions as edges with `by` and `trap`."""
-    graph = nx.MultiDiGraph()
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     for rank, modes in enumerate(isa.mode.ranks):
         for mode in modes:
             graph.add_node(mode.name, rank=rank)

@@ -44,9 +44,7 @@ def synthesize(isa: ir.Isa, scheme: ir.Scheme, rlimit: int | None = None) -> Syn
         return Synthesis(None, uncaught, undecided)
     relevant = [b for b in bits if any(b in t.bits for t in tables)][:MAX_BITS]
     for count in range(len(relevant) + 1):
-        fitting = [
-            chosen for chosen in combinations(relevant, count) if all(t.at(chosen) is NO for t in tables)
-        ]
+        fitting = [chosen for chosen in combinations(relevant, count) if all(t.at(chosen) is NO for t in tables)]
         if fitting:
             best = min(fitting, key=lambda chosen: sum(t.needless(chosen) for t in tables))
             return Synthesis(best, (), undecided)

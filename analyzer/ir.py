@@ -238,7 +238,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Arbitrary:
-    """An unspecified function of its arguments, the same in all runs (a device's answer, an implementation's choice)."""
+    """An unspecified function of its arguments, the same in all runs: a device's answer, an implementation's choice."""
 
     name: str
     args: tuple[Expr, ...]
@@ -695,7 +695,7 @@ class ModeOrder:
 @dataclass(frozen=True, slots=True)
 class TrapKind:
     """`resume` says where the program counter stands in the delivery.  `attributes` are expressions over `params` (as
-    locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, and its own number as `t`."""
+    locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, its own number as `t`."""
 
     name: str
     kind: TrapClass
@@ -802,8 +802,8 @@ Syntax = tuple["Text | Show | Choose", ...]
 
 @dataclass(frozen=True, slots=True)
 class OperandField:
-    """A leaf of the encoding: `width` bits.  `space` marks the number of a dispatch space (CSR, MSR): the analysis makes
-    a row for each of `cases` (a name, and the values it stands for)."""
+    """A leaf of the encoding: `width` bits.  `space` marks the number of a dispatch space (CSR, MSR): the analysis
+    makes a row for each of `cases` (a name, and the values it stands for)."""
 
     name: str
     width: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from analyzer import ir
 from analyzer.classify import NO, YES, Finding
 from analyzer.report import Premise
@@ -41,11 +43,13 @@ def premises(setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, 
             "fails" if stuck or stuck_names else "proved",
             "; ".join([*stuck_names, *stuck]) or None,
         ),
-        Premise("P9", "time and load-reserved/store-conditional are out of account", "assumed", ", ".join(timed) or None),
+        Premise(
+            "P9", "time and load-reserved/store-conditional are out of account", "assumed", ", ".join(timed) or None
+        ),
     )
 
 
-def interrupts(setting: Setting) -> str:
+def interrupts(setting: Setting) -> Literal["assumed", "proved"]:
     """P6: no interrupt's condition depends on guest or own state."""
     for interrupt in setting.isa.interrupts:
         reads = setting.effects.block((ir.Let("interrupt", interrupt.cond),)).reads

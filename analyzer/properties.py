@@ -73,11 +73,21 @@ def completes(pair: Pair) -> Bool:
 def control_sensitive(pair: Pair, profile: Profile, *, user: bool = False) -> Bool:
     """From some state (some user state) it goes on, and a mode or map element has another value after; in the extended
     profile a control or processor element too."""
+    return pair.smt.and_(goes_on(pair, user=user), pair.smt.or_(*control_changes(pair, profile)))
+
+
+def goes_on(pair: Pair, *, user: bool) -> Bool:
+    """The run starts in a mode of the virtual machine (a user mode), and goes on."""
     side = pair.v
     modes = pair.user_modes if user else {*pair.virtual_modes, *pair.user_modes}
+    return pair.smt.and_(pair.in_modes(side, modes), side.stays(), defined(pair, side))
+
+
+def control_changes(pair: Pair, profile: Profile) -> list[Bool]:
+    """For each element that control sensitivity is about: it has another value after.  Whole arrays come last."""
+    side = pair.v
     names = [n for n in side.after if pair.setting.role(n) in CHANGED[profile] and not pair.setting.waits(n)]
-    changed = pair.smt.or_(*(side.changed(n) for n in names))
-    return pair.smt.and_(pair.in_modes(side, modes), side.stays(), defined(pair, side), changed)
+    return [side.changed(n) for n in sorted(names, key=lambda n: n not in pair.setting.isa.elements)]
 
 
 def defined(pair: Pair, side: Side) -> Bool:
@@ -273,6 +283,8 @@ def unfaithful(pair: Pair) -> list[Reason]:
             reasons.append(Reason("held by real", name, smt.and_(on, r.changed(name))))
     reasons.append(Reason("not restartable", None, not_restartable(pair)))
     reasons.append(Reason("unpredictable", None, smt.and_(r.run.unpredictable, defined)))
+    elements = setting.isa.elements
+    reasons.sort(key=lambda reason: reason.name is not None and reason.name not in elements)  # whole arrays last
     return [reason for reason in reasons if reason.formula is not False]
 
 

@@ -53,8 +53,8 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """An instruction that is not faithful.  `condition` is over the virtual state and operands; `exact` says that it was
-    proved equivalent to the hole.  `guard` is the weakest privilege check on the real state that would close it."""
+    """An instruction that is not faithful.  `condition` is over the virtual state and operands; `exact` says that it
+    was proved equivalent to the hole.  `guard` is the weakest privilege check on the real state that would close it."""
 
     instruction: str
     reasons: tuple[str, ...]

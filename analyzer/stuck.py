@@ -1,7 +1,7 @@
 """Addresses that are stuck: permitted in a virtual mode, and refused in the real one under every map.
 
-The fixed kernel segments of MIPS are the classic: a kernel that lives there cannot run in user mode whatever the monitor
-puts into the map.  This is a property of the map, asked once a map and not once an instruction.
+The fixed kernel segments of MIPS are the classic: a kernel that lives there cannot run in user mode whatever the
+monitor puts into the map.  This is a property of the map, asked once a map and not once an instruction.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
         ex = Executor(isa, smt, world, memories)
         frame = Frame({}, Changes(), Changes())
         in_mode = smt.eq(ex.value(isa.mode.expr, frame), mode, ir.width(isa.mode.expr))
-        args = tuple(
-            memories.default(ex, frame, p, kind) if p.default is not None else 0 for p in space.params
-        )
+        args = tuple(memories.default(ex, frame, p, kind) if p.default is not None else 0 for p in space.params)
         bits = isa.fetch.parcel if kind == "fetch" else space.unit
         fault, _, _, _ = memories.evaluate(ex, frame, space, address, args, kind, bits)
         sides.append((in_mode, fault, world, memories))

@@ -2,8 +2,8 @@
 
 Theorem 1 (PG74 §4): for a conventional third generation computer a VMM may be constructed if its sensitive instructions
 are a subset of its privileged instructions.  Theorem 2: it is recursively virtualizable if it is virtualizable, and a
-VMM without timing dependence can be constructed for it.  Theorem 3: a hybrid VMM may be constructed if its user sensitive
-instructions are a subset of its privileged instructions.
+VMM without timing dependence can be constructed for it.  Theorem 3: a hybrid VMM may be constructed if its user
+sensitive instructions are a subset of its privileged instructions.
 
 Each is read in two ways: over sets of instructions, as in 1974, and pointwise: no hole at any state.  The pointwise
 reading decides.
@@ -11,7 +11,7 @@ reading decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from analyzer import ir
@@ -72,7 +72,7 @@ def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     if first.status is Status.HOLDS and result.status is Status.VIOLATED:
         names = ", ".join(n for n, t in timed.items() if t is YES)
         why = f"Theorem 1 holds; {names} depend on time, which a monitor without timing dependence must not"
-        return Theorem(*(getattr(result, f) for f in Theorem.__slots__[:-1]), why)
+        return replace(result, why=why)
     return result
 
 
@@ -107,7 +107,14 @@ def _theorem(
         status = Status.VACUOUS
         return Theorem(number, title, status, (), status, (), status, (), "no instruction completes")
     return Theorem(
-        number, title, status_of(bad), named(bad), status_of(setwise), named(setwise), status_of(literal), named(literal)
+        number,
+        title,
+        status_of(bad),
+        named(bad),
+        status_of(setwise),
+        named(setwise),
+        status_of(literal),
+        named(literal),
     )
 
 

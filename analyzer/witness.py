@@ -175,7 +175,7 @@ class Telling:
             elif is_cell(term):
                 text = self.cell(term)
                 number = self.value(term)
-                text, _, real = text.partition(" of the real machine")
+                text, _, _ = text.partition(" of the real machine")
                 line = lines.get(text, Line(text, None, None))
                 shown = f"{number:#x}"
                 if "@r" in str(term.arg(0).decl().name()):
@@ -236,8 +236,12 @@ class Telling:
 
     def parted(self) -> Span | None:
         """The first write or trap that only one run reaches, or that differs."""
-        steps = [
-            [(s.what, None if s.value is None else self.value(s.value), s.span) for s in side.run.log if self.holds(s.guard)]
+        steps: list[list[tuple[str, int | None, Span | None]]] = [
+            [
+                (s.what, None if s.value is None else self.value(s.value), s.span)
+                for s in side.run.log
+                if self.holds(s.guard)
+            ]
             for side in (self.pair.v, self.pair.r)
         ]
         for one, two in zip(*steps, strict=False):
@@ -251,7 +255,11 @@ class Telling:
         """Both runs do the same: the first write to state that the monitor holds."""
         for side in (self.pair.v, self.pair.r):
             for step in side.run.log:
-                if step.what in self.isa.elements and not self.pair.setting.passes(step.what) and self.holds(step.guard):
+                if (
+                    step.what in self.isa.elements
+                    and not self.pair.setting.passes(step.what)
+                    and self.holds(step.guard)
+                ):
                     return step.span
         return None
 

@@ -1,4 +1,4 @@
-"""How long an analysis takes: per machine, per instruction, per query, and how it grows with the number of instructions.
+"""How long an analysis takes: per machine, instruction and query, and how it grows with the number of instructions.
 
     python benchmarks/analysis.py [--rounds N] [--save]
 
@@ -20,13 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import z3
-
 from analyzer import ir
 from analyzer.analysis import Options, analyze_scheme
 from analyzer.classify import examine
 from analyzer.symbolic.pair import Setting, subjects
-from analyzer.symbolic.smt import Smt
+from analyzer.symbolic.smt import Smt, z3_version
 from analyzer.syntax.load import bundled, load
 
 RESULTS = Path(__file__).parent / "results" / "analysis.json"
@@ -40,7 +38,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     figures = {name: measure(name, args.rounds) for name in args.names or bundled()}
-    print(f"{'machine':<16}{'subjects':>9}{'load s':>8}{'check s':>9}{'ms/subject':>12}{'ms/query':>10}{'exponent':>10}")
+    print(
+        f"{'machine':<16}{'subjects':>9}{'load s':>8}{'check s':>9}{'ms/subject':>12}{'ms/query':>10}{'exponent':>10}"
+    )
     for name, f in figures.items():
         print(
             f"{name:<16}{f['subjects']:>9}{f['load_s']:>8.2f}{f['check_s']:>9.2f}"
@@ -48,7 +48,7 @@ def main() -> int:
         )
     if args.save:
         RESULTS.parent.mkdir(exist_ok=True)
-        machine = {"python": platform.python_version(), "z3": z3.get_version_string(), "date": time.strftime("%Y-%m-%d")}
+        machine = {"python": platform.python_version(), "z3": z3_version(), "date": time.strftime("%Y-%m-%d")}
         RESULTS.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n")
     return 0
 

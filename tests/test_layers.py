@@ -19,24 +19,28 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("analyzer.source", "analyzer.errors"),
     ("analyzer.ir",),
+    ("analyzer.replayer",),
     ("analyzer.syntax",),
     ("analyzer.passes",),
     ("analyzer.symbolic",),
     ("analyzer.properties",),
     ("analyzer.classify",),
-    ("analyzer.theorems",),
-    ("analyzer.witness", "analyzer.conditions", "analyzer.explain"),
-    ("analyzer.repair", "analyzer.intercepts", "analyzer.graph"),
+    ("analyzer.theorems", "analyzer.stuck"),
+    ("analyzer.witness", "analyzer.conditions"),
+    ("analyzer.repair", "analyzer.intercepts", "analyzer.graph", "analyzer.explain"),
     ("analyzer.report",),
+    ("analyzer.expectations", "analyzer.premises"),
+    ("analyzer.analysis",),
+    ("analyzer.catalog",),
     ("analyzer.render",),
     ("analyzer",),
     ("emulator.evaluate",),
     ("emulator.state",),
     ("emulator.decode",),
     ("emulator.assemble", "emulator.disassemble"),
-    ("emulator.program",),
+    ("emulator.program", "emulator.listing"),
     ("emulator.reference",),
-    ("emulator.examples",),
+    ("emulator.examples", "emulator.replay"),
     ("emulator.codegen",),
     ("emulator.machine",),
     ("emulator.devices",),
@@ -50,7 +54,7 @@ LAYERS = (
 
 FACADES = ("analyzer", "emulator")
 
-EMULATOR_SEES = {"analyzer.source", "analyzer.errors", "analyzer.ir", "analyzer.report"}
+EMULATOR_SEES = {"analyzer.source", "analyzer.errors", "analyzer.ir", "analyzer.replayer", "analyzer.report"}
 """All that the emulator knows of the analyzer.  The analyzer knows nothing of the emulator: what replays a witness is
 handed to it as a callable."""
 
@@ -146,7 +150,7 @@ def test_imports_follow_the_layers(module: str) -> None:
         ("analyzer.syntax.parse", "import lark"),
         ("analyzer.syntax.elaborate", "from analyzer.syntax.parse import parse"),
         ("analyzer.symbolic.terms", "import z3"),
-        ("analyzer.explain", "from analyzer.witness import Witness"),
+        ("analyzer.explain", "from analyzer.witness import FoundWitness"),
         ("analyzer.render.human", "from rich.text import Text"),
         ("analyzer", "from analyzer.render import html"),
         ("emulator.reference", "from analyzer import ir"),
@@ -193,6 +197,7 @@ try:
     app([sys.argv[1]])
 except SystemExit as stop:
     assert not stop.code, stop.code
+import analyzer, emulator
 assert not (heavy := {"z3", "llvmlite", "networkx"} & set(sys.modules)), heavy
 """
 

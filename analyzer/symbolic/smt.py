@@ -19,7 +19,7 @@ Bits = Any  # int | z3.BitVecRef
 Bool = Any  # bool | z3.BoolRef
 Array = Any  # z3.ArrayRef
 
-DEFAULT_RLIMIT = 20_000_000
+DEFAULT_RLIMIT = 3_000_000
 """Work allowed for one check, in z3's units (about a second for every few millions)."""
 
 

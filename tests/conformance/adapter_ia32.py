@@ -77,7 +77,7 @@ class Ia32(Adapter):
 
     machine = "ia32"
     memory = "phys"
-    modeled = {f"{name}.attributes": ATTRIBUTES for name in SEGMENTS} | {  # noqa: RUF012 - the base class declares it
+    modeled = {f"{name}.attributes": ATTRIBUTES for name in SEGMENTS} | {
         "ldtr.attributes": PRESENT,
         "tr.attributes": PRESENT,
     }
@@ -180,6 +180,9 @@ class Ia32(Adapter):
         """What the delivery of any exception needs, so that an unexpected one is seen and does not end the oracle."""
         yield from range(IDT, IDT + 32 * 8)
         yield from range(GDT, GDT + FIRST_OTHER)
+        for name in SEGMENTS:  # an oracle may load the hidden parts from there
+            selector = scene.registers[name]
+            yield from range(entry := (LDT if selector & 4 else GDT) + (selector & ~7), entry + 8)
         if scene.registers["cs"] & 3:
             yield from range(TSS, TSS + 0x1C)
         if scene.registers["cr0"] >> 31:
@@ -203,7 +206,7 @@ class Ia32(Adapter):
 def _tables(rng: random.Random, scene: Scene, cpl: int) -> list[tuple[int, Descriptor]]:
     """Lays GDT, LDT, IDT and TSS; the selectors of the segments that are not flat."""
     registers = scene.registers
-    accessed = rng.randrange(2)
+    accessed = rng.random() < 0.85
     flat = {selector: Descriptor(0, FLAT, CODE32, dpl) for dpl, selector in FLAT_CODE.items()}
     flat |= {selector: Descriptor(0, FLAT, DATA32, dpl) for dpl, selector in FLAT_DATA.items()}
     gdt, ldt = bytearray(FIRST_OTHER + 8 * OTHERS), bytearray(FIRST_OTHER + 8 * OTHERS)
@@ -246,14 +249,14 @@ def _other(rng: random.Random) -> tuple[bytes, Descriptor | None]:
     dpl, present = rng.randrange(4), rng.random() < 0.9
     match rng.randrange(10):
         case 0 | 1 | 2 | 3:
-            kind = 0x10 | rng.randrange(8)
+            kind = 0x10 | rng.randrange(8) | (rng.random() < 0.8)
             base, limit = rng.choice(((0, FLAT), (0x100, 0xF_FFFF), (0x1_0000, 0x2_FFFF), (0, 0x2_4FFF)))
             if kind & 4:
                 limit = rng.choice((0xFFF, 0x2_0FFF))
             segment = Descriptor(base, limit, kind, dpl, present, bool(rng.randrange(2)) or kind & 4 == 0)
             return segment.encode(), segment if present else None
         case 4 | 5:
-            segment = Descriptor(0, FLAT, 0x18 | rng.randrange(8), dpl, present)
+            segment = Descriptor(0, FLAT, 0x18 | rng.randrange(8) | (rng.random() < 0.8), dpl, present)
             return segment.encode(), segment if present and segment.kind & 2 else None
         case 6 | 7:
             selector = rng.choice((*FLAT_CODE.values(), *FLAT_CODE.values(), rng.randrange(0x58, 0x148)))

@@ -153,32 +153,28 @@ def judge(adapter: Adapter, oracle: str, vector: Vector, expected: Expectation, 
     if expected.open_reason is not None:
         return Verdict("open", open_reason=expected.open_reason)
     delivers = next(o.delivers for o in adapter.oracles() if o.name == oracle)
-    lines = _lines(adapter, vector, expected, observed, {}, delivers)
+    settled = _settled(adapter, vector, expected, observed, {})
+    lines = tuple(differences(expected.outcome, settled, delivers))
     if not lines:
         return Verdict("agrees")
-    if observed.failure is not None:
-        return Verdict("differs", tuple(lines))
     at = adapter.code_address(vector.registers)
-    case = Case(adapter.machine, vector, expected.event, expected.outcome, observed, tuple(lines), at, adapter.before)
+    case = Case(adapter.machine, vector, expected.event, expected.outcome, settled, lines, at, adapter.before)
     for deviation in deviations(oracle, adapter.machine):
         if not deviation.applies(case):
             continue
-        if deviation.bits is None or not _lines(adapter, vector, expected, observed, deviation.bits, delivers):
-            return Verdict("known", tuple(lines), deviation)
-    return Verdict("differs", tuple(lines))
+        if deviation.bits is None:
+            return Verdict("known", lines, deviation)
+        excused = _settled(adapter, vector, expected, observed, deviation.bits)
+        if not differences(expected.outcome, excused, delivers):
+            return Verdict("known", lines, deviation)
+    return Verdict("differs", lines)
 
 
-def _lines(
-    adapter: Adapter,
-    vector: Vector,
-    expected: Expectation,
-    observed: Outcome,
-    excused: Mapping[str, int],
-    delivers: bool,
-) -> list[str]:
-    """The differences that neither open bits nor `excused` bits explain."""
-    if observed.failure is not None or (not delivers and observed.trap is not None):
-        return differences(expected.outcome, observed, delivers)
+def _settled(
+    adapter: Adapter, vector: Vector, expected: Expectation, observed: Outcome, excused: Mapping[str, int]
+) -> Outcome:
+    """The observed outcome with what the spec expects in all bits that are open, that it does not describe, or that
+    are `excused`; registers that the spec does not have are left out."""
     registers: dict[str, int] = {}
     for name, value in observed.registers.items():
         wanted = expected.outcome.registers.get(name)
@@ -188,18 +184,31 @@ def _lines(
         if name in adapter.modeled:
             ignored |= ~adapter.modeled[name]
         registers[name] = value & ~ignored | wanted & ignored
-    image = vector.image(adapter.code_address(vector.registers))
-    seen = {address: bytearray(data) for address, data in image.items()}
-    for start, change in observed.memory.items():
-        window = next(address for address, data in seen.items() if address <= start < address + len(data))
-        seen[window][start - window : start - window + len(change)] = change
-    wanted_bytes = {at: b for start, run in expected.outcome.memory.items() for at, b in enumerate(run, start)}
+    memory = observed.memory
+    if expected.open_bytes and observed.failure is None and observed.registers:
+        memory = _settled_memory(vector.image(adapter.code_address(vector.registers)), expected, observed)
+    return Outcome(registers, memory, observed.trap, observed.error_code, observed.failure)
+
+
+def _settled_memory(image: Mapping[int, bytes], expected: Expectation, observed: Outcome) -> dict[int, bytes]:
+    """The memory changes of the observed outcome, with what the spec expects in the open bits."""
+    sides: list[dict[int, bytearray]] = []
+    for outcome in (expected.outcome, observed):
+        side = {address: bytearray(data) for address, data in image.items()}
+        for start, run in outcome.memory.items():
+            window = _window(side, start)
+            side[window][start - window : start - window + len(run)] = run
+        sides.append(side)
     for at, ignored in expected.open_bytes.items():
-        window = next(address for address, data in seen.items() if address <= at < address + len(data))
-        wanted = wanted_bytes.get(at, image[window][at - window])
-        seen[window][at - window] = seen[window][at - window] & ~ignored & 0xFF | wanted & ignored
-    memory = changed_bytes(image, {address: bytes(data) for address, data in seen.items()})
-    return differences(expected.outcome, Outcome(registers, memory, observed.trap, observed.error_code), delivers)
+        window = _window(image, at)
+        wanted, seen = (side[window][at - window] for side in sides)
+        sides[1][window][at - window] = seen & ~ignored & 0xFF | wanted & ignored
+    return changed_bytes(image, {address: bytes(data) for address, data in sides[1].items()})
+
+
+def _window(windows: Mapping[int, bytes | bytearray], address: int) -> int:
+    """Where the window of an address begins."""
+    return next(start for start, data in windows.items() if start <= address < start + len(data))
 
 
 __all__ = ["Delivered", "Expectation", "Verdict", "expect", "judge"]

@@ -91,7 +91,9 @@ def main(machine: str, count: str, seed: str = "1", name: str = "") -> None:
     for oracle in adapter.oracles():
         if name in ("", oracle.name):
             with oracle:
-                sys.stdout.write(f"{machine} and {oracle.name}: {report(survey(adapter, oracle, int(count), int(seed)))}")
+                sys.stdout.write(
+                    f"{machine} and {oracle.name}: {report(survey(adapter, oracle, int(count), int(seed)))}"
+                )
 
 
 if __name__ == "__main__":

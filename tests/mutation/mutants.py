@@ -1,7 +1,7 @@
 """Mutants of a spec: each privilege check removed, and each weakened, one at a time.
 
-A privilege check is a conditional trap whose condition, or whose way there, reads the mode.  Mutants are made in the IR,
-where every check of an instruction is its own, whichever list it was written in.
+A privilege check is a conditional trap whose condition, or whose way there, reads the mode.  Mutants are made in the
+IR, where every check of an instruction is its own, whichever list it was written in.
 """
 
 from __future__ import annotations
@@ -54,11 +54,19 @@ def removed(check: ir.When) -> ir.Block:
 
 def weakened(isa: ir.Isa, check: ir.When) -> ir.Block:
     """The check lets pass where the lowest bit of some guest register is 1."""
-    guest = next(
-        e for e in isa.elements.values() if e.role is ir.Role.GUEST and e.name != isa.fetch.pc and e.legal is None
-    )
-    low = ir.Extract(ir.Get(guest.name, guest.width), 0, 0)
+    low = ir.Extract(next(guest_registers(isa)), 0, 0)
     return (replace(check, cond=ir.Logic("and", check.cond, ir.Not(ir.ToBool(low)))),)
+
+
+def guest_registers(isa: ir.Isa) -> Iterator[ir.Expr]:
+    """Reads of registers that are the guest's own and may have any value."""
+    for element in isa.elements.values():
+        if element.role is ir.Role.GUEST and element.name != isa.fetch.pc and element.legal is None:
+            yield ir.Get(element.name, element.width)
+    for file in isa.files.values():
+        if file.role is ir.Role.GUEST:
+            entry = next(i for i in range(file.size) if i not in file.zeros)
+            yield ir.GetEntry(file.name, ir.Const(file.index_width, entry), file.width)
 
 
 def substituted(block: ir.Block, old: ir.Stmt, new: ir.Block) -> ir.Block:
@@ -70,9 +78,7 @@ def substituted(block: ir.Block, old: ir.Stmt, new: ir.Block) -> ir.Block:
             continue
         match stmt:
             case ir.When():
-                stmt = replace(
-                    stmt, then=substituted(stmt.then, old, new), other=substituted(stmt.other, old, new)
-                )
+                stmt = replace(stmt, then=substituted(stmt.then, old, new), other=substituted(stmt.other, old, new))
             case ir.Loop():
                 stmt = replace(
                     stmt, body=substituted(stmt.body, old, new), exhausted=substituted(stmt.exhausted, old, new)

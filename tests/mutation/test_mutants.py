@@ -5,18 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from mutation.mutants import Mutant, mutants
+from mutants import Mutant, mutants
 
 from analyzer import ir
 from analyzer.classify import NO, examine
-from analyzer.symbolic.pair import Pair, Setting, Subject, subjects
+from analyzer.symbolic.pair import Pair, Setting, Side, Subject, subjects
 from analyzer.syntax.load import bundled, load
 
-pytestmark = pytest.mark.slow
+
+def quick(name: str) -> bool:
+    """Is the machine small enough for every day?"""
+    return name.startswith("pg1974") or name == "m68010"
+
+
+UNNEEDED = {
+    "m68010": {"moves_to", "moves_from"},  # no MMU: the function code that they choose selects nothing
+}
+"""Families whose check protects nothing, as the spec has it: without it they are not privileged, and have no hole."""
+
+NAMES = [name if quick(name) else pytest.param(name, marks=pytest.mark.slow) for name in bundled()]
 
 
 def killed(isa: ir.Isa, scheme: ir.Scheme, mutant: Mutant) -> bool:
-    """The mutant has a hole, or is stuck, where the original has none."""
+    """The mutant has a hole, or may have one."""
     changed = replace(isa, instructions=(mutant.instruction,))
     setting = Setting(changed, scheme)
     return any(examine(setting, s).faithful.hole is not NO for s in subjects(changed))
@@ -25,39 +36,33 @@ def killed(isa: ir.Isa, scheme: ir.Scheme, mutant: Mutant) -> bool:
 def equivalent(isa: ir.Isa, scheme: ir.Scheme, mutant: Mutant) -> bool:
     """In every real state of a guest, the mutant does what the original does: proved, not sampled."""
     original = isa.instruction(mutant.instruction.name)
-    for subject in subjects(replace(isa, instructions=(original,))):
-        if not _same(Setting(isa, scheme), subject, mutant.instruction):
-            return False
-    return True
+    setting = Setting(isa, scheme)
+    return all(same(setting, s, mutant.instruction) for s in subjects(replace(isa, instructions=(original,))))
 
 
-def _same(setting: Setting, subject: Subject, mutated: ir.Instruction) -> bool:
+def same(setting: Setting, subject: Subject, mutated: ir.Instruction) -> bool:
+    """No real state of a guest tells a subject from its mutant."""
     pair = Pair(setting, subject)
-    other = Pair(setting, replace(subject, instruction=mutated))
-    other.smt, pair_smt = pair.smt, pair.smt
-    from analyzer.symbolic.pair import Side
-
-    changed = Side(setting, pair_smt, "r", pair.operands, mutated)
-    differs = pair_smt.or_(
-        pair_smt.xor(pair.r.stays(), changed.stays()),
-        pair_smt.xor(pair.r.traps(), changed.traps()),
-        *(
-            pair_smt.not_(pair.r.equal(n, pair.r.final(n), changed.final(n)))
-            for n in {*pair.r.after, *changed.after}
-        ),
+    smt, real = pair.smt, pair.r
+    changed = Side(setting, smt, "r", pair.operands, mutated)
+    differs = smt.or_(
+        smt.xor(real.stays(), changed.stays()),
+        smt.xor(real.traps(), changed.traps()),
+        *(smt.not_(real.equal(n, real.final(n), changed.final(n))) for n in {*real.after, *changed.after}),
     )
-    user = pair.in_modes(pair.r, pair.user_modes)
-    return pair_smt.check(pair.machine(), user, differs).status == "unsat"
+    user = pair.in_modes(real, pair.user_modes)
+    return smt.check(pair.machine(), user, differs).status == "unsat"
 
 
-@pytest.mark.parametrize("name", bundled())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_mutant_is_killed_or_equivalent(name: str) -> None:
     isa = load(name)
-    survivors = []
-    for scheme in isa.schemes:
-        holes = {s.name for s in subjects(isa)}
-        del holes
-        for mutant in mutants(isa):
-            if not killed(isa, scheme, mutant) and not equivalent(isa, scheme, mutant):
-                survivors.append(f"{scheme.name}: {mutant}")
-    assert not survivors
+    survivors = [
+        (mutant.instruction.family, f"{scheme.name}: {mutant}")
+        for scheme in isa.schemes
+        for mutant in mutants(isa)
+        if not killed(isa, scheme, mutant) and not equivalent(isa, scheme, mutant)
+    ]
+    unneeded = UNNEEDED.get(name, set())
+    assert [told for family, told in survivors if family not in unneeded] == []
+    assert {family for family, _ in survivors} == unneeded

@@ -11,8 +11,8 @@ import pytest
 from analyzer import ir
 from analyzer.classify import NO, YES, Asker, Finding, examine
 from analyzer.conditions import hole_condition, virtual_states
-from analyzer.symbolic.pair import Setting, Subject, subjects
 from analyzer.source import Source
+from analyzer.symbolic.pair import Setting, Subject, subjects
 from analyzer.syntax.load import load, load_source
 
 CASES = Path(__file__).parent / "cases"

@@ -1,0 +1,87 @@
+"""The specs agree with independent implementations, up to the deviations of `known.py`.
+
+Always: on the recorded answers of the oracles. Where an oracle is installed: live, on as many vectors; slow: on 20,000
+vectors of another seed. A missing oracle is a skip with its reason, and a failure where CI_ORACLES is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import pytest
+
+from conformance.adapter import Adapter
+from conformance.compare import expect, judge
+from conformance.generate import vectors
+from conformance.machines import MACHINES, adapter_of
+from conformance.oracles.oracle import Oracle
+from conformance.recordings import LARGEST, QUICK, SEED, path_of
+from conformance.survey import report, survey
+from conformance.vector import Outcome, Recording, Vector
+
+MANY = 20_000
+COMPARED = 0.9
+"""The part of the vectors that must agree outright: known deviations and what the architecture leaves open are rare."""
+
+ORACLES = [(machine, oracle.name) for machine in MACHINES for oracle in adapter_of(machine).oracles()]
+
+
+def installed(machine: str, name: str) -> Oracle:
+    """The oracle; skips, or fails where CI_ORACLES is set, if it cannot run here."""
+    oracle = next(oracle for oracle in adapter_of(machine).oracles() if oracle.name == name)
+    reason = oracle.available()
+    if reason is not None:
+        (pytest.fail if os.environ.get("CI_ORACLES") else pytest.skip)(reason)
+    return oracle
+
+
+def compare(adapter: Adapter, oracle: str, pairs: Iterable[tuple[Vector, Outcome]]) -> None:
+    """Fails on the first differences."""
+    differing: list[str] = []
+    agreeing = total = 0
+    for vector, observed in pairs:
+        verdict = judge(adapter, oracle, vector, expect(adapter, vector), observed)
+        total += 1
+        agreeing += verdict.kind == "agrees"
+        if verdict.kind == "differs":
+            differing.append("\n  ".join((vector.name, *verdict.lines)))
+    assert not differing, "\n".join(differing[:10])
+    assert agreeing >= (COMPARED if adapter.oracles()[0].name == oracle else 0) * total
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_spec_agrees_with_the_recording(machine: str) -> None:
+    adapter = adapter_of(machine)
+    recording = Recording.load(path_of(machine))
+    assert (recording.machine, recording.oracle) == (machine, adapter.oracles()[0].name)
+    compare(adapter, recording.oracle, recording.entries)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_recording_is_small_and_nearly_complete(machine: str) -> None:
+    assert path_of(machine).stat().st_size < LARGEST
+    assert len(Recording.load(path_of(machine)).entries) > 0.95 * QUICK
+
+
+@pytest.mark.parametrize(("machine", "oracle"), ORACLES)
+def test_the_spec_agrees_with_the_oracle(machine: str, oracle: str) -> None:
+    adapter = adapter_of(machine)
+    with installed(machine, oracle) as live:
+        pool = list(vectors(adapter, QUICK, SEED + 1))
+        compare(adapter, oracle, zip(pool, live.run(pool), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("machine", "oracle"), ORACLES)
+def test_the_spec_agrees_with_the_oracle_on_many_vectors(machine: str, oracle: str) -> None:
+    with installed(machine, oracle) as live:
+        tally = survey(adapter_of(machine), live, MANY, SEED + 2)
+    assert not tally.differing, report(tally)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_vectors_depend_on_their_seed_alone(machine: str) -> None:
+    adapter = adapter_of(machine)
+    assert list(vectors(adapter, 5, 1)) == list(vectors(adapter, 5, 1))
+    assert list(vectors(adapter, 5, 1)) != list(vectors(adapter, 5, 2))
