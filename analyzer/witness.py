@@ -62,10 +62,11 @@ def find_witness(pair: Pair, reasons: list[Reason], replayer: Replayer | None) -
 def witness_of(pair: Pair, reason: Reason, replayer: Replayer | None) -> FoundWitness | None:
     """The least witness of one reason."""
     formula = pair.smt.and_(pg.real_states(pair), reason.formula)
-    model = least_model(pair.smt, formula, in_order(pair, formula))
+    mentioned = in_order(pair, formula)
+    model = least_model(pair.smt, formula, mentioned)
     if model is None:
         return None
-    return Telling(pair, model, in_order(pair, reason.formula)).witness(replayer)
+    return Telling(pair, model, in_order(pair, reason.formula), mentioned).witness(replayer)
 
 
 def in_order(pair: Pair, formula: Bool) -> list[Any]:
@@ -93,13 +94,13 @@ def in_order(pair: Pair, formula: Bool) -> list[Any]:
 class Telling:
     """Puts a model into words."""
 
-    def __init__(self, pair: Pair, model: Any, ordered: list[Any]) -> None:
+    def __init__(self, pair: Pair, model: Any, ordered: list[Any], mentioned: list[Any]) -> None:
         self.pair = pair
         self.model = model
         self.ordered = ordered
         self.isa = pair.setting.isa
         self.words = Wording(self.isa)
-        self.concrete = Concretizer(pair, model)
+        self.concrete = Concretizer(pair, model, tuple(mentioned))
 
     def witness(self, replayer: Replayer | None) -> FoundWitness:
         pair, operands = self.pair, self.concrete.operands
@@ -244,7 +245,8 @@ class Telling:
             ]
             for side in (self.pair.v, self.pair.r)
         ]
-        for one, two in zip(*steps, strict=False):
+        virtual, real = steps
+        for one, two in zip(virtual, real, strict=False):
             if one != two:
                 return two[2] if one[2] is None else one[2]
         longer = max(steps, key=len)

@@ -20,7 +20,11 @@ from analyzer.symbolic.execute import Executor, Frame
 from analyzer.symbolic.least import atoms, least_model
 from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bits, Bool, Smt
-from analyzer.symbolic.windows import Cell, MapShape, Windows, World
+from analyzer.symbolic.windows import Cell, MapShape, Windows, World, linear
+
+
+LEAST_RLIMIT = 100_000
+"""Work for making a state the least one; where that is not enough, the solver's own is taken."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Seen:
     place: tuple[Bits, ...]
     bits: int
     value: Bits
+    table: bool = False
 
 
 class Physical(Windows):
@@ -52,10 +57,9 @@ class Physical(Windows):
         else:
             assert isinstance(below, ir.Memory)
             value = self.physical_load(ex, frame, path, below, at, access.bits, span)
-        if not access.table:
-            args = self.arguments(ex, frame, space, access)
-            place = (*(args[i] for i in self.shapes[space.name].plain), address)
-            self.seen.append(Seen(space, place, access.bits, value))
+        args = self.arguments(ex, frame, space, access)
+        place = (*(args[i] for i in self.shapes[space.name].plain), address)
+        self.seen.append(Seen(space, place, access.bits, value, access.table))
         return value
 
     def store(
@@ -106,6 +110,7 @@ class Concretizer:
 
     pair: Pair
     model: Any
+    reads: tuple[Any, ...] = ()  # the terms that the witness's formula mentions
     operands: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +137,9 @@ class Concretizer:
         constraints: list[Bool] = self._files(side, world, smt)
         run = ex.instruction(side.instruction.body)
         constraints.append(self._ends(smt, run, ending))
-        constraints += [self._shown(side, smt, seen) for seen in memories.seen]
+        known: list[tuple[Any, Any]] = []
+        for seen in memories.seen:
+            constraints.append(self._shown(side, smt, seen, known))
         constraints += [ex.value(i.expr, Frame({}, run.after.__class__(), run.after.__class__())) for i in isa.invariants if not i.prelude]
         for element in isa.elements.values():
             if element.legal is not None:
@@ -142,7 +149,9 @@ class Concretizer:
         if formula is False:
             return None
         free = list(atoms(smt.bool(formula)))
-        model = least_model(smt, formula, free)
+        answer = smt.check(formula)
+        smt.rlimit = min(smt.rlimit, LEAST_RLIMIT)
+        model = least_model(smt, formula, free) or answer.model
         return None if model is None else self._read_out(isa, world, model, free)
 
     def _ends(self, smt: Smt, run: Any, ending: str) -> Bool:
@@ -155,8 +164,11 @@ class Concretizer:
     def _files(self, side: Side, world: World, smt: Smt) -> list[Bool]:
         """Files that the pair's formulas read are the model's, entry by entry, so that addresses made of them are
         numbers."""
+        out: list[Bool] = []
         for name, file in self.pair.setting.isa.files.items():
-            if name in side.world.values:
+            if not self.pair.setting.is_guest(name):
+                out += self._mentioned_entries(name, file, side, world, smt)
+            elif name in side.world.values:
                 array = side.world.values[name]
                 entries = {i: self.number(array[i]) for i in range(min(file.size, 256))}
                 mine = z3.K(smt.sort(file.index_width), smt.bits(0, file.width))
@@ -164,22 +176,43 @@ class Concretizer:
                     if value:
                         mine = z3.Store(mine, smt.bits(i, file.index_width), smt.bits(value, file.width))
                 world.values[name] = mine
-        return []
+        return out
 
-    def _shown(self, side: Side, smt: Smt, seen: Seen) -> Bool:
-        """Memory shows what the window shows."""
+    def _mentioned_entries(self, name: str, file: ir.File, side: Side, world: World, smt: Smt) -> list[Bool]:
+        """Entries of a file that is not the guest's: only those that the formula mentions are the model's."""
+        mine, out = world.file(name), []
+        for read in self.reads:
+            if z3.is_select(read) and str(read.arg(0).decl().name()) == f"{name}@{side.name}":
+                index = smt.bits(self.number(read.arg(1)), file.index_width)
+                out.append(mine[index] == self.number(read))
+        return out
+
+    def _shown(self, side: Side, smt: Smt, seen: Seen, known: list[tuple[Any, Any]]) -> Bool:
+        """Memory shows what the window (or the table) shows.  `known` are earlier loads with their values, of which later
+        addresses are made."""
         place = []
         for part in seen.place:
             if not isinstance(part, int):
-                part = z3.simplify(part)
+                part = z3.simplify(z3.substitute(part, *known) if known else part)
                 if not z3.is_bv_value(part):
                     return True
                 part = part.as_long()
             place.append(part)
+        if seen.table:
+            frame = Frame({}, side.run.after.__class__(), side.run.after.__class__())
+            table = side.windows.table(frame, seen.space)
+            shown = side.windows.units(table, linear(self.pair.smt, seen.space, place[-1]), seen.bits, seen.space)
+            return self._fixed(smt, seen, self.number(shown), known)
         cell = Cell(side.windows, seen.space, tuple(place))
         window = side.windows.window(Frame({}, side.run.after.__class__(), side.run.after.__class__()), seen.space)
         shown = side.windows.units(window, cell, seen.bits, seen.space)
-        return smt.eq(seen.value, self.number(shown), seen.bits)
+        return self._fixed(smt, seen, self.number(shown), known)
+
+    @staticmethod
+    def _fixed(smt: Smt, seen: Seen, value: int, known: list[tuple[Any, Any]]) -> Bool:
+        if not isinstance(seen.value, int):
+            known.append((seen.value, smt.bits(value, seen.bits)))
+        return smt.eq(seen.value, value, seen.bits)
 
     def _read_out(self, isa: ir.Isa, world: World, model: Any, free: list[Any]) -> MachineState:
         def value(term: Any) -> int:

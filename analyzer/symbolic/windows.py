@@ -156,7 +156,7 @@ class Cell:
         return self.windows.index(self.space, self.place, unit)
 
 
-def _linear(smt: Smt, space: ir.Space, address: Bits) -> Callable[[int], Bits]:
+def linear(smt: Smt, space: ir.Space, address: Bits) -> Callable[[int], Bits]:
     """Units from an address on."""
     return lambda unit: smt.bits(
         smt.op("add", address, unit & ((1 << space.address_width) - 1), space.address_width), space.address_width
@@ -187,7 +187,7 @@ class Windows:
             args = tuple(ex.value(a, frame) for a in access.args)
             return self.bus_load(ex, frame, path, space, address, args, access.bits)
         if access.table:
-            return self.units(self.table(frame, space), _linear(self.smt, space, address), access.bits, space)
+            return self.units(self.table(frame, space), linear(self.smt, space, address), access.bits, space)
         cell, modes, same = self.translate(ex, frame, path, space, address, access, span)
         if isinstance(self.isa.spaces[space.below], ir.Bus):
             return self.through_bus(ex, frame, path, space, cell, access.bits, None)
@@ -210,7 +210,7 @@ class Windows:
             self.bus_store(ex, frame, path, space, address, args, value, access.bits)
             return
         if access.table:
-            cell = _linear(self.smt, space, address)
+            cell = linear(self.smt, space, address)
             frame.state[f"table {space.name}"] = self.written(self.table(frame, space), cell, value, access.bits, space)
             return
         cell, modes, same = self.translate(ex, frame, path, space, address, access, span)
@@ -441,7 +441,7 @@ class Windows:
             self._answered = self.smt.or_(self._answered, path)
             return self.units(self.window(frame, through), cell, bits, space)
         self.beyond(ex, frame, path, space, address, span)
-        return self.units(self.memory(frame, space), _linear(self.smt, space, address), bits, space)
+        return self.units(self.memory(frame, space), linear(self.smt, space, address), bits, space)
 
     def physical_store(
         self,
@@ -462,7 +462,7 @@ class Windows:
             return
         self.beyond(ex, frame, path, space, address, span)
         old = self.memory(frame, space)
-        frame.state[f"memory {space.name}"] = self.written(old, _linear(self.smt, space, address), value, bits, space)
+        frame.state[f"memory {space.name}"] = self.written(old, linear(self.smt, space, address), value, bits, space)
 
     def beyond(self, ex: Executor, frame: Frame, path: Bool, space: ir.Memory, address: Bits, span: Span | None) -> None:
         """The trap of an access past the end of physical memory."""

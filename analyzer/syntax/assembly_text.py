@@ -107,9 +107,12 @@ def _braces(text: str, context: Context) -> ir.Syntax:
                 context.span,
             )
             return _cell(node, inner)
-        case PrefixEntity():
-            prefix = context.machine.prefixes[name]
-            return (ir.Show(ir.Operand(name, prefix.width), _style(style, context) if style else "decimal"),)
+        case PrefixEntity(_, declared):
+            code = ir.Operand(name, context.machine.prefixes[name].width)
+            named = [s for s in declared.styles if isinstance(s, ast.NamesStyle | ast.SetStyle)]
+            if named and not style:
+                return (_named(named[0], code),)
+            return (ir.Show(code, _style(style or "decimal", context)),)
         case Number(value, _):
             return (ir.Text(str(value)),)
         case _:
@@ -183,24 +186,24 @@ def show(operand: Operand, style: str | None, context: Context) -> ir.Syntax:
             return (_show(operand, _style(word, context), context),)
         return _numbered(word, operand, context)
     declared = operand.use.declared
-    for item in declared.styles if declared is not None else ():
+    for item in () if declared is None else declared.styles:
         match item:
             case ast.AsStyle(name=name):
                 return _numbered(name.text, operand, context)
-            case ast.NamesStyle(names=names):
-                words = tuple(names.text.split())
-                if len(words) > 1 << operand.use.width:
-                    raise failure("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
-                return (ir.Show(operand.code, "names", words),)
-            case ast.SetStyle(names=names):
-                words = tuple(names.text.split())
-                if len(words) != operand.use.width:
-                    raise failure("PG263", f"{len(words)} names for {operand.use.width} bits", item.span)
-                return (ir.Show(operand.code, "set", words),)
             case ast.PlainStyle(word=word_):
-                if word_.text != "prefix":
-                    return (_show(operand, _style(word_.text, context), context),)
+                return (_show(operand, _style(word_.text, context), context),)
+            case ast.NamesStyle() | ast.SetStyle():
+                return (_named(item, operand.code),)
     return (_show(operand, "decimal", context),)
+
+
+def _named(style: ast.NamesStyle | ast.SetStyle, code: ir.Expr) -> ir.Show:
+    """`names "a b"`: a name for each value; `set "a b"`: for each bit."""
+    width, words = ir.width(code) or 1, tuple(style.names.text.split())
+    is_set = isinstance(style, ast.SetStyle)
+    if len(words) != width if is_set else len(words) > 1 << width:
+        raise failure("PG263", f"{len(words)} names for {width} bits", style.span)
+    return ir.Show(code, "set" if is_set else "names", words)
 
 
 def _column(style: str, context: Context) -> str:

@@ -290,7 +290,7 @@ def _prefix(name: ast.Name, node: ast.Operand, piece: Piece, machine: Machine) -
             raise failure("PG258", "a prefix has a constant value: `=> value`", arm.body.span)
         values.append((laid.value, state.constant(arm.body, type_, env)))
     machine.prefixes[name.text] = ir.Prefix(name.text, type_.width, default, tuple(values))
-    state.add(name, PrefixEntity(name.text), piece.scope, machine)
+    state.add(name, PrefixEntity(name.text, node), piece.scope, machine)
 
 
 # -- maps, fetch, mode -------------------------------------------------------------------------------------------------

@@ -165,6 +165,7 @@ class PrefixEntity:
     """An operand in prefixes: every instruction has it."""
 
     name: str
+    node: ast.Operand
 
 
 @dataclass(frozen=True, slots=True)

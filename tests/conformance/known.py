@@ -221,6 +221,10 @@ def _beside_accessed_bits_of_the_spec(case: Case) -> dict[int, int]:
     return {at: bits for at, bits in difference.items() if bits & ~0x60 or expected.get(at, 0) & bits != bits}
 
 
+def _memory_trap(case: Case) -> bool:
+    return isinstance(case.event, Trapped) and case.event.memory
+
+
 def _paging(case: Case) -> bool:
     return bool(case.vector.registers["cr0"] >> 31)
 
@@ -322,7 +326,7 @@ BOCHS: tuple[Deviation, ...] = (
     ),
 )
 
-COUNTER = {"eax": ALL, "edx": ALL, "cr2": ALL}
+COUNTER = {"eax": ALL, "edx": ALL}
 STRINGS = "movs|cmps|stos|lods|scas|ins|outs"
 NOT_EXPRESSIBLE = ("the hidden part of", "the window at", "IRET to ring", "Unicorn refuses", "cs.base", "cs is null")
 
@@ -333,7 +337,42 @@ UNICORN: tuple[Deviation, ...] = (
         lambda c: c.observed.failure is not None and any(text in c.observed.failure for text in NOT_EXPRESSIBLE),
         silent=True,
     ),
-    Deviation("CR2 is 0xfffffffe after any use of paging", ".*", lambda c: c.observed.trap is None, {"cr2": ALL}),
+    Deviation(
+        "segmentation is not checked (SDM 3A, 5.3 and 5.5: #GP(0) or #SS(0) for limit, type and direction)",
+        ".*",
+        lambda c: c.trapped("gp", "sf") and _memory_trap(c) and c.observed.trap not in (12, 13),
+    ),
+    Deviation(
+        "it translates code beyond the instruction, and faults or sets accessed bits there",
+        ".*",
+        lambda c: (
+            _paging(c)
+            and c.expected.trap != 14
+            and (c.observed.trap == 14 or (c.differs_in("memory") and not _beside_accessed_bits(c)))
+        ),
+    ),
+    Deviation(
+        "ENTER does not write at the final ESP (SDM 2A, ENTER: it faults as if it did)",
+        "enter",
+        lambda c: _paging(c) and c.differs_in("memory") and not _beside_accessed_bits_of_the_spec(c),
+    ),
+    Deviation(
+        "reserved bits of CR0, CR3, CR4 and DR7 are kept (SDM 3A, 2.5; 3B, 17.2)",
+        "mov_to_cr|mov_to_dr",
+        lambda c: c.expected.trap is None,
+        {"cr0": 0x1FFA_FFC0, "cr3": 0xFE7, "cr4": ~0x15C, "dr7": 0xD800, "dr6": 0x1000},
+    ),
+    Deviation(
+        "reserved bits of CR4 do not trap (SDM 2, MOV to control registers: #GP(0))",
+        "mov_to_cr",
+        lambda c: c.trapped("gp") and c.observed.trap is None,
+    ),
+    Deviation("DR4 and DR5 with CR4.DE", "mov_(to|from)_dr", lambda c: c.trapped("ud") and c.observed.trap is None),
+    Deviation(
+        "a fault in the delivery of a page fault is a double fault at once",
+        "",
+        lambda c: c.expected.trap == 14 and c.observed.trap == 8,
+    ),
     Deviation(
         "a repeated string instruction stops after one element",
         STRINGS,
@@ -344,20 +383,22 @@ UNICORN: tuple[Deviation, ...] = (
         "in_I|in_dx|out_I|out_dx|ins|outs",
         lambda c: (
             (c.trapped("gp0") and c.observed.trap is None)
-            or (c.expected.trap is None and not _beside_accessed_bits_of_the_spec(c) and c.differs_in("memory", "cr2"))
+            or (c.expected.trap is None and not _beside_accessed_bits_of_the_spec(c) and c.differs_in("memory"))
         ),
     ),
     Deviation(
         "RET and RETF sign-extend their immediate (SDM 2, RET: zero-extended)",
         "ret_I|retf_I",
         lambda c: c.expected.trap is None and c.vector.code[-1] >= 0x80,
-        {"esp": 0xFFFF_0000, "cr2": ALL},
+        {"esp": 0xFFFF_0000},
     ),
     Deviation(
         "null selectors survive a return to an outer level (SDM 2, RET: other processors clear them)",
         "retf|retf_I|iretd",
-        lambda c: all(c.vector.registers.get(n, 0) < 4 for n in ("ds", "es", "fs", "gs") if c.observed.registers.get(n)),
-        {"ds": 3, "es": 3, "fs": 3, "gs": 3, "cr2": ALL},
+        lambda c: all(
+            c.vector.registers.get(n, 0) < 4 for n in ("ds", "es", "fs", "gs") if c.observed.registers.get(n)
+        ),
+        {"ds": 3, "es": 3, "fs": 3, "gs": 3},
     ),
     Deviation("the time-stamp counter is another", "rdtsc", lambda c: c.observed.trap is None, COUNTER),
     Deviation("DR7.GD has no effect", "mov_(to|from)_dr", lambda c: c.trapped("db") and c.observed.trap is None),
@@ -366,7 +407,7 @@ UNICORN: tuple[Deviation, ...] = (
         "int|int3|into",
         lambda c: c.trapped("gp", "np") and c.observed.trap not in (None, 11, 13),
     ),
-    Deviation("RDPMC is #UD", "rdpmc", lambda c: c.observed.trap == 6),
+    Deviation("RDPMC is #UD, or #GP(0) with CR4.PCE", "rdpmc", lambda c: c.observed.trap in (6, 13)),
     *(d for d in BOCHS if "runs into the next page" in d.reason or "stay set" in d.reason),
 )
 

@@ -22,7 +22,8 @@ from conformance.vector import Outcome, Recording, Vector
 
 MANY = 20_000
 COMPARED = 0.9
-"""The part of the vectors that must agree outright: known deviations and what the architecture leaves open are rare."""
+"""The part of the vectors that must agree, but for single bits: what a deviation excuses whole, and what the architecture
+leaves open, are rare."""
 
 ORACLES = [(machine, oracle.name) for machine in MACHINES for oracle in adapter_of(machine).oracles()]
 
@@ -43,7 +44,8 @@ def compare(adapter: Adapter, oracle: str, pairs: Iterable[tuple[Vector, Outcome
     for vector, observed in pairs:
         verdict = judge(adapter, oracle, vector, expect(adapter, vector), observed)
         total += 1
-        agreeing += verdict.kind == "agrees"
+        in_part = verdict.deviation is not None and verdict.deviation.bits is not None
+        agreeing += verdict.kind == "agrees" or in_part
         if verdict.kind == "differs":
             differing.append("\n  ".join((vector.name, *verdict.lines)))
     assert not differing, "\n".join(differing[:10])

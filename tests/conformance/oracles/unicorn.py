@@ -30,6 +30,7 @@ VM = 0x2_0000
 DATA_SEGMENTS = ("ds", "es", "fs", "gs")
 DEBUG = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
 REPORTED = (*GENERAL, "eip", "eflags", *CONTROL, "cs", "ss", *DATA_SEGMENTS, "ldtr", "tr")
+UNREAD = ("ldtr", "tr", "cr2")  # two are read otherwise, and CR2 is lost after any use of paging
 
 
 class Unicorn(Oracle):
@@ -106,7 +107,7 @@ class Engine:
             return Outcome({}, trap=INVALID_OPCODE)
         if error is not None:
             raise Inexpressible(f"Unicorn error {error}")
-        after = {name: self._uc.reg_read(self._number[name]) for name in REPORTED if name not in ("ldtr", "tr")}
+        after = {name: self._uc.reg_read(self._number[name]) for name in REPORTED if name not in UNREAD}
         for name in ("ldtr", "tr"):
             after[name] = self._uc.reg_read(self._number[name])[0]
         for name in TABLES:
