@@ -109,8 +109,8 @@ class Classes1974:
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
-    """Is the instruction faithful?  `reasons` say how it is not; `hole_direct` is the same for virtual modes that a hybrid
-    monitor runs directly."""
+    """Is the instruction faithful?  `reasons` say how it is not; `hole_direct` is the same for virtual modes that a
+    hybrid monitor runs directly."""
 
     hole: Truth
     reasons: tuple[str, ...] = ()
@@ -249,10 +249,8 @@ class Asker:
         if joint is NO:
             return {}
         asked = [c for c in CAUSES if not (user and c == "mode")]
-        found = {
-            c: self.exists(pg.behavior_sensitive(pair, c, user=user, trap_differences=traps)) for c in asked
-        }
-        out = {c: t for c, t in found.items() if t is not NO}
+        found = {c: self.exists(pg.behavior_sensitive(pair, c, user=user, trap_differences=traps)) for c in asked}
+        out: dict[str, Truth] = {c: t for c, t in found.items() if t is not NO}
         return out or {"combined": joint}
 
     def classes_1974(self) -> Classes1974:
@@ -260,9 +258,7 @@ class Asker:
         pair = self.pair
         untrapped = pair.smt.not_(pg.memory_trap(pair, pair.v))
         changes = pg.control_changes(pair, "classical")
-        control = self.exists_any(
-            pair.smt.and_(self.machine(), pg.goes_on(pair, user=False), untrapped), changes
-        )
+        control = self.exists_any(pair.smt.and_(self.machine(), pg.goes_on(pair, user=False), untrapped), changes)
         location = self.exists(pg.behavior_1974(pair, "location"))
         return Classes1974(
             privileged=self.exists(pg.executes(pair)) & ~self.exists(pg.privileged_1974_fails(pair)),

@@ -36,7 +36,9 @@ def escapes(pair: Pair, *, monitored: bool = False) -> Bool:
     a repetition) is no evidence: the check may come later."""
     side = pair.r
     user = pair.in_modes(side, pair.user_modes)
-    return pair.smt.and_(user, side.stays(), pair.smt.not_(side.run.unfinished), monitor_invariants(pair) if monitored else True)
+    return pair.smt.and_(
+        user, side.stays(), pair.smt.not_(side.run.unfinished), monitor_invariants(pair) if monitored else True
+    )
 
 
 def executes(pair: Pair) -> Bool:
@@ -217,7 +219,11 @@ def not_intercepted(pair: Pair) -> Bool:
     """The intercept bits that the monitor sets are not there for the guest: the virtual machine intercepts nothing."""
     isa = pair.setting.isa
     return pair.smt.and_(
-        *(pair.smt.eq(pair.v.world.element(n), 0, isa.elements[n].width) for n in isa.elements if n in pair.setting.chosen)
+        *(
+            pair.smt.eq(pair.v.world.element(n), 0, isa.elements[n].width)
+            for n in isa.elements
+            if n in pair.setting.chosen
+        )
     )
 
 
@@ -235,7 +241,7 @@ def composed(pair: Pair) -> Bool:
     chosen = {n: (smt.symbol(f"chosen {n}", w), w) for n, w in pair.setting.scheme.chosen}
     terms = []
     for compose in pair.setting.scheme.compose:
-        value = pair.v.start(compose.value, **chosen)
+        value = pair.v.start(compose.value, (), **chosen)
         width = isa.elements[compose.element].width
         terms.append(smt.eq(pair.r.world.element(compose.element), value, width))
     return smt.and_(*terms)
@@ -267,8 +273,8 @@ def contained(pair: Pair) -> Bool:
 
 
 def unfaithful(pair: Pair) -> list[Reason]:
-    """The ways in which (T) and (C) both fail, under `real_states`.  (T): the real run traps to the monitor, restartably.
-    (C): neither run is at the monitor, guest and own elements agree, and held elements keep their values."""
+    """The ways in which (T) and (C) both fail, under `real_states`.  (T): the real run traps to the monitor,
+    restartably. (C): neither run is at the monitor, guest and own elements agree, and held elements keep their values."""
     smt, v, r, setting = pair.smt, pair.v, pair.r, pair.setting
     defined = smt.not_(v.run.unpredictable)
     on = smt.and_(r.stays(), smt.not_(r.run.unpredictable), defined)
@@ -289,7 +295,8 @@ def unfaithful(pair: Pair) -> list[Reason]:
 
 
 def not_restartable(pair: Pair) -> Bool:
-    """The real run traps to the monitor with guest parts that are neither those before nor those that σ's run leaves."""
+    """The real run traps to the monitor with guest parts that are neither those before nor those that σ's run
+    leaves."""
     smt, v, r = pair.smt, pair.v, pair.r
     isa = pair.setting.isa
     pc = isa.fetch.pc  # a trap restores it
@@ -339,9 +346,7 @@ def _by_mode(pair: Pair, trap: str) -> bool:
 
 def control_1974(pair: Pair, *, user: bool = False) -> Bool:
     """Some S1 without a memory trap: i(S1) has another r or another m."""
-    return pair.smt.and_(
-        control_sensitive(pair, "classical", user=user), pair.smt.not_(memory_trap(pair, pair.v))
-    )
+    return pair.smt.and_(control_sensitive(pair, "classical", user=user), pair.smt.not_(memory_trap(pair, pair.v)))
 
 
 def behavior_1974(pair: Pair, cause: Cause, *, user: bool = False) -> Bool:

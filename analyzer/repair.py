@@ -9,6 +9,7 @@ needs one, because no other instruction's trap helps it: the set of instructions
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import analyzer.properties as pg
 from analyzer import ir
 from analyzer.conditions import TOO_LARGE, project, worded

@@ -87,7 +87,7 @@ def in_order(pair: Pair, formula: Bool) -> list[Any]:
             return rank[base], "vr".find(side) if side else 0, position
         return len(rank) + (term.num_args() > 0), 0, position
 
-    terms = list(enumerate(atoms(pair.smt.bool(formula))))
+    terms = list(enumerate(atoms(pair.smt.formula(formula))))
     return [t for _, t in sorted(terms, key=key)]
 
 

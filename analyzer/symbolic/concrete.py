@@ -22,7 +22,6 @@ from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import Cell, MapShape, Windows, World, linear
 
-
 LEAST_RLIMIT = 100_000
 """Work for making a state the least one; where that is not enough, the solver's own is taken."""
 
@@ -62,9 +61,7 @@ class Physical(Windows):
         self.seen.append(Seen(space, place, access.bits, value, access.table))
         return value
 
-    def store(
-        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
-    ) -> None:
+    def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
         space = self.isa.spaces[access.space]
         if not isinstance(space, ir.Map):
             super().store(ex, frame, path, access, value, span)
@@ -140,7 +137,11 @@ class Concretizer:
         known: list[tuple[Any, Any]] = []
         for seen in memories.seen:
             constraints.append(self._shown(side, smt, seen, known))
-        constraints += [ex.value(i.expr, Frame({}, run.after.__class__(), run.after.__class__())) for i in isa.invariants if not i.prelude]
+        constraints += [
+            ex.value(i.expr, Frame({}, run.after.__class__(), run.after.__class__()))
+            for i in isa.invariants
+            if not i.prelude
+        ]
         for element in isa.elements.values():
             if element.legal is not None:
                 value = world.element(element.name)
@@ -148,7 +149,7 @@ class Concretizer:
         formula = smt.and_(*constraints)
         if formula is False:
             return None
-        free = list(atoms(smt.bool(formula)))
+        free = list(atoms(smt.formula(formula)))
         answer = smt.check(formula)
         smt.rlimit = min(smt.rlimit, LEAST_RLIMIT)
         model = least_model(smt, formula, free) or answer.model
@@ -188,8 +189,8 @@ class Concretizer:
         return out
 
     def _shown(self, side: Side, smt: Smt, seen: Seen, known: list[tuple[Any, Any]]) -> Bool:
-        """Memory shows what the window (or the table) shows.  `known` are earlier loads with their values, of which later
-        addresses are made."""
+        """Memory shows what the window (or the table) shows.  `known` are earlier loads with their values, of which
+        later addresses are made."""
         place = []
         for part in seen.place:
             if not isinstance(part, int):

@@ -62,8 +62,8 @@ class Event:
     """An access through the window under `guard`: which map, what kind, at what cell.
 
     `key` identifies the access (map, kind, width); `place` are the terms that say where (arguments and address);
-    `modes` the privilege-like arguments; `named` says that the spec wrote them out, `current` that they are those of the
-    current mode all the same.  `fault` is the run's own fault condition (without the guard).
+    `modes` the privilege-like arguments; `named` says that the spec wrote them out, `current` that they are those of
+    the current mode all the same.  `fault` is the run's own fault condition (without the guard).
     """
 
     guard: Bool
@@ -446,9 +446,7 @@ class Executor:
         value = self.smt.select(self.file(expr.file, frame), index, file.index_width)
         wired = self.smt.or_(*(self.smt.eq(index, z, file.index_width) for z in sorted(file.zeros)))
         if file.size < 1 << file.index_width:
-            wired = self.smt.or_(
-                wired, self.smt.not_(self.smt.compare("ult", index, file.size, file.index_width))
-            )
+            wired = self.smt.or_(wired, self.smt.not_(self.smt.compare("ult", index, file.size, file.index_width)))
         return self.smt.ite(wired, 0, value, file.width)
 
     def lookup(self, expr: ir.Lookup, frame: Frame) -> Bits:
@@ -460,4 +458,3 @@ class Executor:
         for i, value in enumerate(table.values):
             result = self.smt.ite(self.smt.eq(index, i, table.index_width), value, result, table.width)
         return result
-

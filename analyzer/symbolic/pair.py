@@ -105,8 +105,8 @@ class Setting:
         return self.role(name) is ir.Role.GUEST
 
     def role(self, name: str) -> ir.Role:
-        """The role of an element, a file, or an array of a world: windows are guest state, tables belong to the map, and
-        so does what another space shows; physical memory is control."""
+        """The role of an element, a file, or an array of a world: windows are guest state, tables belong to the map,
+        and so does what another space shows; physical memory is control."""
         if name in self.isa.elements:
             return self.isa.elements[name].role
         if name in self.isa.files:
@@ -177,8 +177,8 @@ def deliver(
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One way for a run to end, under `guard`: completed, or trapped with `to_monitor` saying whether control arrives in
-    the monitor's mode.  `after` is the state there; `trap` is None for a completion."""
+    """One way for a run to end, under `guard`: completed, or trapped with `to_monitor` saying whether control arrives
+    in the monitor's mode.  `after` is the state there; `trap` is None for a completion."""
 
     guard: Bool
     to_monitor: Bool
@@ -440,7 +440,11 @@ class Pair:
     def guest_differs(self) -> Bool:
         """Guest parts differ after, neither being at the monitor: one of the runs can end as the other cannot."""
         return self.smt.or_(
-            *(self.smt.or_(self.differs(n, self.v), self.differs(n, self.r)) for n in self.written() if self.setting.is_guest(n))
+            *(
+                self.smt.or_(self.differs(n, self.v), self.differs(n, self.r))
+                for n in self.written()
+                if self.setting.is_guest(n)
+            )
         )
 
     def written(self) -> list[str]:
@@ -477,7 +481,7 @@ class Pair:
         """Machine invariants and decoder restrictions, of both runs; equal time."""
         terms: list[Bool] = [self.v.where, self.r.where]
         for side in (self.v, self.r):
-            terms += [self.smt.bool(side.start(i.expr, i.prelude)) for i in self.setting.isa.invariants]
+            terms += [self.smt.formula(side.start(i.expr, i.prelude)) for i in self.setting.isa.invariants]
             terms += [self.legal(side, e) for e in self.setting.isa.elements.values() if e.legal is not None]
             terms.append(self.in_modes(side, (m.code for m in self.setting.isa.mode.modes())))
         terms.append(self.equal_roles(ir.Role.TIME))

@@ -39,7 +39,7 @@ class Projection:
 
     def __init__(self, pair: Pair, formula: Bool, side: str) -> None:
         self.pair = pair
-        self.formula = pair.smt.bool(formula)
+        self.formula = pair.smt.formula(formula)
         self.side = side
         self.other = "v" if side == "r" else "r"
         self.definitions: list[Any] = []
@@ -92,8 +92,8 @@ class Projection:
         return name.endswith(f"@{self.side}") or name.startswith("chosen ")
 
     def _faults(self) -> list[tuple[Any, Any]]:
-        """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor permits
-        what the guest permits) or when they are proved equal; the other side's concrete ones become named atoms."""
+        """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor
+        permits what the guest permits) or when they are proved equal; the other side's concrete ones become named atoms."""
         pair, smt = self.pair, self.pair.smt
         one, two = (pair.r, pair.v) if self.side == "r" else (pair.v, pair.r)
         out = []
@@ -103,7 +103,7 @@ class Projection:
             fault, _ = two.windows.fault_at(two.ex, event)
             named = self.named(two, event, fault)
             if not pair.setting.shapes[event.key[0]].concrete:
-                out.append((event.fault, smt.bool(fault)))
+                out.append((event.fault, smt.formula(fault)))
             elif smt.check(self.formula, smt.xor(event.fault, fault)).status == "unsat":
                 out.append((event.fault, named))
         for event in two.run.events:
@@ -116,7 +116,7 @@ class Projection:
         pair = self.pair
         space = pair.setting.isa.spaces[event.key[0]]
         if isinstance(fault, bool) or not isinstance(space, ir.Map) or not pair.setting.shapes[space.name].concrete:
-            return pair.smt.bool(fault)
+            return pair.smt.formula(fault)
         name, kind, bits = event.key
         index = side.windows.index(space, event.place, 0)
         width = pair.setting.shapes[name].index_width(space)
@@ -199,8 +199,8 @@ class Projection:
         return z3.simplify(z3.And(term, *apart)) if apart else z3.simplify(term)
 
     def _generous(self, term: Any, model: Any) -> dict[int, Any]:
-        """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do not
-        bind."""
+        """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do
+        not bind."""
         ones: dict[int, tuple[Any, Any]] = {}
         for symbol in symbols(term):
             if not self._pinnable(symbol) or symbol.get_id() in self.pinned or not z3.is_bv(symbol):

@@ -50,7 +50,7 @@ class Budget:
 
 def _spent(solver: Any) -> int:
     statistics = solver.statistics()
-    return int(statistics.get_key_value("rlimit count")) if "rlimit count" in statistics.keys() else 0
+    return next((int(value) for key, value in statistics if key == "rlimit count"), 0)
 
 
 def prime_cover(smt: Smt, formula: Bool, given: Bool) -> list[list[Any]] | None:
@@ -118,7 +118,7 @@ def _expand(smt: Budget, off: Any, literals: list[Any]) -> list[Any] | None:
     if answer.status != "unsat":
         return None
     kept = list(literals)
-    for literal in sorted(reversed(literals), key=_complexity, reverse=True):
+    for literal in sorted(literals, key=_complexity, reverse=True):
         rest = [k for k in kept if not k.eq(literal)]
         answer = smt.ask(off, *rest)
         if answer.status == "unknown":
@@ -264,4 +264,4 @@ def _collect(term: Any, out: list[Any]) -> None:
 
 
 def _is_xor(term: Any) -> bool:
-    return z3.is_app(term) and term.decl().kind() == z3.Z3_OP_XOR
+    return bool(z3.is_app(term) and term.decl().kind() == z3.Z3_OP_XOR)

@@ -149,14 +149,14 @@ class Smt:
         """`value` as a z3 term."""
         return z3.BitVecVal(value, self.sort(width), self.ctx) if isinstance(value, int) else value
 
-    def bool(self, value: Bool) -> Any:
+    def formula(self, value: Bool) -> Any:
         """`value` as a z3 term."""
         return z3.BoolVal(value, self.ctx) if isinstance(value, bool) else value
 
     # -- booleans ------------------------------------------------------------------------------------------------------
 
     def and_(self, *args: Bool) -> Bool:
-        terms = []
+        terms: list[Any] = []
         for a in args:
             if a is False:
                 return False
@@ -167,7 +167,7 @@ class Smt:
         return terms[0] if len(terms) == 1 else z3.And(*terms)
 
     def or_(self, *args: Bool) -> Bool:
-        terms = []
+        terms: list[Any] = []
         for a in args:
             if a is True:
                 return True
@@ -240,13 +240,9 @@ class Smt:
         if kind == b.decl().kind() == z3.Z3_OP_ITE and a.arg(0).eq(b.arg(0)):
             return self.ite(a.arg(0), self.same(a.arg(1), b.arg(1)), self.same(a.arg(2), b.arg(2)), 0)
         one, two = _stores(a), _stores(b)
-        same_places = len(one[1]) == len(two[1]) and all(
-            i.eq(j) for (i, _), (j, _) in zip(one[1], two[1], strict=True)
-        )
+        same_places = len(one[1]) == len(two[1]) and all(i.eq(j) for (i, _), (j, _) in zip(one[1], two[1], strict=True))
         if same_places and one[0].eq(two[0]) and _distinct([i for i, _ in one[1]]):
-            return self.and_(
-                *(self.eq(v, w, v.size()) for (_, v), (_, w) in zip(one[1], two[1], strict=True))
-            )
+            return self.and_(*(self.eq(v, w, v.size()) for (_, v), (_, w) in zip(one[1], two[1], strict=True)))
         return a == b
 
     def neg(self, a: Bits, width: int) -> Bits:
@@ -348,7 +344,7 @@ class Smt:
         solver.set("rlimit", self.rlimit)
         for c in constraints:
             if c is not True:
-                solver.add(self.bool(c))
+                solver.add(self.formula(c))
         return solver
 
     def check(self, *constraints: Bool, rlimit: int | None = None) -> Answer:
@@ -364,7 +360,7 @@ class Smt:
             return answer
         strong = self._strategy.solver()
         strong.set("rlimit", allowed)
-        strong.add(*(self.bool(c) for c in constraints if c is not True))
+        strong.add(*(self.formula(c) for c in constraints if c is not True))
         return self.ask(strong)
 
     @cached_property

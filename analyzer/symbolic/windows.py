@@ -52,7 +52,8 @@ def shape_of(isa: ir.Isa, effects: EffectsOf, name: str, spaces: bool = True) ->
     space = isa.spaces[name]
     assert isinstance(space, ir.Map)
     of = effects.map(name)
-    privilege, plain = [], []
+    privilege: list[int] = []
+    plain: list[int] = []
     for i, param in enumerate(space.params):
         reads = set() if param.default is None else _reads(param.default)
         (privilege if any(_held(isa, n) for n in reads) else plain).append(i)
@@ -170,6 +171,7 @@ class Windows:
     """The memories of one world.  `shapes` are those of all maps of the Isa."""
 
     def __init__(self, isa: ir.Isa, smt: Smt, world: World, shapes: dict[str, MapShape]) -> None:
+        self._answered: Bool = False  # memory, and no register, answered an access through a bus
         self.isa = isa
         self.smt = smt
         self.world = world
@@ -197,9 +199,7 @@ class Windows:
         other = self.units(self.other(frame, space), self.other_cell(space, modes, cell), access.bits, space)
         return self.smt.ite(same, value, other, access.bits)
 
-    def store(
-        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
-    ) -> None:
+    def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
         space = self.isa.spaces[access.space]
         address = ex.value(access.address, frame)
         if isinstance(space, ir.Memory):
@@ -323,7 +323,14 @@ class Windows:
         return fault, traps, result, Changes(written) if written else None
 
     def fault(
-        self, ex: Executor, frame: Frame, space: ir.Map, modes: tuple[Bits, ...], place: tuple[Bits, ...], kind: str, bits: int
+        self,
+        ex: Executor,
+        frame: Frame,
+        space: ir.Map,
+        modes: tuple[Bits, ...],
+        place: tuple[Bits, ...],
+        kind: str,
+        bits: int,
     ) -> Bool:
         """The abstract fault condition: an unknown function of this run."""
         shape = self.shapes[space.name]
@@ -343,9 +350,7 @@ class Windows:
         shape = self.shapes[name]
         frame = Frame({}, Changes(), Changes())
         plain = dict(zip(shape.plain, event.place, strict=False))
-        args = tuple(
-            plain[i] if i in plain else self.default(ex, frame, p, kind) for i, p in enumerate(space.params)
-        )
+        args = tuple(plain[i] if i in plain else self.default(ex, frame, p, kind) for i, p in enumerate(space.params))
         if shape.concrete:
             fault, _, _, after = self.evaluate(ex, frame, space, event.place[-1], args, kind, bits)
             touched = [
@@ -416,9 +421,7 @@ class Windows:
             width += unit
         return value
 
-    def written(
-        self, array: Array, cell: Callable[[int], Bits], value: Bits, bits: int, space: ir.Space
-    ) -> Array:
+    def written(self, array: Array, cell: Callable[[int], Bits], value: Bits, bits: int, space: ir.Space) -> Array:
         """The array with `bits` bits stored from `cell` on."""
         unit = space.unit
         for i, part in enumerate(self.parts(value, bits, unit)):
@@ -464,7 +467,9 @@ class Windows:
         old = self.memory(frame, space)
         frame.state[f"memory {space.name}"] = self.written(old, linear(self.smt, space, address), value, bits, space)
 
-    def beyond(self, ex: Executor, frame: Frame, path: Bool, space: ir.Memory, address: Bits, span: Span | None) -> None:
+    def beyond(
+        self, ex: Executor, frame: Frame, path: Bool, space: ir.Memory, address: Bits, span: Span | None
+    ) -> None:
         """The trap of an access past the end of physical memory."""
         if space.size is None or space.beyond is None:
             return
@@ -492,7 +497,7 @@ class Windows:
         args = tuple(plain[i] if i in plain else self.default(ex, frame, p, kind) for i, p in enumerate(space.params))
         _, _, below, _ = self.evaluate(ex, frame, space, cell.place[-1], args, kind, bits)
         self._cells.append((space, cell))
-        self._answered: Bool = False
+        self._answered = False
         here = self.smt.and_(path, frame.alive)
         try:
             args = tuple(ex.value(p.default, frame) for p in bus.params if p.default is not None)
@@ -542,7 +547,5 @@ class FreeTables(Windows):
         self.loaded.append(term)
         return term
 
-    def store(
-        self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None
-    ) -> None:
+    def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
         return None

@@ -22,8 +22,8 @@ from conformance.vector import Outcome, Recording, Vector
 
 MANY = 20_000
 COMPARED = 0.9
-"""The part of the vectors that must agree, but for single bits: what a deviation excuses whole, and what the architecture
-leaves open, are rare."""
+"""The part of the vectors that must agree, but for single bits: what a deviation excuses whole, and what the
+architecture leaves open, are rare."""
 
 ORACLES = [(machine, oracle.name) for machine in MACHINES for oracle in adapter_of(machine).oracles()]
 
