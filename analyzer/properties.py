@@ -13,7 +13,7 @@ from typing import Literal
 from analyzer import ir
 from analyzer.ir import Role
 from analyzer.symbolic.execute import Event
-from analyzer.symbolic.pair import Pair, Setting, Side
+from analyzer.symbolic.pair import Ending, Pair, Setting, Side
 from analyzer.symbolic.smt import Bool
 
 Profile = Literal["classical", "extended"]
@@ -23,9 +23,9 @@ Cause = Literal["location", "mode", "configuration", "combined"]
 
 CHANGED: dict[Profile, tuple[Role, ...]] = {
     "classical": (Role.MODE, Role.MAP),
-    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.TIME, Role.INTERCEPT),
+    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT),
 }
-"""What control sensitivity is about, by profile."""
+"""What control sensitivity is about, by profile.  Time is not: it passes of itself."""
 
 # -- traps -------------------------------------------------------------------------------------------------------------
 
@@ -274,7 +274,8 @@ def contained(pair: Pair) -> Bool:
 
 def unfaithful(pair: Pair) -> list[Reason]:
     """The ways in which (T) and (C) both fail, under `real_states`.  (T): the real run traps to the monitor,
-    restartably. (C): neither run is at the monitor, guest and own elements agree, and held elements keep their values."""
+    restartably.  (C): neither run is at the monitor, guest and own elements agree, and held elements keep their
+    values."""
     smt, v, r, setting = pair.smt, pair.v, pair.r, pair.setting
     defined = smt.not_(v.run.unpredictable)
     on = smt.and_(r.stays(), smt.not_(r.run.unpredictable), defined)
@@ -312,8 +313,24 @@ def not_restartable(pair: Pair) -> Bool:
         names = {*changed, *(n for n in v.after if pair.setting.passes(n) and n != pc)}
         same = (v.equal(n, restored.get(n, r.ex.initial(n)), v.final(n)) for n in sorted(names))
         as_after = smt.and_(v.stays(), same_pc, *same)
-        terms.append(smt.and_(ending.guard, ending.to_monitor, smt.not_(before), smt.not_(as_after)))
+        alike = smt.or_(as_after, *(trapped_alike(pair, ending, other) for other in v.endings))
+        terms.append(smt.and_(ending.guard, ending.to_monitor, smt.not_(before), smt.not_(alike)))
     return smt.or_(*terms)
+
+
+def trapped_alike(pair: Pair, real: Ending, virtual: Ending) -> Bool:
+    """σ's run takes the same trap, one that completes the instruction, and leaves the same guest parts: the monitor
+    reflects it as it stands."""
+    if real.trap is None or virtual.trap is None or real.trap.trap != virtual.trap.trap or real.trap.trap is None:
+        return False
+    if pair.setting.isa.traps[real.trap.trap].resume != "next":
+        return False
+    mine, theirs = real.trap.restored, virtual.trap.restored
+    names = sorted(n for n in {*mine, *theirs} if pair.setting.passes(n))
+    equal = (
+        pair.v.equal(n, mine.get(n, pair.r.ex.initial(n)), theirs.get(n, pair.v.ex.initial(n))) for n in names
+    )
+    return pair.smt.and_(virtual.guard, *(pair.same_choices(e) for e in equal))
 
 
 # -- 1974, to the letter -----------------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ class Projection:
 
     def _faults(self) -> list[tuple[Any, Any]]:
         """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor
-        permits what the guest permits) or when they are proved equal; the other side's concrete ones become named atoms."""
+        permits what the guest permits) or when they are proved equal; the other side's concrete ones become named
+        atoms."""
         pair, smt = self.pair, self.pair.smt
         one, two = (pair.r, pair.v) if self.side == "r" else (pair.v, pair.r)
         out = []

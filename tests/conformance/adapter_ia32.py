@@ -69,7 +69,7 @@ FLAT = 0xFFFF_FFFF
 FLAT_CODE = {0: 0x08, 1: 0x38, 2: 0x48, 3: 0x18}
 FLAT_DATA = {0: 0x10, 1: 0x40, 2: 0x50, 3: 0x20}
 TSS_SELECTOR, LDT_SELECTOR, FIRST_OTHER = 0x28, 0x30, 0x58
-OTHERS = 30
+OTHERS = 16
 
 
 class Ia32(Adapter):
@@ -223,8 +223,8 @@ def _tables(rng: random.Random, scene: Scene, cpl: int) -> list[tuple[int, Descr
                 others.append((selector | local, segment))
     scene.put(GDT, bytes(gdt))
     scene.put(LDT, bytes(ldt))
-    gates = [_vector_gate(rng, vector, cpl) for vector in range(64)]
-    scene.put(IDT, b"".join(gates) + b"".join(gates[32:]) * 6)
+    gates = [_vector_gate(rng, vector, cpl) for vector in range(48)]
+    scene.put(IDT, b"".join(gates) + b"".join(gates[32:]) * 13)
     tss = bytearray(rng.randbytes(0x68 + 0x2002))
     tss[:4] = bytes(4)  # no previous task: a task return is #TS
     for level in range(3):
@@ -259,7 +259,9 @@ def _other(rng: random.Random) -> tuple[bytes, Descriptor | None]:
             segment = Descriptor(0, FLAT, 0x18 | rng.randrange(8) | (rng.random() < 0.8), dpl, present)
             return segment.encode(), segment if present and segment.kind & 2 else None
         case 6 | 7:
-            selector = rng.choice((*FLAT_CODE.values(), *FLAT_CODE.values(), rng.randrange(0x58, 0x148)))
+            selector = rng.choice(
+                (*FLAT_CODE.values(), *FLAT_CODE.values(), rng.randrange(FIRST_OTHER, FIRST_OTHER + 8 * OTHERS))
+            )
             offset = CODE + rng.randrange(REGION)
             return gate(CALL_GATE, dpl, selector, offset, present, rng.randrange(5)), None
         case 8:

@@ -14,7 +14,7 @@ from analyzer import ir
 from analyzer.errors import UsageError
 from conformance.adapter import Adapter, Scene, number
 from conformance.vector import Vector
-from emulator.decode import decode_units, encode
+from emulator.decode import Decoded, decode_units, encode
 from emulator.disassemble import disassemble
 from emulator.evaluate import hashed
 from emulator.reference.code import code
@@ -29,6 +29,8 @@ FAULTS = 0.15
 MARGIN = 8
 """Windows begin and end at multiples of this, in bytes."""
 LONGEST = 16
+ENCODINGS = 100
+"""How many operands are tried until `where` holds."""
 
 
 class Barren(Exception):
@@ -58,22 +60,12 @@ def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, i
     undefined = rng.randrange(100) < adapter.undefined
     accesses = any(isinstance(s, (ir.Load, ir.Store, ir.Call)) for s in ir.statements(instruction.body))
     for attempt in range(ATTEMPTS):
+        decoded, units = _encoding(isa, instruction, rng, undefined)
         pointers = rng.random() < (0.85 if accesses else 0.15)
         scene = adapter.scene(rng, pointers, instruction)
         if rng.random() < 0.05:
             scene.fill = rng.choice((0, 0xFF))
-        try:
-            units = encode(isa, instruction, operands_of(isa, instruction, rng))
-        except UsageError:
-            continue
-        if undefined:
-            units = _spoiled(units, rng)
         before = adapter.state({**adapter.oracles()[0].base, **scene.registers})
-        decoded = decode_units(isa, units + (0,) * LONGEST if undefined else units, before)
-        if (decoded is not None and decoded.instruction is not instruction) if not undefined else decoded is not None:
-            continue
-        if decoded is None and not undefined:
-            continue
         scene.put(scene.code, bytes(units))
         event, touched = _dry_run(adapter, before, scene)
         if isinstance(event, Stuck) or not all(map(adapter.addressable, touched)):
@@ -82,13 +74,38 @@ def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, i
         if fault and attempt < ATTEMPTS - 1 and rng.random() > FAULTS:
             continue
         touched.update(adapter.always(scene))
-        text = "undefined" if decoded is None else f"{instruction.name}: {disassemble(isa, decoded, before.pc())}"
+        pc = scene.registers.get(isa.fetch.pc, 0)
+        text = "undefined" if decoded is None else f"{instruction.name}: {disassemble(isa, decoded, pc)}"
         return Vector(
             f"{index:06} {text}",
             b"" if scene.translated else bytes(units),
             scene.registers,
             _windows(touched, scene.content(), adapter.addressable),
         )
+    raise Barren
+
+
+def _encoding(
+    isa: ir.Isa, instruction: ir.Instruction, rng: random.Random, undefined: bool
+) -> tuple[Decoded | None, tuple[int, ...]]:
+    """An encoding of the instruction with random operands, or one near it that no instruction has.
+
+    Raises:
+        Barren: none was found.
+    """
+    for _ in range(ENCODINGS):
+        try:
+            units = encode(isa, instruction, operands_of(isa, instruction, rng))
+        except UsageError:
+            continue
+        if undefined:
+            units = _spoiled(units, rng)
+            if decode_units(isa, units + (0,) * LONGEST) is None:
+                return None, units
+            continue
+        decoded = decode_units(isa, units)
+        if decoded is not None and decoded.instruction is instruction:
+            return decoded, units
     raise Barren
 
 

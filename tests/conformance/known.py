@@ -401,6 +401,11 @@ UNICORN: tuple[Deviation, ...] = (
         {"ds": 3, "es": 3, "fs": 3, "gs": 3},
     ),
     Deviation("the time-stamp counter is another", "rdtsc", lambda c: c.observed.trap is None, COUNTER),
+    Deviation(
+        "IRETD enters virtual-8086 mode at any CPL (SDM 2, IRET: at CPL 0; the spec leaves it out)",
+        "iretd",
+        lambda c: bool(c.observed.registers.get("eflags", 0) & 1 << 17),
+    ),
     Deviation("DR7.GD has no effect", "mov_(to|from)_dr", lambda c: c.trapped("db") and c.observed.trap is None),
     Deviation(
         "INT does not look at the gate (SDM 2, INT: #GP or #NP of the gate)",
