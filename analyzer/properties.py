@@ -319,11 +319,8 @@ def not_restartable(pair: Pair) -> Bool:
 
 
 def trapped_alike(pair: Pair, real: Ending, virtual: Ending) -> Bool:
-    """σ's run takes the same trap, one that completes the instruction, and leaves the same guest parts: the monitor
-    reflects it as it stands."""
-    if real.trap is None or virtual.trap is None or real.trap.trap != virtual.trap.trap or real.trap.trap is None:
-        return False
-    if pair.setting.isa.traps[real.trap.trap].resume != "next":
+    """σ's run takes the same trap and leaves the same guest parts: the monitor reflects it as it stands."""
+    if real.trap is None or virtual.trap is None or real.trap.trap != virtual.trap.trap:
         return False
     mine, theirs = real.trap.restored, virtual.trap.restored
     names = sorted(n for n in {*mine, *theirs} if pair.setting.passes(n))
