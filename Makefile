@@ -14,7 +14,7 @@ TYPED = $(wildcard analyzer emulator cli.py)
 
 # 1 means findings, and is what ia32 deserves: it is not virtualizable.
 demo: $(READY)
-	@$(BIN)/popek check ia32 || { status=$$?; test $$status -eq 1 || exit $$status; }
+	@$(BIN)/popek check ia32 --scheme classic -j $(JOBS) || { status=$$?; test $$status -eq 1 || exit $$status; }
 
 test: $(READY)
 	$(PYTEST) -n $(JOBS) -m "not slow"
