@@ -324,9 +324,7 @@ def trapped_alike(pair: Pair, real: Ending, virtual: Ending) -> Bool:
         return False
     mine, theirs = real.trap.restored, virtual.trap.restored
     names = sorted(n for n in {*mine, *theirs} if pair.setting.passes(n))
-    equal = (
-        pair.v.equal(n, mine.get(n, pair.r.ex.initial(n)), theirs.get(n, pair.v.ex.initial(n))) for n in names
-    )
+    equal = (pair.v.equal(n, mine.get(n, pair.r.ex.initial(n)), theirs.get(n, pair.v.ex.initial(n))) for n in names)
     return pair.smt.and_(virtual.guard, *(pair.same_choices(e) for e in equal))
 
 
