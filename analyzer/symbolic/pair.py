@@ -476,7 +476,7 @@ class Pair:
         return smt.and_(*(smt.substituted(formula, choice) for choice in (same_site, as_other, zeros, ones)))
 
     def same_choices(self, formula: Bool) -> Bool:
-        """The formula with σ's UNKNOWN values those of the real run, site by site: the virtual machine may have them."""
+        """The formula with σ's UNKNOWN values those of the real run, site by site: it may have them."""
         pairs = [(term, self.r.world.unknown(site, width)) for site, term, width in self.v.run.unknowns]
         return self.smt.substituted(formula, pairs) if pairs else formula
 
