@@ -118,7 +118,8 @@ def _expand(smt: Budget, off: Any, literals: list[Any]) -> list[Any] | None:
     if answer.status != "unsat":
         return None
     kept = list(literals)
-    for literal in sorted(literals, key=_complexity, reverse=True):
+    later_first = sorted(range(len(literals)), key=lambda i: (_complexity(literals[i]), i), reverse=True)
+    for literal in (literals[i] for i in later_first):
         rest = [k for k in kept if not k.eq(literal)]
         answer = smt.ask(off, *rest)
         if answer.status == "unknown":

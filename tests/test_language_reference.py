@@ -1,0 +1,33 @@
+"""The examples of the language reference: whole specs load, and items parse."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from analyzer.source import Source
+from analyzer.syntax.load import load_source
+from analyzer.syntax.parse import parse
+
+PAGE = Path(__file__).parent.parent / "docs" / "language.md"
+BLOCKS = re.findall(r"^```isa\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+SPECS = [text for text in BLOCKS if text.startswith("isa ")]
+ITEMS = [text for text in BLOCKS if not text.startswith("isa ")]
+
+
+def test_there_are_enough() -> None:
+    assert len(SPECS) >= 8
+
+
+@pytest.mark.parametrize("text", SPECS, ids=lambda text: text.split()[1])
+def test_specs_load(text: str) -> None:
+    isa, _ = load_source(Source("language.md", text))
+    assert isa.name == text.split()[1]
+    assert isa.instructions
+
+
+@pytest.mark.parametrize("text", ITEMS, ids=lambda text: text.split()[0])
+def test_items_parse(text: str) -> None:
+    assert parse(Source("language.md", f"isa t\n{text}")).items
