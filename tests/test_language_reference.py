@@ -1,4 +1,4 @@
-"""The examples of the language reference: whole specs load, and items parse."""
+"""The examples of the language reference: whole specs load and their examples hold, and items parse."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from analyzer.source import Source
 from analyzer.syntax.load import load_source
 from analyzer.syntax.parse import parse
+from emulator.examples import run_examples
 
 PAGE = Path(__file__).parent.parent / "docs" / "language.md"
 BLOCKS = re.findall(r"^```isa\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -23,9 +24,11 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.parametrize("text", SPECS, ids=lambda text: text.split()[1])
 def test_specs_load(text: str) -> None:
-    isa, _ = load_source(Source("language.md", text))
+    isa, warnings = load_source(Source("language.md", text))
     assert isa.name == text.split()[1]
     assert isa.instructions
+    assert not warnings
+    assert not run_examples(isa)
 
 
 @pytest.mark.parametrize("text", ITEMS, ids=lambda text: text.split()[0])
