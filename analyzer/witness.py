@@ -43,6 +43,9 @@ class FoundWitness:
     encoding: str
 
 
+STEP_RLIMIT = 150_000
+"""Work for one step of making a witness the least one."""
+
 MAX_REASONS = 2
 """Reasons that a witness is sought for, the plainest first, before one that could not be replayed is shown."""
 
@@ -63,10 +66,20 @@ def witness_of(pair: Pair, reason: Reason, replayer: Replayer | None) -> FoundWi
     """The least witness of one reason."""
     formula = pair.smt.and_(pg.real_states(pair), reason.formula)
     mentioned = in_order(pair, formula)
-    model = least_model(pair.smt, formula, mentioned)
+    model = least_within(pair, formula, mentioned)
     if model is None:
         return None
     return Telling(pair, model, in_order(pair, reason.formula), mentioned).witness(replayer)
+
+
+def least_within(pair: Pair, formula: Bool, ordered: list[Any]) -> Any | None:
+    """The least model, each step within `STEP_RLIMIT`; the solver's own where that is not enough."""
+    allowed, pair.smt.rlimit = pair.smt.rlimit, STEP_RLIMIT
+    try:
+        model = least_model(pair.smt, formula, ordered)
+    finally:
+        pair.smt.rlimit = allowed
+    return model if model is not None else pair.smt.check(formula).model
 
 
 def in_order(pair: Pair, formula: Bool) -> list[Any]:

@@ -22,6 +22,12 @@ from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import Cell, MapShape, Windows, World, linear
 
+MAX_TRAPS = 16
+"""Instructions with more ways to trap than this (far calls) are too large to execute through page walks."""
+
+STATE_RLIMIT = 600_000
+"""Work for finding a state at all; without one a witness is shown as not replayed."""
+
 LEAST_RLIMIT = 100_000
 """Work for making a state the least one; where that is not enough, the solver's own is taken."""
 
@@ -123,6 +129,8 @@ class Concretizer:
     def state(self, side: Side, ending: str) -> MachineState | None:
         """The least state in which this side's run goes as in the model and ends so: `completes`, `memory` or a trap's
         name.  None if there is none, or none was found within the budget."""
+        if len(side.run.traps) > MAX_TRAPS:
+            return None
         isa = self.pair.setting.isa
         smt = Smt(self.pair.smt.rlimit)
         world = World(isa, smt, side.name, dict(self.operands))
@@ -150,7 +158,7 @@ class Concretizer:
         if formula is False:
             return None
         free = list(atoms(smt.formula(formula)))
-        answer = smt.check(formula)
+        answer = smt.check(formula, rlimit=STATE_RLIMIT)
         smt.rlimit = min(smt.rlimit, LEAST_RLIMIT)
         model = least_model(smt, formula, free) or answer.model
         return None if model is None else self._read_out(isa, world, model, free)

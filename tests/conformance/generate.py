@@ -11,10 +11,9 @@ import random
 from collections.abc import Callable, Iterator
 
 from analyzer import ir
-from analyzer.errors import UsageError
 from conformance.adapter import Adapter, Scene, number
 from conformance.vector import Vector
-from emulator.decode import Decoded, decode_units, encode
+from emulator.decode import Decoded, decode_units, encode, present
 from emulator.disassemble import disassemble
 from emulator.evaluate import hashed
 from emulator.reference.code import code
@@ -48,14 +47,18 @@ def vectors(adapter: Adapter, count: int, seed: int) -> Iterator[Vector]:
         while True:
             group = rng.choice(pool) if rng.random() < 0.5 else adapter.isa.instructions
             try:
-                yield _vector(adapter, rng, rng.choice(group), index)
+                yield vector_of(adapter, rng, rng.choice(group), index)
             except Barren:
                 continue
             break
 
 
-def _vector(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, index: int) -> Vector:
-    """A vector of this instruction, or near it if it is to be undefined."""
+def vector_of(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, index: int) -> Vector:
+    """A vector of this instruction, or near it if it is to be undefined.
+
+    Raises:
+        Barren: no attempt made one.
+    """
     isa = adapter.isa
     undefined = rng.randrange(100) < adapter.undefined
     accesses = any(isinstance(s, (ir.Load, ir.Store, ir.Call)) for s in ir.statements(instruction.body))
@@ -94,10 +97,7 @@ def _encoding(
         Barren: none was found.
     """
     for _ in range(ENCODINGS):
-        try:
-            units = encode(isa, instruction, operands_of(isa, instruction, rng))
-        except UsageError:
-            continue
+        units = encode(isa, instruction, _placed(isa, instruction, operands_of(isa, instruction, rng)))
         if undefined:
             units = _spoiled(units, rng)
             if decode_units(isa, units + (0,) * LONGEST) is None:
@@ -119,6 +119,15 @@ def _spoiled(units: tuple[int, ...], rng: random.Random) -> tuple[int, ...]:
     return tuple(spoiled)
 
 
+def _placed(isa: ir.Isa, instruction: ir.Instruction, operands: dict[str, int]) -> dict[str, int]:
+    """The operands without the bits that have no place in the encoding, as of a displacement that is not there."""
+    masks = dict.fromkeys((prefix.name for prefix in isa.prefixes), -1)
+    for segment in present(isa, instruction, operands):
+        for part in segment.fields:
+            masks[part.operand] = masks.get(part.operand, 0) | (1 << part.length) - 1 << part.operand_lo
+    return {name: value & masks.get(name, 0) for name, value in operands.items()}
+
+
 def operands_of(isa: ir.Isa, instruction: ir.Instruction, rng: random.Random) -> dict[str, int]:
     """Random values for the operands and the prefixes."""
     values: dict[str, int] = {}
@@ -127,7 +136,7 @@ def operands_of(isa: ir.Isa, instruction: ir.Instruction, rng: random.Random) ->
             named = [case for case in operand.cases if case[1]]
             values[operand.name] = rng.choice(rng.choice(named)[1])
         elif operand.width >= 12 and rng.random() < 0.5:
-            values[operand.name] = rng.randrange(-32, 32) * 2 & (1 << operand.width) - 1
+            values[operand.name] = rng.randrange(-64, 64) & (1 << operand.width) - 1
         else:
             values[operand.name] = rng.getrandbits(operand.width) if operand.width < 7 else number(rng, operand.width)
     named_by = {e.name for e in _where_operands(instruction)}

@@ -245,7 +245,7 @@ def _faults_as_a_write(case: Case) -> bool:
     """Whether only W/R of a page fault's error code differs."""
     codes = case.expected.error_code, case.observed.error_code
     rest = [bits for bits in _beside_accessed_bits(case).values() if bits != 2]
-    return case.differs_in("error code", "memory") and codes in ((0, 2), (4, 6)) and not rest
+    return case.differs_in("error code", "memory") and codes in ((0, 2), (1, 3), (4, 6), (5, 7)) and not rest
 
 
 def _near_the_end(case: Case) -> bool:
@@ -261,6 +261,7 @@ def _runs_into_the_next_page(case: Case) -> bool:
     return _paging(case) and any(t.address % 0x1000 + t.bits // 8 > 0x1000 for t in accesses(case))
 
 
+READ_AND_WRITTEN = "[EG]_[EGIB]|shift_.*|unary|xchg_E_G|xadd|cmpxchg|bit_.|arpl|enter"
 MOV_CR4 = ("trap", "error code", "cr4", "eip", "esp", "eflags", "cs", "cs.attributes", "ss", "ss.attributes", "memory")
 
 BOCHS: tuple[Deviation, ...] = (
@@ -308,8 +309,29 @@ BOCHS: tuple[Deviation, ...] = (
     ),
     Deviation(
         "an instruction that reads and writes its operand faults as a write (SDM 3A, 4.7: not said; the spec: a read)",
-        ".*",
+        READ_AND_WRITTEN,
         lambda c: c.trapped("pf") and c.observed.trap == 14 and _faults_as_a_write(c),
+    ),
+    Deviation(
+        "it checks the segment for the write before it reads (the spec: page fault of the read first)",
+        READ_AND_WRITTEN,
+        lambda c: c.trapped("pf") and c.observed.trap in (12, 13),
+    ),
+    Deviation(
+        "a far pointer is read selector first (SDM 2: order not specified)",
+        "les_lds|lss_lfs_lgs|jmp_far_M|call_far_M",
+        lambda c: (
+            c.trapped("pf")
+            and c.observed.trap == 14
+            and c.observed.registers["cr2"] - c.expected.registers["cr2"] in (2, 4)
+            and c.differs_in("cr2", "memory")
+            and not _beside_accessed_bits(c)
+        ),
+    ),
+    Deviation(
+        "0F 01 with a register operand are instructions of later processors (SDM 2D, group 7)",
+        "sgdt|sidt",
+        lambda c: c.trapped("ud"),
     ),
     Deviation(
         "a repeated INS or OUTS with ECX = 0 checks the port (SDM 2B, REP: the instruction is not executed)",

@@ -7,13 +7,15 @@ vectors of another seed. A missing oracle is a skip with its reason, and a failu
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterable
 
 import pytest
 
+from analyzer import ir
 from conformance.adapter import Adapter
 from conformance.compare import expect, judge
-from conformance.generate import vectors
+from conformance.generate import Barren, vector_of, vectors
 from conformance.machines import MACHINES, adapter_of
 from conformance.oracles.oracle import Oracle
 from conformance.recordings import LARGEST, QUICK, SEED, path_of
@@ -80,6 +82,22 @@ def test_the_spec_agrees_with_the_oracle_on_many_vectors(machine: str, oracle: s
     with installed(machine, oracle) as live:
         tally = survey(adapter_of(machine), live, MANY, SEED + 2)
     assert not tally.differing, report(tally)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_instruction_has_vectors(machine: str) -> None:
+    adapter = adapter_of(machine)
+    for instruction in adapter.isa.instructions:
+        assert any(made(adapter, instruction, seed) for seed in range(20)), instruction.name
+
+
+def made(adapter: Adapter, instruction: ir.Instruction, seed: int) -> bool:
+    """Whether this seed makes a vector of the instruction."""
+    try:
+        made = vector_of(adapter, random.Random(seed), instruction, 0)
+    except Barren:
+        return False
+    return f" {instruction.name}: " in made.name
 
 
 @pytest.mark.parametrize("machine", MACHINES)
