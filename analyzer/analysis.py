@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from analyzer import ir, report
-from analyzer.classify import NO, YES, Asker, Finding, Truth, examine
+from analyzer.classify import NO, YES, Asker, Finding, Truth, examine, judge, plain
 from analyzer.conditions import hole_condition
 from analyzer.expectations import expectations
 from analyzer.graph import graph_of, transitions
@@ -26,7 +26,9 @@ from analyzer.repair import weakest_guard
 from analyzer.replayer import Replayer
 from analyzer.source import Span
 from analyzer.stuck import stuck_addresses
-from analyzer.symbolic.pair import Setting, Subject, subjects
+from analyzer.symbolic.pair import Subject, subjects
+from analyzer.symbolic.placing import home_of
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
 from analyzer.witness import FoundWitness, find_witness
@@ -119,6 +121,9 @@ def examine_all(
     """Every subject, in the order of the spec."""
     todo = [s for s in subjects(setting.isa) if wanted(s, options.only)]
     work = partial(examine_one, setting, options, replayer)
+    if options.witnesses:
+        for world in ("v", "r"):
+            home_of(setting, world)  # found once, before the workers are forked
     if options.jobs > 1 and len(todo) > 8:
         global _WORK
         _WORK = (work, todo)
@@ -154,11 +159,13 @@ def wanted(subject: Subject, only: tuple[str, ...]) -> bool:
 
 def examine_one(setting: Setting, options: Options, replayer: Replayer | None, subject: Subject) -> Examined:
     """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
-    finding = examine(setting, subject, options.rlimit)
+    if plain(setting, subject.instruction):
+        return Examined(examine(setting, subject), None)
+    asker = Asker(setting, subject, options.rlimit)
+    finding = judge(asker)
     if finding.faithful.hole is NO or not options.witnesses:
         return Examined(finding, None)
-    asker = Asker(setting, subject, options.rlimit)
-    _, found = asker.holes()
+    _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
     if not reasons:
         return Examined(finding, None)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Cause, Reason
-from analyzer.symbolic.pair import Pair, Setting, Subject
+from analyzer.symbolic.pair import Pair, Subject
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import QUICK_RLIMIT, Answer, Bool
 
 
@@ -271,6 +273,7 @@ class Asker:
             user_location=NO if location is NO else self.exists(pg.behavior_1974(pair, "location", user=True)),
         )
 
+    @cached_property
     def holes(self) -> tuple[Truth, list[tuple[Reason, Truth]]]:
         """Whether it is unfaithful, and by which reasons."""
         reasons = pg.unfaithful(self.pair)
@@ -329,20 +332,25 @@ class Asker:
 
 
 def examine(setting: Setting, subject: Subject, rlimit: int | None = None) -> Finding:
-    """Everything about one subject that queries tell."""
+    """Everything about one subject that its text or queries tell."""
     if plain(setting, subject.instruction):
         trapping = not _can_complete(subject.instruction.body)
         none = Classes(trap_only=YES) if trapping else Classes()
         return Finding(subject, True, none, Classes1974(), Faithfulness(NO))
-    asker = Asker(setting, subject, rlimit)
-    classes = asker.classes()
-    hole, reasons = asker.holes()
+    return judge(Asker(setting, subject, rlimit))
+
+
+def judge(asker: Asker) -> Finding:
+    """Everything about one subject that queries tell.  Holes come first: their models answer many of the others."""
+    hole, reasons = asker.holes
     direct = asker.hole_direct() if hole is not NO else NO
+    classes = asker.classes()
     stuck = asker.stuck(classes) if hole is NO else NO
-    executes = bool(setting.effects.block(subject.instruction.body).executes)
+    executes = bool(asker.setting.effects.block(asker.subject.instruction.body).executes)
     column = Classes1974() if classes.trap_only is YES else asker.classes_1974()
     faithful = Faithfulness(hole, tuple(str(r) for r, _ in reasons), stuck, direct)
-    return Finding(subject, False, classes, column, faithful, executes, asker.depends_on_time(), asker.pair.smt.checks)
+    time = asker.depends_on_time()
+    return Finding(asker.subject, False, classes, column, faithful, executes, time, asker.pair.smt.checks)
 
 
 def _can_complete(body: ir.Block) -> bool:

@@ -8,7 +8,7 @@ from analyzer import ir
 from analyzer.classify import NO, YES, Classes, Finding, Truth
 from analyzer.report import ExpectationResult, Place, TheoremResult
 from analyzer.source import Span
-from analyzer.symbolic.pair import Setting
+from analyzer.symbolic.setting import Setting
 
 Placing = Callable[[Span | None], Place | None]
 

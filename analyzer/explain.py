@@ -6,7 +6,8 @@ from analyzer import ir
 from analyzer.classify import NO, YES, Asker
 from analyzer.errors import EngineError, UsageError
 from analyzer.replayer import Replayer
-from analyzer.symbolic.pair import Setting, Subject, subjects
+from analyzer.symbolic.pair import Subject, subjects
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT
 from analyzer.witness import FoundWitness, find_witness
 
@@ -25,7 +26,7 @@ def witness_of_hole(
         EngineError: the budget ran out before that was known.
     """
     asker = Asker(Setting(isa, scheme), subject, rlimit)
-    hole, found = asker.holes()
+    hole, found = asker.holes
     reasons = [reason for reason, truth in found if truth is YES]
     witness = find_witness(asker.pair, reasons, replayer) if reasons else None
     if witness is not None:

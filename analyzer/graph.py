@@ -13,7 +13,8 @@ import networkx as nx
 from analyzer import ir
 from analyzer.classify import YES, Truth
 from analyzer.symbolic.execute import Changes, Executor, Frame
-from analyzer.symbolic.pair import Pair, Setting, Subject, subjects
+from analyzer.symbolic.pair import Pair, Subject, subjects
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt
 from analyzer.symbolic.windows import Windows, World
 

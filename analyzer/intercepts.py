@@ -13,7 +13,8 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.classify import NO, UNKNOWN, YES, Truth, plain
 from analyzer.passes.effects import EffectsOf
-from analyzer.symbolic.pair import Pair, Setting, Subject, subjects
+from analyzer.symbolic.pair import Pair, Subject, subjects
+from analyzer.symbolic.setting import Setting
 
 MAX_BITS = 16
 """More intercept bits than this are not searched exhaustively."""

@@ -7,7 +7,8 @@ from typing import Literal
 from analyzer import ir
 from analyzer.classify import NO, YES, Finding
 from analyzer.report import Premise
-from analyzer.symbolic.pair import Pair, Setting, Subject, subjects
+from analyzer.symbolic.pair import Pair, Subject, subjects
+from analyzer.symbolic.setting import Setting
 
 
 def premises(setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, ...]) -> tuple[Premise, ...]:

@@ -13,7 +13,8 @@ from typing import Literal
 from analyzer import ir
 from analyzer.ir import Role
 from analyzer.symbolic.execute import Event
-from analyzer.symbolic.pair import Ending, Pair, Setting, Side
+from analyzer.symbolic.pair import Ending, Pair, Side
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bool
 
 Profile = Literal["classical", "extended"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from analyzer import ir
 from analyzer.symbolic.execute import Changes, Executor, Frame
-from analyzer.symbolic.pair import Setting
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bool, Smt
 from analyzer.symbolic.windows import FreeTables, World
 

@@ -16,7 +16,7 @@ from enum import Enum
 
 from analyzer import ir
 from analyzer.classify import NO, UNKNOWN, YES, Finding, Truth
-from analyzer.symbolic.pair import Setting
+from analyzer.symbolic.setting import Setting
 
 
 class Status(Enum):

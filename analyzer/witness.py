@@ -118,28 +118,31 @@ class Telling:
     def witness(self, replayer: Replayer | None) -> FoundWitness:
         pair, operands = self.pair, self.concrete.operands
         ends = self.ending(pair.v), self.ending(pair.r)
-        states = self.concrete.state(pair.v, ends[0]), self.concrete.state(pair.r, ends[1])
-        replayed = False
-        assembly = encoding = ""
         instruction = pair.subject.instruction
-        if replayer is not None:
-            assembly, encoding = replayer.assembly(self.isa, instruction, operands)
-            if states[0] is not None and states[1] is not None:
-                ran = [replayer.run(self.isa, instruction, operands, s) for s in states if s is not None]
-                replayed = all(
-                    self.agrees(side, end, r) for side, end, r in zip((pair.v, pair.r), ends, ran, strict=True)
-                )
+        if replayer is None:
+            return FoundWitness(operands, self.inputs(), self.outcome(ends), self.parted(), None, None, False, "", "")
+        assembly, encoding = replayer.assembly(self.isa, instruction, operands)
+        virtual = self.start(pair.v, ends[0], replayer)
+        real = self.start(pair.r, ends[1], replayer)
         return FoundWitness(
             operands,
             self.inputs(),
             self.outcome(ends),
             self.parted(),
-            states[0],
-            states[1],
-            replayed,
+            virtual,
+            real,
+            virtual is not None and real is not None,
             assembly,
             encoding,
         )
+
+    def start(self, side: Side, ending: str, replayer: Replayer) -> MachineState | None:
+        """A state in which the reference executor does what the model says; None if none was found."""
+        state = self.concrete.state(side)
+        if state is None:
+            return None
+        ran = replayer.run(self.isa, side.instruction, self.concrete.operands, state)
+        return state if self.agrees(side, ending, ran) else None
 
     # -- values --------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from typing import Any
 from analyzer import ir
 from analyzer.analysis import Options, analyze_scheme
 from analyzer.classify import examine
-from analyzer.symbolic.pair import Setting, subjects
+from analyzer.symbolic.pair import subjects
+from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt, z3_version
 from analyzer.syntax.load import bundled, load
 

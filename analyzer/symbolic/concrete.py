@@ -1,10 +1,4 @@
-"""From a model of the definitions to a state that a machine can start in.
-
-The definitions see memory through a window and leave translation abstract.  To replay a witness, map registers, tables
-and physical memory are needed that show exactly that window.  They are found by executing the instruction once more,
-this time through the spec's own translation over physical memory, and asking for the least state that agrees with the
-model wherever the model says something.
-"""
+"""From a model of the definitions to a state that a machine can start in."""
 
 from __future__ import annotations
 
@@ -15,96 +9,42 @@ import z3
 
 from analyzer import ir
 from analyzer.replayer import MachineState
-from analyzer.source import Span
-from analyzer.symbolic.execute import Executor, Frame
-from analyzer.symbolic.least import atoms, least_model
+from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.pair import Pair, Side
-from analyzer.symbolic.smt import Bits, Bool, Smt
-from analyzer.symbolic.windows import Cell, MapShape, Windows, World, linear
-
-MAX_TRAPS = 16
-"""Instructions with more ways to trap than this (far calls) are too large to execute through page walks."""
-
-STATE_RLIMIT = 600_000
-"""Work for finding a state at all; without one a witness is shown as not replayed."""
-
-LEAST_RLIMIT = 100_000
-"""Work for making a state the least one; where that is not enough, the solver's own is taken."""
+from analyzer.symbolic.placing import Home, KnownSmt, NoPlace, Placing, Spread, assignment, home_of, limits
+from analyzer.symbolic.smt import Array
+from analyzer.symbolic.windows import Cell, World, linear
 
 
-@dataclass(slots=True)
-class Seen:
-    """A load through a map in the concrete run."""
+@dataclass
+class Shown:
+    """One side of a model: what its accesses show."""
 
-    space: ir.Map
-    place: tuple[Bits, ...]
-    bits: int
-    value: Bits
-    table: bool = False
+    pair: Pair
+    side: Side
+    number: Any  # of a term, as an int
 
+    def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int:
+        """What a read of this place shows: of the window, of a table, or of physical memory."""
+        frame, windows, smt = Frame({}, Changes(), Changes()), self.side.windows, self.pair.smt
+        if isinstance(space, ir.Memory):
+            return self._units(windows.memory(frame, space), linear(smt, space, place[-1]), bits, space)
+        assert isinstance(space, ir.Map)
+        if table:
+            return self._units(windows.table(frame, space), linear(smt, space, place[-1]), bits, space)
+        return self._units(windows.window(frame, space), Cell(windows, space, place), bits, space)
 
-class Physical(Windows):
-    """Memories in which every access is translated down to physical memory."""
+    def _units(self, array: Array, cell: Any, bits: int, space: ir.Space) -> int:
+        return int(self.number(self.side.windows.units(array, cell, bits, space)))
 
-    def __init__(self, isa: ir.Isa, smt: Smt, world: World, shapes: dict[str, MapShape]) -> None:
-        super().__init__(isa, smt, world, shapes)
-        self.seen: list[Seen] = []
-
-    def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
-        space = self.isa.spaces[access.space]
-        if not isinstance(space, ir.Map):
-            return super().load(ex, frame, path, access, span)
-        address = ex.value(access.address, frame)
-        below, at = self.down(ex, frame, path, space, address, access, span)
-        if isinstance(below, ir.Bus):
-            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
-            value = self.bus_load(ex, frame, path, below, at, args, access.bits)
-        else:
-            assert isinstance(below, ir.Memory)
-            value = self.physical_load(ex, frame, path, below, at, access.bits, span)
-        args = self.arguments(ex, frame, space, access)
-        place = (*(args[i] for i in self.shapes[space.name].plain), address)
-        self.seen.append(Seen(space, place, access.bits, value, access.table))
-        return value
-
-    def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
-        space = self.isa.spaces[access.space]
-        if not isinstance(space, ir.Map):
-            super().store(ex, frame, path, access, value, span)
-            return
-        below, at = self.down(ex, frame, path, space, ex.value(access.address, frame), access, span)
-        if isinstance(below, ir.Bus):
-            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
-            self.bus_store(ex, frame, path, below, at, args, value, access.bits)
-        else:
-            assert isinstance(below, ir.Memory)
-            self.physical_store(ex, frame, path, below, at, value, access.bits, span)
-
-    def down(
-        self,
-        ex: Executor,
-        frame: Frame,
-        path: Bool,
-        space: ir.Map,
-        address: Bits,
-        access: ir.Access,
-        span: Span | None,
-    ) -> tuple[ir.Space, Bits]:
-        """Translates through every map on the way; faults trap."""
-        args = self.arguments(ex, frame, space, access)
-        current: ir.Space = space
-        while isinstance(current, ir.Map):
-            fault, traps, below, after = self.evaluate(ex, frame, current, address, args, access.kind, access.bits)
-            for trap in traps:
-                ex.trap(frame, self.smt.and_(path, trap.guard), trap.trap, trap.args, span, True)
-            if after is not None:
-                frame.state.update(after)
-            frame.alive = self.smt.and_(frame.alive, self.smt.not_(fault))
-            path = self.smt.and_(path, self.smt.not_(fault))
-            current, address = self.isa.spaces[current.below], below if below is not None else 0
-            if isinstance(current, ir.Map):
-                args = tuple(self.default(ex, frame, p, access.kind) for p in current.params)
-        return current, address
+    def refuses(self, space: ir.Map, args: tuple[int, ...], place: tuple[int, ...], access: ir.Access) -> bool:
+        """Does the map, where it is abstract, fault here?"""
+        shape, frame = self.pair.setting.shapes[space.name], Frame({}, Changes(), Changes())
+        if shape.concrete or access.table:
+            return False
+        modes = tuple(args[i] for i in shape.privilege)
+        windows, ex = self.side.windows, self.side.ex
+        return bool(self.number(windows.fault(ex, frame, space, modes, place, access.kind, access.bits)))
 
 
 @dataclass
@@ -126,121 +66,74 @@ class Concretizer:
         value = self.model.eval(term, model_completion=True)
         return int(z3.is_true(value)) if z3.is_bool(value) else value.as_long()
 
-    def state(self, side: Side, ending: str) -> MachineState | None:
-        """The least state in which this side's run goes as in the model and ends so: `completes`, `memory` or a trap's
-        name.  None if there is none, or none was found within the budget."""
-        if len(side.run.traps) > MAX_TRAPS:
-            return None
-        isa = self.pair.setting.isa
-        smt = Smt(self.pair.smt.rlimit)
+    def state(self, side: Side) -> MachineState | None:
+        """A state in which this side's accesses go as in the model: in the setting's home, or one made for it.  None if
+        neither is found: the model asks of memory what the machine's own map does not give, or not within the
+        budget."""
+        return self._placed(side, home_of(self.pair.setting, side.name)) or self._placed(side, Home({}, {}, {}))
+
+    def _placed(self, side: Side, home: Home) -> MachineState | None:
+        setting, isa = self.pair.setting, self.pair.setting.isa
+        smt = KnownSmt(self.pair.smt.rlimit)
         world = World(isa, smt, side.name, dict(self.operands))
-        mentioned = {n: t for n, t in side.world.values.items() if n in isa.elements or n in isa.choices}
-        for name, term in mentioned.items():
-            world.values[name] = self.number(term)
-        memories = Physical(isa, smt, world, self.pair.setting.shapes)
+        world.values |= home.elements
+        for name, term in side.world.values.items():
+            if name in isa.elements or name in isa.choices:
+                world.values[name] = self.number(term)
+        smt.known.cells = {f"{n}@{side.name}": dict(c) for n, c in home.cells.items()}
+        for name, file in isa.files.items():
+            if name in side.world.values or name in home.files:
+                entries = {**home.files.get(name, {}), **self._entries(side, name, file)}
+                world.values[name] = _array(smt, file, entries)
+        memories = Placing(isa, smt, world, setting.shapes, Shown(self.pair, side, self.number))
         ex = Executor(isa, smt, world, memories)
-        constraints: list[Bool] = self._files(side, world, smt)
-        run = ex.instruction(side.instruction.body)
-        constraints.append(self._ends(smt, run, ending))
-        known: list[tuple[Any, Any]] = []
-        for seen in memories.seen:
-            constraints.append(self._shown(side, smt, seen, known))
-        constraints += [
-            ex.value(i.expr, Frame({}, run.after.__class__(), run.after.__class__()))
-            for i in isa.invariants
-            if not i.prelude
-        ]
-        for element in isa.elements.values():
-            if element.legal is not None:
-                value = world.element(element.name)
-                constraints.append(smt.or_(*(smt.eq(value, v, element.width) for v in element.legal)))
-        formula = smt.and_(*constraints)
-        if formula is False:
+        memories.limits = limits(ex)
+        try:
+            ex.instruction(side.instruction.body)
+            goal = smt.formula(smt.and_(*memories.limits))
+            assigned = assignment(smt, smt.known, goal, smt.bits(0, 1), Spread())
+        except NoPlace:
             return None
-        free = list(atoms(smt.formula(formula)))
-        answer = smt.check(formula, rlimit=STATE_RLIMIT)
-        smt.rlimit = min(smt.rlimit, LEAST_RLIMIT)
-        model = least_model(smt, formula, free) or answer.model
-        return None if model is None else self._read_out(isa, world, model, free)
+        if assigned is None:
+            return None
+        smt.known = smt.known.with_(assigned)
+        return self._read_out(isa, world, smt)
 
-    def _ends(self, smt: Smt, run: Any, ending: str) -> Bool:
-        if ending == "completes":
-            return run.completes
-        if ending == "memory":
-            return smt.or_(*(t.guard for t in run.traps if t.memory))
-        return smt.or_(*(t.guard for t in run.traps if t.trap == ending))
+    def _entries(self, side: Side, name: str, file: ir.File) -> dict[int, int]:
+        """The entries of a file that the model speaks of."""
+        array = side.world.values.get(name)
+        if array is None:
+            return {}
+        if self.pair.setting.is_guest(name):
+            return {i: self.number(array[i]) for i in range(min(file.size, 256))}
+        mine = (r for r in self.reads if z3.is_select(r) and r.arg(0).eq(array))
+        return {self.number(r.arg(1)): self.number(r) for r in mine}
 
-    def _files(self, side: Side, world: World, smt: Smt) -> list[Bool]:
-        """Files that the pair's formulas read are the model's, entry by entry, so that addresses made of them are
-        numbers."""
-        out: list[Bool] = []
-        for name, file in self.pair.setting.isa.files.items():
-            if not self.pair.setting.is_guest(name):
-                out += self._mentioned_entries(name, file, side, world, smt)
-            elif name in side.world.values:
-                array = side.world.values[name]
-                entries = {i: self.number(array[i]) for i in range(min(file.size, 256))}
-                mine = z3.K(smt.sort(file.index_width), smt.bits(0, file.width))
-                for i, value in entries.items():
-                    if value:
-                        mine = z3.Store(mine, smt.bits(i, file.index_width), smt.bits(value, file.width))
-                world.values[name] = mine
-        return out
-
-    def _mentioned_entries(self, name: str, file: ir.File, side: Side, world: World, smt: Smt) -> list[Bool]:
-        """Entries of a file that is not the guest's: only those that the formula mentions are the model's."""
-        mine, out = world.file(name), []
-        for read in self.reads:
-            if z3.is_select(read) and str(read.arg(0).decl().name()) == f"{name}@{side.name}":
-                index = smt.bits(self.number(read.arg(1)), file.index_width)
-                out.append(mine[index] == self.number(read))
-        return out
-
-    def _shown(self, side: Side, smt: Smt, seen: Seen, known: list[tuple[Any, Any]]) -> Bool:
-        """Memory shows what the window (or the table) shows.  `known` are earlier loads with their values, of which
-        later addresses are made."""
-        place = []
-        for part in seen.place:
-            if not isinstance(part, int):
-                part = z3.simplify(z3.substitute(part, *known) if known else part)
-                if not z3.is_bv_value(part):
-                    return True
-                part = part.as_long()
-            place.append(part)
-        if seen.table:
-            frame = Frame({}, side.run.after.__class__(), side.run.after.__class__())
-            table = side.windows.table(frame, seen.space)
-            shown = side.windows.units(table, linear(self.pair.smt, seen.space, place[-1]), seen.bits, seen.space)
-            return self._fixed(smt, seen, self.number(shown), known)
-        cell = Cell(side.windows, seen.space, tuple(place))
-        window = side.windows.window(Frame({}, side.run.after.__class__(), side.run.after.__class__()), seen.space)
-        shown = side.windows.units(window, cell, seen.bits, seen.space)
-        return self._fixed(smt, seen, self.number(shown), known)
-
-    @staticmethod
-    def _fixed(smt: Smt, seen: Seen, value: int, known: list[tuple[Any, Any]]) -> Bool:
-        if not isinstance(seen.value, int):
-            known.append((seen.value, smt.bits(value, seen.bits)))
-        return smt.eq(seen.value, value, seen.bits)
-
-    def _read_out(self, isa: ir.Isa, world: World, model: Any, free: list[Any]) -> MachineState:
+    def _read_out(self, isa: ir.Isa, world: World, smt: KnownSmt) -> MachineState:
         def value(term: Any) -> int:
-            return term if isinstance(term, int) else model.eval(term, model_completion=True).as_long()
+            return smt.known.number(term) if smt.known.has(term) else 0
 
         elements = {n: value(world.values[n]) for n in (*isa.elements, *isa.choices) if n in world.values}
         files: dict[str, dict[int, int]] = {}
-        memories: dict[str, dict[int, int]] = {}
         for name, file in isa.files.items():
             if name in world.values:
-                files[name] = {i: v for i in range(file.size) if (v := value(z3.simplify(world.values[name][i])))}
-        for term in free:
-            if not z3.is_select(term):
-                continue
-            name = str(term.arg(0).decl().name())
+                cells = (smt.select(world.values[name], i, file.index_width) for i in range(file.size))
+                files[name] = {i: v for i, cell in enumerate(cells) if (v := value(cell))}
+        memories = {}
+        for name, units in smt.known.cells.items():
             if name.startswith("memory "):
                 space = name.removeprefix("memory ").rsplit("@", 1)[0]
-                memories.setdefault(space, {})[value(term.arg(1))] = value(term)
+                memories[space] = {at: unit for at, unit in sorted(units.items()) if unit}
         return MachineState(elements, files, memories)
 
 
-__all__ = ["Concretizer", "Physical"]
+def _array(smt: KnownSmt, file: ir.File, entries: dict[int, int]) -> Array:
+    """A file with these entries, the others 0."""
+    array = z3.K(smt.sort(file.index_width), smt.bits(0, file.width))
+    for index, value in sorted(entries.items()):
+        if value:
+            array = z3.Store(array, smt.bits(index, file.index_width), smt.bits(value, file.width))
+    return array
+
+
+__all__ = ["Concretizer"]

@@ -19,6 +19,7 @@ def atoms(term: Any) -> Iterator[Any]:
     """The symbols, reads of array symbols and applications of unknown functions in a term, each once, in order of first
     appearance."""
     told: dict[int, Any] = {}  # kept, because z3 gives the numbers of dead terms to others
+    bases: dict[int, tuple[Any, list[Any]]] = {}
     for ast, kind, count in nodes(term):
         if kind == z3.Z3_OP_UNINTERPRETED:
             symbol = wrapped(term, ast)
@@ -26,7 +27,10 @@ def atoms(term: Any) -> Iterator[Any]:
                 yield symbol
         elif kind == z3.Z3_OP_SELECT:
             read = wrapped(term, ast)
-            for base in _bases(read.arg(0)):
+            array = read.arg(0)
+            if array.get_id() not in bases:
+                bases[array.get_id()] = array, list(dict.fromkeys(_bases(array)))
+            for base in bases[array.get_id()][1]:
                 cell = z3.Select(base, read.arg(1))
                 if cell.get_id() not in told:
                     told[cell.get_id()] = cell
@@ -35,16 +39,20 @@ def atoms(term: Any) -> Iterator[Any]:
 
 def _bases(array: Any) -> Iterator[Any]:
     """The array symbols under stores and conditionals."""
-    match array.decl().kind():
-        case z3.Z3_OP_STORE:
-            yield from _bases(array.arg(0))
-        case z3.Z3_OP_ITE:
-            yield from _bases(array.arg(1))
-            yield from _bases(array.arg(2))
-        case z3.Z3_OP_UNINTERPRETED:
+    seen: set[int] = set()
+    stack = [array]
+    while stack:
+        array = stack.pop()
+        if array.get_id() in seen:
+            continue
+        seen.add(array.get_id())
+        kind = array.decl().kind()
+        if kind == z3.Z3_OP_STORE:
+            stack.append(array.arg(0))
+        elif kind == z3.Z3_OP_ITE:
+            stack += (array.arg(2), array.arg(1))
+        elif kind == z3.Z3_OP_UNINTERPRETED:
             yield array
-        case _:
-            pass
 
 
 def least_model(smt: Smt, formula: Bool, ordered: Iterable[Any]) -> Any | None:

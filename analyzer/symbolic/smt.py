@@ -26,6 +26,9 @@ DEFAULT_RLIMIT = 3_000_000
 QUICK_RLIMIT = 200_000
 """Work allowed for the plain solver before the formula is simplified."""
 
+MODELS = 8
+"""Models of earlier questions that are tried on a new one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -117,6 +120,7 @@ class Smt:
         self.checks = 0
         self._sorts: dict[int, Any] = {}
         self._symbols: dict[str, Any] = {}
+        self._models: list[Any] = []
 
     # -- leaves --------------------------------------------------------------------------------------------------------
 
@@ -315,6 +319,11 @@ class Smt:
         return a if a is b or a.eq(b) else z3.If(cond, a, b, self.ctx)
 
     def select(self, array: Array, index: Bits, index_width: int) -> Bits:
+        """The entry of an array; one that was stored at a constant is read back."""
+        if isinstance(index, int):
+            known = _stored_at(array, index)
+            if known is not None:
+                return int(known.as_long()) if z3.is_bv_value(known) else known
         return z3.Select(array, self.bits(index, index_width))
 
     def store(self, array: Array, index: Bits, value: Bits, index_width: int, width: int) -> Array:
@@ -348,11 +357,23 @@ class Smt:
         return solver
 
     def check(self, *constraints: Bool, rlimit: int | None = None) -> Answer:
-        """Is the conjunction satisfiable?  Easy questions are settled by the plain solver; the others are simplified
-        first, which costs more to set up and is far stronger on equations between table entries."""
+        """Is the conjunction satisfiable?  A model of an earlier question often answers this one.  Easy questions are
+        settled by the plain solver; the others are simplified first, which costs more to set up and is far stronger on
+        equations between table entries."""
         if any(c is False for c in constraints):
             return Answer("unsat")
-        quick = self.solver(*constraints)
+        wanted = [self.formula(c) for c in constraints if c is not True]
+        for model in reversed(self._models):
+            if all(z3.is_true(model.eval(c, model_completion=True)) for c in wanted):
+                return Answer("sat", model)
+        answer = self._search(wanted, rlimit)
+        if answer.model is not None:
+            self._models.append(answer.model)
+            del self._models[:-MODELS]
+        return answer
+
+    def _search(self, wanted: list[Any], rlimit: int | None) -> Answer:
+        quick = self.solver(*wanted)
         allowed = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
         quick.set("rlimit", min(QUICK_RLIMIT, allowed))
         answer = self.ask(quick)
@@ -360,7 +381,7 @@ class Smt:
             return answer
         strong = self._strategy.solver()
         strong.set("rlimit", allowed)
-        strong.add(*(self.formula(c) for c in constraints if c is not True))
+        strong.add(*wanted)
         return self.ask(strong)
 
     @cached_property
@@ -377,6 +398,19 @@ class Smt:
         if result == z3.unsat:
             return Answer("unsat")
         return Answer("unknown", reason=solver.reason_unknown())
+
+
+def _stored_at(array: Array, index: int) -> Any | None:
+    """The value that an array made of stores at constants has at a constant; None if that is not plain to see."""
+    while True:
+        kind = array.decl().kind()
+        if kind == z3.Z3_OP_CONST_ARRAY:
+            return array.arg(0)
+        if kind != z3.Z3_OP_STORE or not z3.is_bv_value(array.arg(1)):
+            return None
+        if array.arg(1).as_long() == index:
+            return array.arg(2)
+        array = array.arg(0)
 
 
 def _stores(array: Array) -> tuple[Array, list[tuple[Any, Any]]]:

@@ -9,7 +9,8 @@ from mutants import Mutant, mutants
 
 from analyzer import ir
 from analyzer.classify import NO, examine
-from analyzer.symbolic.pair import Pair, Setting, Side, Subject, subjects
+from analyzer.symbolic.pair import Pair, Side, Subject, subjects
+from analyzer.symbolic.setting import Setting
 from analyzer.syntax.load import bundled, load
 
 

@@ -12,7 +12,8 @@ from analyzer import ir
 from analyzer.classify import NO, YES, Asker, Finding, examine
 from analyzer.conditions import hole_condition, virtual_states
 from analyzer.source import Source
-from analyzer.symbolic.pair import Setting, Subject, subjects
+from analyzer.symbolic.pair import Subject, subjects
+from analyzer.symbolic.setting import Setting
 from analyzer.syntax.load import load, load_source
 
 CASES = Path(__file__).parent / "cases"
@@ -90,7 +91,7 @@ def test_hole(row: Expected) -> None:
 def test_hole_condition(row: Expected) -> None:
     """The condition found is proved equivalent to the one derived by hand."""
     asker = Asker(setting(row.machine, row.scheme), subject(row))
-    _, found = asker.holes()
+    _, found = asker.holes
     condition = hole_condition(asker.pair, [reason for reason, _ in found])
     assert condition.exact
     pair, smt = asker.pair, asker.pair.smt

@@ -1,0 +1,436 @@
+"""Placing memory: what a map leaves open, settled so that accesses go as a model has them.
+
+The definitions see memory through a window and leave translation abstract.  Here an instruction is executed once more,
+on the model's numbers: at each access the spec's own map is asked, and what it still leaves open (registers that the
+model does not mention, cells of its tables) is given values that make it permit or refuse the access as in the model.
+Then the cells that it leads to are given what the model shows there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import z3
+
+from analyzer import ir
+from analyzer.source import Span
+from analyzer.symbolic.execute import Changes, Executor, Frame
+from analyzer.symbolic.least import atoms
+from analyzer.symbolic.setting import Setting
+from analyzer.symbolic.smt import DEFAULT_RLIMIT, Array, Bits, Bool, Smt
+from analyzer.symbolic.windows import MapShape, Windows, World, linear
+
+PLACING_RLIMIT = 100_000
+"""Work for finding the values for one access."""
+
+PLACE_BITS = 16
+"""Places that lie apart are this many address bits large."""
+
+FIRST_UNITS = 8
+"""Units that can be reached at a home of every space."""
+
+ATTEMPTS = 4
+"""Places tried for one access before the state is given up."""
+
+
+class NoPlace(Exception):
+    """The machine's own map cannot show what the model shows."""
+
+
+class KnownSmt(Smt):
+    """Terms over arrays of which some cells are known: a read of one is its number."""
+
+    def __init__(self, rlimit: int) -> None:
+        super().__init__(rlimit)
+        self.known = Known(self)
+
+    def select(self, array: Array, index: Bits, index_width: int) -> Bits:
+        if isinstance(index, int):
+            base = array
+            while base.decl().kind() == z3.Z3_OP_STORE and z3.is_bv_value(base.arg(1)):
+                if base.arg(1).as_long() == index:
+                    return _number(base.arg(2))
+                base = base.arg(0)
+            match base.decl().kind():
+                case z3.Z3_OP_CONST_ARRAY:
+                    return _number(base.arg(0))
+                case z3.Z3_OP_UNINTERPRETED:
+                    cell = self.known.cells.get(str(base.decl().name()), {}).get(index)
+                    if cell is not None:
+                        return cell
+                case _:
+                    pass
+        return super().select(array, index, index_width)
+
+
+def _number(term: Any) -> Bits:
+    return term.as_long() if z3.is_bv_value(term) else term
+
+
+class Known:
+    """What has been settled of the symbols of one state."""
+
+    def __init__(self, smt: Smt) -> None:
+        self.smt = smt
+        self.pins: dict[int, tuple[Any, Any]] = {}
+        self.cells: dict[str, dict[int, int]] = {}  # of arrays, by the name of their symbol
+
+    def pin(self, atom: Any, value: Any) -> None:
+        """Settles a symbol, or a cell whose index is a number."""
+        if z3.is_select(atom):
+            self.cells.setdefault(str(atom.arg(0).decl().name()), {})[atom.arg(1).as_long()] = value.as_long()
+        self.pins[atom.get_id()] = (atom, value)
+
+    def with_(self, assigned: list[tuple[Any, Any]]) -> Known:
+        """What is known when these atoms are settled too."""
+        other = Known(self.smt)
+        other.pins = dict(self.pins)
+        other.cells = {n: dict(c) for n, c in self.cells.items()}
+        for atom, value in assigned:
+            other.pin(atom, value)
+        return other
+
+    def term(self, term: Any) -> Any:
+        """A z3 term with everything settled put in, simplified."""
+        for _ in range(4):  # settled values settle the indices of further cells
+            before = term
+            term = z3.simplify(z3.substitute(term, *self.pins.values()) if self.pins else term)
+            if term.eq(before):
+                break
+        return term
+
+    def number(self, value: Bits) -> int:
+        """A term whose value is settled.
+
+        Raises:
+            NoPlace: it is not.
+        """
+        if isinstance(value, int):
+            return value
+        term = self.term(value)
+        if not z3.is_bv_value(term):
+            raise NoPlace
+        return int(term.as_long())
+
+    def has(self, value: Bits) -> bool:
+        """Whether a term is settled."""
+        return isinstance(value, int) or z3.is_bv_value(self.term(value))
+
+    def truth(self, value: Bool) -> bool | None:
+        """Whether a formula is settled, and how."""
+        if isinstance(value, bool):
+            return value
+        term = self.term(value)
+        return True if z3.is_true(term) else False if z3.is_false(term) else None
+
+
+class Model(Protocol):
+    """What accesses show, and which are refused."""
+
+    def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int: ...
+
+    def refuses(self, space: ir.Map, args: tuple[int, ...], place: tuple[int, ...], access: ir.Access) -> bool: ...
+
+
+class Placing(Windows):
+    """Memories in which every access is translated down to physical memory, and finds there what the model shows."""
+
+    def __init__(self, isa: ir.Isa, smt: KnownSmt, world: World, shapes: dict[str, MapShape], model: Model) -> None:
+        super().__init__(isa, smt, world, shapes)
+        self.plain = Spread()
+        self.model = model
+        self.terms = smt
+        self.limits: list[Bool] = []  # what must hold of the state besides
+        self.touched: set[tuple[str, int]] = set()  # cells that the instruction itself has written
+        self.walks = 0  # maps being evaluated: what they read is their own affair
+
+    @property
+    def known(self) -> Known:
+        return self.terms.known
+
+    def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
+        space = self.isa.spaces[access.space]
+        if self.walks or isinstance(space, ir.Bus):
+            return super().load(ex, frame, path, access, span)
+        if self.known.truth(path) is False:
+            return 0
+        address = self.known.number(ex.value(access.address, frame))
+        place = self._place(ex, frame, space, address, access)
+        value = self.model.shows(space, place, access.bits, access.table)
+        below, at = self.down(ex, frame, path, space, address, access, span, value)
+        if isinstance(below, ir.Bus):
+            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
+            return self.bus_load(ex, frame, path, below, at, args, access.bits)
+        if frame.alive is False:
+            return 0
+        assert isinstance(below, ir.Memory)
+        self._put(below, at, value, access.bits)
+        return self.known_units(frame, below, at, access.bits)
+
+    def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
+        space = self.isa.spaces[access.space]
+        if self.walks or isinstance(space, ir.Bus):
+            super().store(ex, frame, path, access, value, span)
+            return
+        if self.known.truth(path) is False:
+            return
+        address = self.known.number(ex.value(access.address, frame))
+        below, at = self.down(ex, frame, path, space, address, access, span, None)
+        if isinstance(below, ir.Bus):
+            args = tuple(ex.value(p.default, frame) for p in below.params if p.default is not None)
+            self.bus_store(ex, frame, path, below, at, args, value, access.bits)
+            return
+        assert isinstance(below, ir.Memory)
+        for i in range(access.bits // below.unit):
+            self.touched.add((below.name, at + i & (1 << below.address_width) - 1))
+        old = self.memory(frame, below)
+        frame.state[f"memory {below.name}"] = self.written(
+            old, linear(self.smt, below, at), value, access.bits, below
+        )
+
+    def evaluate(self, *args: Any) -> tuple[Bool, tuple[Any, ...], Bits, Changes | None]:
+        self.walks += 1
+        try:
+            return super().evaluate(*args)
+        finally:
+            self.walks -= 1
+
+    # -- placing -------------------------------------------------------------------------------------------------------
+
+    def down(
+        self,
+        ex: Executor,
+        frame: Frame,
+        path: Bool,
+        space: ir.Space,
+        address: int,
+        access: ir.Access,
+        span: Span | None,
+        value: int | None,
+    ) -> tuple[ir.Space, int]:
+        """Translates through every map on the way to physical memory, which is to have `value`."""
+        formula: Bool = True
+        at: Bits = address
+        current = space
+        args = self._args(ex, frame, space, access)
+        refused = isinstance(space, ir.Map) and self.model.refuses(
+            space, args, self._place(ex, frame, space, address, access), access
+        )
+        traps: list[Any] = []
+        while isinstance(current, ir.Map):
+            fault, raised, below, after = self.evaluate(ex, frame, current, at, args, access.kind, access.bits)
+            traps += raised
+            if after is not None:
+                frame.state.update(after)
+            formula = self.smt.and_(formula, self.smt.not_(fault))
+            current, at = self.isa.spaces[current.below], below if below is not None else 0
+            if isinstance(current, ir.Map):
+                args = tuple(self.default(ex, frame, p, access.kind) for p in current.params)
+        if isinstance(current, ir.Memory) and not refused:
+            self.beyond(ex, frame, path, current, at, span)
+            formula = self.smt.and_(formula, frame.alive)
+        self._settle(self.smt.not_(formula) if refused else formula, current, at, None if refused else value, access)
+        if refused:
+            for trap in traps:
+                ex.trap(frame, self.smt.and_(path, trap.guard), trap.trap, trap.args, span, True)
+            frame.alive = False
+            return current, 0
+        return current, self.known.number(at)
+
+    def _settle(self, formula: Bool, below: ir.Space, at: Bits, value: int | None, access: ir.Access) -> None:
+        """Gives what is open in the formula the least values that make it true, and lead to a place that may have the
+        value."""
+        apart: list[Bool] = []
+        for _ in range(ATTEMPTS):
+            goal = self.smt.formula(self.smt.and_(formula, *self.limits, *apart))
+            assigned = assignment(self.smt, self.known, goal, self.smt.bits(at, below.address_width), self.plain)
+            if assigned is None:
+                raise NoPlace
+            trial = self.known.with_(assigned)
+            here = trial.number(at)
+            if value is None or not isinstance(below, ir.Memory) or self._fits(trial, below, here, value, access.bits):
+                self.terms.known = trial
+                return
+            apart.append(self.smt.not_(self.smt.eq(at, here, below.address_width)))
+        raise NoPlace
+
+    def _spread(self, below: ir.Memory, at: int, bits: int) -> list[int]:
+        return [at + i & (1 << below.address_width) - 1 for i in range(bits // below.unit)]
+
+    def _fits(self, trial: Known, below: ir.Memory, at: int, value: int, bits: int) -> bool:
+        """Whether the units there are free, or have the value already, or were written by the instruction itself."""
+        known = trial.cells.get(f"memory {below.name}@{self.world.name}", {})
+        for cell, part in zip(self._spread(below, at, bits), self.parts(value, bits, below.unit), strict=True):
+            if (below.name, cell) not in self.touched and known.get(cell, part) != part:
+                return False
+        return True
+
+    def _put(self, below: ir.Memory, at: int, value: int, bits: int) -> None:
+        """Physical memory has the value at the beginning."""
+        initial = self.world.array(f"memory {below.name}", below.address_width, below.unit, False)
+        known = self.known.cells.get(f"memory {below.name}@{self.world.name}", {})
+        for cell, part in zip(self._spread(below, at, bits), self.parts(value, bits, below.unit), strict=True):
+            if (below.name, cell) not in self.touched and cell not in known:
+                atom = z3.Select(initial, self.smt.bits(cell, below.address_width))
+                self.known.pin(atom, self.smt.bits(part, below.unit))
+
+    def known_units(self, frame: Frame, below: ir.Memory, at: int, bits: int) -> Bits:
+        """What the instruction reads there: what it wrote itself, or the beginning's."""
+        return self.known.number(self.units(self.memory(frame, below), linear(self.smt, below, at), bits, below))
+
+    # -- arguments -----------------------------------------------------------------------------------------------------
+
+    def _args(self, ex: Executor, frame: Frame, space: ir.Space, access: ir.Access) -> tuple[int, ...]:
+        if not isinstance(space, ir.Map):
+            return ()
+        return tuple(self.known.number(a) for a in self.arguments(ex, frame, space, access))
+
+    def _place(
+        self, ex: Executor, frame: Frame, space: ir.Space, address: int, access: ir.Access
+    ) -> tuple[int, ...]:
+        if not isinstance(space, ir.Map):
+            return (address,)
+        args = self._args(ex, frame, space, access)
+        return (*(args[i] for i in self.shapes[space.name].plain), address)
+
+
+def assignment(smt: Smt, known: Known, formula: Any, at: Any, plain: Spread) -> list[tuple[Any, Any]] | None:
+    """Values of what is open in a formula that make it true, and settle the term `at`; None if there are none."""
+    goal, at = known.term(formula), known.term(at)
+    if z3.is_false(goal):
+        return None
+    if z3.is_true(goal) and z3.is_bv_value(at):
+        return []
+    solver = smt.solver(goal)
+    solver.set("rlimit", PLACING_RLIMIT)
+    model = smt.ask(solver).model
+    for wish in plain.wishes(goal, at):
+        wished = smt.ask(solver, wish).model
+        if wished is not None:
+            solver.add(wish)
+            model = wished
+    return None if model is None else _assigned(goal, at, lambda a: model.eval(a, model_completion=True))
+
+
+def _assigned(goal: Any, at: Any, value: Callable[[Any], Any]) -> list[tuple[Any, Any]] | None:
+    """Gives values to what is open: first to symbols, then to the cells that still matter.  None if the goal is then
+    not true."""
+    assigned: list[tuple[Any, Any]] = []
+    while not z3.is_false(goal):
+        found = {a.get_id(): a for term in (goal, at) for a in atoms(term)}
+        ready = [a for a in found.values() if not z3.is_select(a)]
+        ready = ready or [a for a in found.values() if z3.is_bv_value(a.arg(1))]
+        if not ready:
+            return assigned if z3.is_true(goal) and not found else None
+        step = [(a, value(a)) for a in ready]
+        goal, at = (z3.simplify(z3.substitute(term, *step)) for term in (goal, at))
+        assigned += step
+    return None
+
+
+class Spread:
+    """Wishes that everything lies apart: what can be an address gets a place of its own."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def wishes(self, goal: Any, at: Any) -> Iterator[Any]:
+        """That registers hold places of their own, and the addresses of cells and of the access itself lie there."""
+        found = list(atoms(goal))
+        cells = [a.arg(1) for a in found if z3.is_select(a) and not _addressing(a)]
+        for term in (*(a for a in found if _addressing(a)), *cells, at):
+            if term.size() > PLACE_BITS + 4 and not z3.is_bv_value(term):
+                self.given += 1
+                yield z3.LShR(term, PLACE_BITS) == self.given
+
+
+def _addressing(atom: Any) -> bool:
+    """A register (or an entry of a file of them) that is wide enough for an address."""
+    memory = z3.is_select(atom) and str(atom.arg(0).decl().name()).startswith("memory ")
+    return bool(z3.is_bv(atom)) and not memory and atom.size() > PLACE_BITS + 4
+
+
+# -- homes -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Map registers and tables of one world under which the first addresses of every space can be read and written, at
+    places of their own."""
+
+    elements: dict[str, int]
+    files: dict[str, dict[int, int]]
+    cells: dict[str, dict[int, int]]
+
+
+class Permissive:
+    """A model in which every access is permitted, and nothing is read."""
+
+    def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int:
+        return 0
+
+    def refuses(self, space: ir.Map, args: tuple[int, ...], place: tuple[int, ...], access: ir.Access) -> bool:
+        return False
+
+
+_homes: WeakKeyDictionary[Setting, dict[str, Home]] = WeakKeyDictionary()
+
+
+def home_of(setting: Setting, name: str) -> Home:
+    """The home of the world `v` or `r` of a setting: the same for all instructions, so that witnesses need not look for
+    one each."""
+    homes = _homes.setdefault(setting, {})
+    if name not in homes:
+        homes[name] = _found_home(setting, name)
+    return homes[name]
+
+
+def _found_home(setting: Setting, name: str) -> Home:
+    isa, smt = setting.isa, KnownSmt(DEFAULT_RLIMIT)
+    world = World(isa, smt, name)
+    placing = Placing(isa, smt, world, setting.shapes, Permissive())
+    ex = Executor(isa, smt, world, placing)
+    virtual, real = setting.scheme.run[-1]
+    mode = ex.value(isa.mode.expr, Frame({}, Changes(), Changes()))
+    placing.limits = [*limits(ex), smt.eq(mode, virtual if name == "v" else real, ir.width(isa.mode.expr))]
+    if name == "r":
+        placing.limits += [setting.assumed(ex, a) for a in setting.scheme.assume if not a.free and not a.prelude]
+    for access in _first_accesses(isa):
+        try:
+            placing.down(ex, Frame({}, Changes(), Changes()), True, isa.spaces[access.space], 0, access, None, None)
+        except NoPlace:
+            continue
+    known = placing.known
+    elements = {n: known.number(t) for n, t in world.values.items() if n in isa.elements and known.has(t)}
+    suffix = f"@{name}"
+    cells = {n.removesuffix(suffix): dict(c) for n, c in known.cells.items()}
+    files = {n: c for n, c in cells.items() if n in isa.files}
+    return Home(elements, files, {n: c for n, c in cells.items() if n.startswith("memory ")})
+
+
+def limits(ex: Executor) -> list[Bool]:
+    """Invariants of the machine and legal values."""
+    isa, smt = ex.isa, ex.smt
+    out: list[Bool] = [ex.value(i.expr, Frame({}, Changes(), Changes())) for i in isa.invariants if not i.prelude]
+    for element in isa.elements.values():
+        if element.legal is not None:
+            value = ex.world.element(element.name)
+            out.append(smt.or_(*(smt.eq(value, v, element.width) for v in element.legal)))
+    return out
+
+
+def _first_accesses(isa: ir.Isa) -> Iterator[ir.Access]:
+    """A write and a read at the first address of every space that maps have, in each of its small subspaces."""
+    for space in isa.spaces.values():
+        if not isinstance(space, ir.Map):
+            continue
+        chosen = next((i for i, p in enumerate(space.params) if isinstance(p.default, ir.Const)), None)
+        width = 0 if chosen is None else space.params[chosen].width
+        for value in range(1 << width) if 0 < width <= 4 else (None,):
+            given = tuple(value is not None and i == chosen for i in range(len(space.params)))
+            args = tuple(ir.Const(p.width, value if g and value is not None else 0) for p, g in zip(space.params, given))
+            for kind in ("write", "read"):
+                yield ir.Access(space.name, ir.Const(space.address_width, 0), FIRST_UNITS * space.unit, kind, args, given)
