@@ -11,7 +11,7 @@ from analyzer import ir
 from analyzer.symbolic.least import atoms
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.walk import symbols
+from analyzer.symbolic.walk import nodes, symbols, wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +168,11 @@ class Projection:
     def _arrays(self) -> list[Any]:
         """Array symbols of this side."""
         seen: dict[str, Any] = {}
-        stack, visited = [self.formula], set()
-        while stack:
-            t = stack.pop()
-            if t.get_id() in visited:
-                continue
-            visited.add(t.get_id())
-            if z3.is_array(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED and self.mine(str(t.decl().name())):
-                seen[str(t.decl().name())] = t
-            stack.extend(t.children())
+        for address, kind, count in nodes(self.formula):
+            if kind == z3.Z3_OP_UNINTERPRETED and not count:
+                term = wrapped(self.formula, address)
+                if z3.is_array(term) and self.mine(str(term.decl().name())):
+                    seen[str(term.decl().name())] = term
         return [seen[n] for n in sorted(seen)]
 
     # -- replacing -----------------------------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ class Answer:
     reason: str | None = None
 
 
+def is_same(a: Any, b: Any) -> bool:
+    """Is it one term?  (All terms of a context are shared, so this is the same handle.)"""
+    return bool(a.ast.value == b.ast.value)
+
+
 def mask(width: int) -> int:
     """All ones."""
     return (1 << width) - 1
@@ -168,7 +173,7 @@ class Smt:
                 terms.append(a)
         if not terms:
             return True
-        return terms[0] if len(terms) == 1 else z3.And(*terms)
+        return terms[0] if len(terms) == 1 else self._joined(z3.Z3_mk_and, terms)
 
     def or_(self, *args: Bool) -> Bool:
         terms: list[Any] = []
@@ -179,14 +184,18 @@ class Smt:
                 terms.append(a)
         if not terms:
             return False
-        return terms[0] if len(terms) == 1 else z3.Or(*terms)
+        return terms[0] if len(terms) == 1 else self._joined(z3.Z3_mk_or, terms)
+
+    def _joined(self, make: Any, terms: list[Any]) -> Any:
+        handles = (z3.Ast * len(terms))(*(t.ast for t in terms))
+        return z3.BoolRef(make(self.ref, len(terms), handles), self.ctx)
 
     def not_(self, a: Bool) -> Bool:
         if isinstance(a, bool):
             return not a
-        if z3.is_not(a):
+        if a.decl().kind() == z3.Z3_OP_NOT:
             return a.arg(0)
-        return z3.Not(a)
+        return z3.BoolRef(z3.Z3_mk_not(self.ref, a.ast), self.ctx)
 
     def xor(self, a: Bool, b: Bool) -> Bool:
         if isinstance(a, bool):
@@ -232,7 +241,7 @@ class Smt:
         if isinstance(a, int) and isinstance(b, int):
             return a == b
         ta, tb = self.bits(a, width), self.bits(b, width)
-        if ta.eq(tb):
+        if is_same(ta, tb):
             return True
         return z3.BoolRef(z3.Z3_mk_eq(self.ref, ta.ast, tb.ast), self.ctx)
 
@@ -282,7 +291,7 @@ class Smt:
         """A boolean as 1 bit."""
         if isinstance(a, bool):
             return int(a)
-        return z3.If(a, self.bits(1, 1), self.bits(0, 1), self.ctx)
+        return self._if(a, self.bits(1, 1), self.bits(0, 1), z3.BitVecRef)
 
     def to_bool(self, a: Bits) -> Bool:
         """1 bit as a boolean."""
@@ -303,20 +312,23 @@ class Smt:
                 return self.and_(self.not_(cond), b)
             if b is True:
                 return self.or_(self.not_(cond), a)
-            if b is False or (not isinstance(b, bool) and b.eq(cond)):
+            if b is False or (not isinstance(b, bool) and is_same(b, cond)):
                 return self.and_(cond, a)
-            if not isinstance(a, bool) and a.eq(cond):
+            if not isinstance(a, bool) and is_same(a, cond):
                 return self.or_(cond, b)
-            return a if a.eq(b) else z3.If(cond, a, b, self.ctx)
+            return a if is_same(a, b) else self._if(cond, a, b, z3.BoolRef)
         if isinstance(a, int) and isinstance(b, int) and a == b:
             return a
         ta, tb = self.bits(a, width), self.bits(b, width)
-        return ta if ta.eq(tb) else z3.If(cond, ta, tb, self.ctx)
+        return ta if is_same(ta, tb) else self._if(cond, ta, tb, z3.BitVecRef)
+
+    def _if(self, cond: Any, a: Any, b: Any, kind: Any) -> Any:
+        return kind(z3.Z3_mk_ite(self.ref, cond.ast, a.ast, b.ast), self.ctx)
 
     def ite_array(self, cond: Bool, a: Array, b: Array) -> Array:
         if isinstance(cond, bool):
             return a if cond else b
-        return a if a is b or a.eq(b) else z3.If(cond, a, b, self.ctx)
+        return a if a is b or is_same(a, b) else self._if(cond, a, b, z3.ArrayRef)
 
     def select(self, array: Array, index: Bits, index_width: int) -> Bits:
         """The entry of an array; one that was stored at a constant is read back."""
@@ -324,10 +336,12 @@ class Smt:
             known = _stored_at(array, index)
             if known is not None:
                 return int(known.as_long()) if z3.is_bv_value(known) else known
-        return z3.Select(array, self.bits(index, index_width))
+        at = self.bits(index, index_width)
+        return z3.BitVecRef(z3.Z3_mk_select(self.ref, array.ast, at.ast), self.ctx)
 
     def store(self, array: Array, index: Bits, value: Bits, index_width: int, width: int) -> Array:
-        return z3.Store(array, self.bits(index, index_width), self.bits(value, width))
+        at, put = self.bits(index, index_width), self.bits(value, width)
+        return z3.ArrayRef(z3.Z3_mk_store(self.ref, array.ast, at.ast, put.ast), self.ctx)
 
     def substituted(self, formula: Bool, pairs: list[tuple[Any, Any]]) -> Bool:
         """The formula with terms replaced."""
