@@ -187,9 +187,7 @@ class Placing(Windows):
         for i in range(access.bits // below.unit):
             self.touched.add((below.name, at + i & (1 << below.address_width) - 1))
         old = self.memory(frame, below)
-        frame.state[f"memory {below.name}"] = self.written(
-            old, linear(self.smt, below, at), value, access.bits, below
-        )
+        frame.state[f"memory {below.name}"] = self.written(old, linear(self.smt, below, at), value, access.bits, below)
 
     def evaluate(self, *args: Any) -> tuple[Bool, tuple[Any, ...], Bits, Changes | None]:
         self.walks += 1
@@ -288,9 +286,7 @@ class Placing(Windows):
             return ()
         return tuple(self.known.number(a) for a in self.arguments(ex, frame, space, access))
 
-    def _place(
-        self, ex: Executor, frame: Frame, space: ir.Space, address: int, access: ir.Access
-    ) -> tuple[int, ...]:
+    def _place(self, ex: Executor, frame: Frame, space: ir.Space, address: int, access: ir.Access) -> tuple[int, ...]:
         if not isinstance(space, ir.Map):
             return (address,)
         args = self._args(ex, frame, space, access)
@@ -431,6 +427,10 @@ def _first_accesses(isa: ir.Isa) -> Iterator[ir.Access]:
         width = 0 if chosen is None else space.params[chosen].width
         for value in range(1 << width) if 0 < width <= 4 else (None,):
             given = tuple(value is not None and i == chosen for i in range(len(space.params)))
-            args = tuple(ir.Const(p.width, value if g and value is not None else 0) for p, g in zip(space.params, given))
+            args = tuple(
+                ir.Const(p.width, value if g and value is not None else 0) for p, g in zip(space.params, given)
+            )
             for kind in ("write", "read"):
-                yield ir.Access(space.name, ir.Const(space.address_width, 0), FIRST_UNITS * space.unit, kind, args, given)
+                yield ir.Access(
+                    space.name, ir.Const(space.address_width, 0), FIRST_UNITS * space.unit, kind, args, given
+                )

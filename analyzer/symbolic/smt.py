@@ -24,7 +24,7 @@ DEFAULT_RLIMIT = 3_000_000
 
 
 QUICK_RLIMIT = 200_000
-"""Work allowed for the plain solver before the formula is simplified."""
+"""Work allowed for a question that can also be asked in parts."""
 
 MODELS = 8
 """Models of earlier questions that are tried on a new one."""
@@ -371,9 +371,7 @@ class Smt:
         return solver
 
     def check(self, *constraints: Bool, rlimit: int | None = None) -> Answer:
-        """Is the conjunction satisfiable?  A model of an earlier question often answers this one.  Easy questions are
-        settled by the plain solver; the others are simplified first, which costs more to set up and is far stronger on
-        equations between table entries."""
+        """Is the conjunction satisfiable?  A model of an earlier question often answers this one."""
         if any(c is False for c in constraints):
             return Answer("unsat")
         wanted = [self.formula(c) for c in constraints if c is not True]
@@ -387,20 +385,16 @@ class Smt:
         return answer
 
     def _search(self, wanted: list[Any], rlimit: int | None) -> Answer:
-        quick = self.solver(*wanted)
-        allowed = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
-        quick.set("rlimit", min(QUICK_RLIMIT, allowed))
-        answer = self.ask(quick)
-        if answer.status != "unknown":
-            return answer
-        strong = self._strategy.solver()
-        strong.set("rlimit", allowed)
-        strong.add(*wanted)
-        return self.ask(strong)
+        solver = self._strategy.solver()
+        solver.set("rlimit", self.rlimit if rlimit is None else min(rlimit, self.rlimit))
+        solver.add(*wanted)
+        return self.ask(solver)
 
     @cached_property
     def _strategy(self) -> Any:
-        names = ("simplify", "propagate-values", "solve-eqs", "simplify", "smt")
+        """Simplifies before it searches, which is far stronger than searching alone on equations between table
+        entries."""
+        names = ("simplify", "propagate-values", "solve-eqs", "elim-uncnstr", "simplify", "smt")
         return z3.Then(*(z3.Tactic(name, ctx=self.ctx) for name in names))
 
     def ask(self, solver: Any, *assumptions: Any) -> Answer:
