@@ -47,7 +47,7 @@ class Guarded(TyperGroup):
             silence(sys.stdout)
             stop(OK)
         except (SpecError, AssemblyError) as error:
-            complain(error.diagnostics if isinstance(error, SpecError) else (error.diagnostic,))
+            complain(error.diagnostics)
             stop(USAGE)
         except UsageError as error:
             hint = f"\n  hint: {error.hint}" if error.hint else ""
@@ -97,6 +97,9 @@ Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only this s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The verdict without the findings, and no progress.")]
 
 
+Kept = Annotated[bool, typer.Option("--cache/--no-cache", help="Use what was found before, and keep what is found.")]
+
+
 def show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
@@ -135,12 +138,13 @@ def check(
     ascii: Ascii = False,
     table: Annotated[bool, typer.Option("--table", help="Print the table of all instructions.")] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 also when there are findings.")] = False,
+    cache: Kept = True,
 ) -> None:
     """The verdict on a machine: the three theorems, and every hole with its condition, witness and repair."""
     from analyzer.render.findings import exit_code
 
     formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet)
+    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache)
     for format_, file in formats:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
@@ -166,6 +170,22 @@ def explain(
     put(explanation.explain(report, look(ascii)))
 
 
+@app.command()
+def cache(
+    action: Annotated[str, typer.Argument(help="`stats` or `clear`.")] = "stats",
+) -> None:
+    """What earlier analyses left behind: where, how much; or forget it."""
+    from analyzer.cache import Cache
+
+    if action not in ("stats", "clear"):
+        raise UsageError(f"there is nothing to {action}", "`popek cache stats`, or `popek cache clear`")
+    kept = Cache()
+    if action == "clear":
+        kept.clear()
+    stats = kept.stats()
+    print(f"{stats.path}: {stats.results} results, {stats.size / 1024:.0f} kB")
+
+
 @app.command("list")
 def list_(
     verify: Annotated[bool, typer.Option("--verify", help="Compute the verdicts, and compare.")] = False,
@@ -182,7 +202,8 @@ def list_(
         return
     found = []
     for name in catalog.bundled():
-        found.append(catalog.entry_of(name, analyzed(load(name), jobs, quiet=False, witnesses=False, graph=False)))
+        report = analyzed(load(name), jobs, quiet=False, witnesses=False, graph=False, cache=False)
+        found.append(catalog.entry_of(name, report))
     put(listing(tuple(found), look(ascii)))
     drifted = [e.name for e in found if e not in entries]
     drifted += [e.name for e in entries if e.name not in catalog.bundled()]
@@ -264,7 +285,7 @@ def graph(
     """The ways between the machine's modes, and the unguarded ones to more privilege."""
     from analyzer.graph import escalations, transitions
     from analyzer.render.modes import graph_lines, to_dot
-    from analyzer.symbolic.pair import Setting
+    from analyzer.symbolic.setting import Setting
 
     isa = load(spec)
     found = transitions(Setting(isa, scheme_of(isa, scheme)))
@@ -385,6 +406,58 @@ def replay(
     stop(OK if found.replayed else FINDINGS)
 
 
+@app.command()
+def run(
+    spec: Spec,
+    program: Annotated[Path, typer.Argument(help="Assembly source, an ELF file, units in hex, or a raw image.")],
+    board: Annotated[str | None, typer.Option(help="A board or the path of one; `bare` has memory only.")] = None,
+    mem: Annotated[str | None, typer.Option(help="Units of memory, with K, M or G.")] = None,
+    budget: Annotated[str | None, typer.Option(help="The most steps, with K, M or G.")] = None,
+    load_: Annotated[list[str] | None, typer.Option("--load", help="One more program, FILE or FILE@ADDRESS.")] = None,
+    disk: Annotated[Path | None, typer.Option(help="An image for the block device; changes are not kept.")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="asm, elf, hex or raw.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Every step with its instruction, on stderr.")] = False,
+    gdb: Annotated[int | None, typer.Option(help="Wait for gdb on this port; 0 for any.")] = None,
+    stats: Annotated[str | None, typer.Option(help="json: how the run went, on stderr.")] = None,
+) -> None:
+    """Run a program on the bare machine, with the terminal as its console."""
+    import json
+
+    from emulator.devices.console import Console
+    from emulator.image import FORMATS
+    from emulator.run import Options, parsed_load, run
+    from emulator.terminal import Terminal
+
+    chosen = next((f for f in FORMATS if f == format_), None)
+    if format_ is not None and chosen is None:
+        raise UsageError(f"there is no format {format_}", f"there are {', '.join(FORMATS)}")
+    if stats not in (None, "json"):
+        raise UsageError(f"there are no stats {stats}", "there are json")
+    loads = tuple(parsed_load(text) for text in load_ or ())
+    given = Options(board, quantity(mem), quantity(budget), loads, disk, chosen)
+    isa = load(spec)
+
+    def show(written: bytes) -> None:
+        sys.stdout.buffer.write(written)
+        sys.stdout.flush()
+
+    def told(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    if gdb is not None:
+        from emulator.gdb import debug
+
+        outcome = debug(isa, program, given, Console(show), gdb, told)
+    else:
+        with Terminal(sys.stdin) as keyboard:
+            outcome = run(isa, program, given, Console(show), keyboard, told if trace else None)
+    if stats:
+        told(json.dumps(outcome.as_data()))
+    elif not outcome.ended_itself or trace:
+        told(outcome.sentence())
+    stop(outcome.code)
+
+
 # -- the library, called -----------------------------------------------------------------------------------------------
 
 
@@ -418,31 +491,43 @@ def analyzed(
     quiet: bool,
     witnesses: bool = True,
     graph: bool = True,
+    cache: bool = True,
 ) -> Report:
-    """The report on a spec, its examples run."""
+    """The report on a spec, its examples run; what was found before is taken from the cache."""
     from dataclasses import replace
 
-    from analyzer.analysis import Options, analyze
-    from analyzer.symbolic.smt import DEFAULT_RLIMIT
-    from emulator.examples import run_example
-    from emulator.replay import ReferenceReplayer
+    from analyzer.cache import Cache
+    from analyzer.kept import keep_report, kept_report
+    from analyzer.options import Options
 
     for scheme in schemes or (None,):
         scheme_of(isa, scheme)
     known_instructions(isa, only or [])
     options = Options(
         jobs or len(os.sched_getaffinity(0)),
-        rlimit or DEFAULT_RLIMIT,
+        rlimit,
         witnesses,
         graph and not only,
         tuple(only or ()),
         tuple(schemes or ()),
+        Cache() if cache else None,
     )
+    if options.cache is not None:
+        kept = kept_report(options.cache, isa, options)
+        if kept is not None:
+            return kept
+    from analyzer.analysis import analyze
+    from emulator.examples import run_example
+    from emulator.replay import ReferenceReplayer
+
     wanted = [i for i in isa.instructions if not only or {i.name, i.family} & {name.split(" ")[0] for name in only}]
     failed = [f"{d.span}: {d.message}" for i in wanted for e in i.examples for d in run_example(isa, i, e)]
     with Progress(isa.name, quiet) as progress:
         report = analyze(isa, options, ReferenceReplayer(), progress)
-    return replace(report, warnings=(*report.warnings, *failed))
+    report = replace(report, warnings=(*report.warnings, *failed))
+    if options.cache is not None:
+        keep_report(options.cache, isa, options, report)
+    return report
 
 
 def known_instructions(isa: ir.Isa, names: list[str]) -> None:
@@ -591,6 +676,14 @@ def number(text: str) -> int:
     if value < 0:
         raise UsageError(f"{text} is negative")
     return value
+
+
+def quantity(text: str | None) -> int | None:
+    """A number in any base, perhaps in K, M or G: times 2**10, 2**20 or 2**30."""
+    if text is None:
+        return None
+    scale = {"k": 10, "m": 20, "g": 30}.get(text[-1:].lower(), 0)
+    return number(text[:-1] if scale else text) << scale
 
 
 __all__ = ["PopekError", "app"]

@@ -14,12 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analyzer.analysis import Options, analyze
+    from analyzer.analysis import analyze
+    from analyzer.options import Options
     from analyzer.report import Report
     from analyzer.syntax.load import load
 else:
     HOMES = {
-        "Options": "analyzer.analysis",
+        "Options": "analyzer.options",
         "Report": "analyzer.report",
         "analyze": "analyzer.analysis",
         "load": "analyzer.syntax.load",

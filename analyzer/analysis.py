@@ -1,60 +1,35 @@
 """The whole analysis: an Isa in, a `Report` out.
 
 Each subject is examined on its own, in a solver context of its own, so the result does not depend on how the work is
-spread; `jobs` processes share it.
+spread; `jobs` processes share it.  What was found before is taken from the cache.
 """
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from analyzer import ir, report
-from analyzer.classify import NO, YES, Asker, Finding, Truth, examine, judge, plain
-from analyzer.conditions import hole_condition
+from analyzer.classify import NO, YES, Finding
+from analyzer.examine import Examined, Wanted, examine_one
 from analyzer.expectations import expectations
-from analyzer.graph import graph_of, transitions
-from analyzer.passes.show import show
+from analyzer.graph import Transition, graph_of, trap_moves
+from analyzer.memo import context_key, recalled, subject_key, to_store
+from analyzer.options import Options, Progress
+from analyzer.passes.show import spec_hash
 from analyzer.premises import caveats, premises
-from analyzer.repair import weakest_guard
 from analyzer.replayer import Replayer
-from analyzer.source import Span
+from analyzer.sources import Sources
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.placing import home_of
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
-from analyzer.witness import FoundWitness, find_witness
-
-Progress = Callable[[int, int, str], None]
-"""Called with the number of subjects done, their total, and the last one's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to analyse.  `only` restricts to instructions of these names or families; `schemes` to schemes."""
-
-    jobs: int = 1
-    rlimit: int = DEFAULT_RLIMIT
-    witnesses: bool = True
-    graph: bool = True
-    only: tuple[str, ...] = ()
-    schemes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A finding with what is told of its hole."""
-
-    finding: Finding
-    hole: report.Hole | None
+from analyzer.version import tool_version
 
 
 def analyze(
@@ -65,11 +40,17 @@ def analyze(
 ) -> report.Report:
     """Analyses a spec under its schemes."""
     options = options or Options()
+    budget = options.rlimit or DEFAULT_RLIMIT
     chosen = [s for s in isa.schemes if not options.schemes or s.name in options.schemes]
-    reports = tuple(analyze_scheme(isa, s, options, replayer, progress) for s in chosen)
-    edges = mode_edges(isa, chosen[0]) if options.graph and chosen and len(isa.mode.modes()) > 1 else ()
+    reports = []
+    edges: tuple[report.Edge, ...] = ()
+    for i, scheme in enumerate(chosen):
+        graph = options.graph and i == 0 and len(isa.mode.modes()) > 1
+        found, transitions = analyze_scheme(isa, scheme, replace(options, graph=graph), replayer, progress)
+        reports.append(found)
+        edges = edges_of(transitions, isa) if graph else edges
     return report.Report(
-        isa.name, isa.title, tool_version(), z3_version(), options.rlimit, spec_hash(isa), reports, edges
+        isa.name, isa.title, tool_version(), z3_version(), budget, spec_hash(isa), tuple(reports), edges
     )
 
 
@@ -79,8 +60,8 @@ def analyze_scheme(
     options: Options,
     replayer: Replayer | None = None,
     progress: Progress | None = None,
-) -> report.SchemeReport:
-    """Analyses a spec under one scheme."""
+) -> tuple[report.SchemeReport, tuple[Transition, ...]]:
+    """Analyses a spec under one scheme: the report, and the moves between modes if they are asked for."""
     setting = Setting(isa, scheme)
     examined = tuple(examine_all(setting, options, replayer, progress))
     findings = tuple(e.finding for e in examined)
@@ -90,7 +71,7 @@ def analyze_scheme(
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
     sources = Sources()
     results = tuple(theorem_result(t) for t in proved)
-    return report.SchemeReport(
+    told = report.SchemeReport(
         scheme.name,
         scheme.title,
         tuple((isa.mode.named(v), isa.mode.named(r)) for v, r in scheme.run),
@@ -99,10 +80,12 @@ def analyze_scheme(
         results,
         tuple(e.hole for e in examined if e.hole is not None),
         stuck,
-        premises(setting, findings, stuck),
+        premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
         caveats(setting, findings),
         expectations(setting, findings, results, sources.place),
     )
+    moved = tuple(m for e in examined for m in e.moves)
+    return told, (*moved, *trap_moves(setting)) if options.graph else ()
 
 
 def replace_status(theorem: Theorem, stuck: tuple[str, ...]) -> Theorem:
@@ -112,6 +95,14 @@ def replace_status(theorem: Theorem, stuck: tuple[str, ...]) -> Theorem:
     return replace(theorem, status=Status.VIOLATED, why="no hole, but not direct: " + "; ".join(stuck))
 
 
+def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, ...]:
+    """The mode-transition graph, parallel transitions put together."""
+    merged: dict[tuple[str, str, bool], list[str]] = {}
+    for source, target, data in graph_of(found, isa).edges(data=True):
+        merged.setdefault((source, target, data["trap"]), []).append(data["by"])
+    return tuple(report.Edge(s, t, tuple(by), trap) for (s, t, trap), by in merged.items())
+
+
 # -- examining ---------------------------------------------------------------------------------------------------------
 
 
@@ -119,20 +110,44 @@ def examine_all(
     setting: Setting, options: Options, replayer: Replayer | None, progress: Progress | None
 ) -> Iterator[Examined]:
     """Every subject, in the order of the spec."""
-    todo = [s for s in subjects(setting.isa) if wanted(s, options.only)]
-    work = partial(examine_one, setting, options, replayer)
-    if options.witnesses:
+    todo = [s for s in subjects(setting.isa) if is_wanted(s, options.only)]
+    wanted = Wanted(options.witnesses, options.graph, options.rlimit or DEFAULT_RLIMIT)
+    keys = [""] * len(todo)
+    known: dict[int, Examined] = {}
+    if options.cache is not None:
+        context = context_key(setting, wanted, replayer is not None)
+        keys = [subject_key(context, setting, s) for s in todo]
+        for i, stored in options.cache.get_all(keys):
+            found = recalled(stored, todo[i])
+            if found is not None:
+                known[i] = found
+    fresh = _examined(setting, wanted, replayer, [s for i, s in enumerate(todo) if i not in known], options.jobs)
+    for i, subject in enumerate(todo):
+        if i not in known:
+            known[i] = next(fresh)
+            if options.cache is not None:
+                options.cache.put(keys[i], to_store(known[i]))
+        if progress is not None:
+            progress(i + 1, len(todo), subject.name)
+        yield known[i]
+
+
+def _examined(
+    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], jobs: int
+) -> Iterator[Examined]:
+    """Each of these, in order, the work spread over processes."""
+    work = partial(examine_one, setting, wanted, replayer)
+    if wanted.witnesses and todo:
         for world in ("v", "r"):
             home_of(setting, world)  # found once, before the workers are forked
-    if options.jobs > 1 and len(todo) > 8:
+    if jobs > 1 and len(todo) > 8:
         global _WORK
         _WORK = (work, todo)
         context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-            results = pool.map(_work_on, range(len(todo)), chunksize=4)
-            yield from _told(results, todo, progress)
+        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+            yield from pool.map(_work_on, range(len(todo)), chunksize=2)
     else:
-        yield from _told(map(work, todo), todo, progress)
+        yield from map(work, todo)
 
 
 _WORK: tuple[Callable[[Subject], Examined], list[Subject]] | None = None
@@ -145,63 +160,9 @@ def _work_on(index: int) -> Examined:
     return work(todo[index])
 
 
-def _told(results: Iterator[Examined], todo: list[Subject], progress: Progress | None) -> Iterator[Examined]:
-    for i, (subject, result) in enumerate(zip(todo, results, strict=True)):
-        if progress is not None:
-            progress(i + 1, len(todo), subject.name)
-        yield result
-
-
-def wanted(subject: Subject, only: tuple[str, ...]) -> bool:
+def is_wanted(subject: Subject, only: tuple[str, ...]) -> bool:
     """Is the subject among those asked for?"""
     return not only or subject.instruction.name in only or subject.instruction.family in only or subject.name in only
-
-
-def examine_one(setting: Setting, options: Options, replayer: Replayer | None, subject: Subject) -> Examined:
-    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
-    if plain(setting, subject.instruction):
-        return Examined(examine(setting, subject), None)
-    asker = Asker(setting, subject, options.rlimit)
-    finding = judge(asker)
-    if finding.faithful.hole is NO or not options.witnesses:
-        return Examined(finding, None)
-    _, found = asker.holes
-    reasons = [r for r, t in found if t is YES]
-    if not reasons:
-        return Examined(finding, None)
-    condition = hole_condition(asker.pair, reasons)
-    guard = weakest_guard(asker.pair, reasons, project_it=condition.exact)
-    witness = find_witness(asker.pair, reasons, replayer)
-    sources = Sources()
-    told = None if witness is None else witness_report(setting, subject, witness, sources)
-    hole = report.Hole(
-        subject.name,
-        tuple(str(r) for r in reasons),
-        condition.text,
-        condition.exact,
-        guard.testable,
-        told,
-        sources.place(subject.instruction.span),
-    )
-    return Examined(finding, hole)
-
-
-def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sources: Sources) -> report.Witness:
-    """A witness as the report has it."""
-    command = f"popek replay {setting.isa.name} {subject.instruction.name}"
-    if subject.case is not None:
-        command += f" --case {subject.case}"
-    if setting.scheme is not setting.isa.schemes[0]:
-        command += f" --scheme {setting.scheme.name}"
-    return report.Witness(
-        found.assembly,
-        found.encoding,
-        tuple(report.Cell(x.name, x.virtual, x.real) for x in found.inputs),
-        tuple(report.Cell(x.name, x.virtual, x.real) for x in found.outcome),
-        sources.place(found.parted),
-        found.replayed,
-        command,
-    )
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -262,57 +223,3 @@ def theorem_result(theorem: Theorem) -> report.TheoremResult:
         theorem.literal_culprits,
         theorem.why,
     )
-
-
-# -- the mode graph ----------------------------------------------------------------------------------------------------
-
-
-def mode_edges(isa: ir.Isa, scheme: ir.Scheme) -> tuple[report.Edge, ...]:
-    """The mode-transition graph, parallel transitions put together."""
-    graph = graph_of(transitions(Setting(isa, scheme)), isa)
-    merged: dict[tuple[str, str, bool], list[str]] = {}
-    for source, target, data in graph.edges(data=True):
-        merged.setdefault((source, target, data["trap"]), []).append(data["by"])
-    return tuple(report.Edge(s, t, tuple(by), trap) for (s, t, trap), by in merged.items())
-
-
-# -- provenance --------------------------------------------------------------------------------------------------------
-
-
-class Sources:
-    """Turns spans into places with their text; reads each file once."""
-
-    def __init__(self) -> None:
-        self._lines: dict[str, list[str]] = {}
-
-    def place(self, span: Span | None) -> report.Place | None:
-        """The place of a span; its text is empty when the file cannot be read."""
-        if span is None:
-            return None
-        if span.file not in self._lines:
-            try:
-                self._lines[span.file] = Path(span.file).read_text(encoding="utf-8").splitlines()
-            except OSError:
-                self._lines[span.file] = []
-        lines = self._lines[span.file]
-        text = lines[span.line - 1] if span.line <= len(lines) else ""
-        end = span.column + span.end - span.start
-        return report.Place(Path(span.file).name, span.line, span.column, span.line, min(end, len(text) + 1), text)
-
-
-def tool_version() -> str:
-    """popek's own version."""
-    try:
-        return version("popek")
-    except PackageNotFoundError:
-        return "0+source"
-
-
-def spec_hash(isa: ir.Isa) -> str:
-    """The first 16 hex digits of the SHA-256 of the printed IR: what was analysed, whatever file it came from."""
-    return hashlib.sha256(show(isa).encode()).hexdigest()[:16]
-
-
-def truth(value: str) -> Truth:
-    """A truth from its text in a report."""
-    return Truth(value)

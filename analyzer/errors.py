@@ -3,7 +3,7 @@
     PopekError
     ├── SpecError           a spec does not parse or check: carries diagnostics
     ├── UsageError          a caller asked for something that is not there (no such spec, instruction, scheme)
-    ├── AssemblyError       assembly text that does not assemble
+    ├── AssemblyError       a program that does not assemble or load: carries diagnostics
     └── EngineError         the solver or a worker failed: never a verdict
 
 The library raises; only `cli.py` exits.
@@ -54,10 +54,11 @@ class UsageError(PopekError):
 
 
 class AssemblyError(PopekError):
-    """Assembly text that does not assemble, with its place."""
+    """A program that does not assemble or load: `diagnostics` in source order, `diagnostic` the first of them."""
 
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(str(diagnostic))
+    def __init__(self, diagnostic: Diagnostic, *more: Diagnostic) -> None:
+        self.diagnostics = (diagnostic, *more)
+        super().__init__("\n".join(map(str, self.diagnostics)))
         self.diagnostic = diagnostic
 
 

@@ -7,6 +7,7 @@ that is not a trap is a finding: an unguarded way from user to supervisor.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import networkx as nx
 
@@ -31,13 +32,8 @@ class Transition:
 
 def transitions(setting: Setting) -> tuple[Transition, ...]:
     """All transitions between different modes."""
-    out: list[Transition] = []
-    for subject in subjects(setting.isa):
-        if _may_change_mode(setting, subject):
-            out += _by_instruction(setting, subject)
-    for trap in setting.isa.traps.values():
-        out += _by_trap(setting, trap)
-    return tuple(out)
+    moving = (s for s in subjects(setting.isa) if may_change_mode(setting, s))
+    return (*(t for s in moving for t in moves(Pair(setting, s))), *trap_moves(setting))
 
 
 def graph_of(found: tuple[Transition, ...], isa: ir.Isa) -> nx.MultiDiGraph[str]:
@@ -61,25 +57,28 @@ def _mode_elements(isa: ir.Isa) -> set[str]:
     return {t.element for t in ir.subterms(isa.mode.expr) if isinstance(t, ir.Get)}
 
 
-def _may_change_mode(setting: Setting, subject: Subject) -> bool:
+def may_change_mode(setting: Setting, subject: Subject) -> bool:
+    """By its text, does the instruction write what the mode is made of?"""
     return bool(setting.effects.block(subject.instruction.body).writes & _mode_elements(setting.isa))
 
 
-def _by_instruction(setting: Setting, subject: Subject) -> list[Transition]:
-    pair = Pair(setting, subject)
-    side, smt, isa = pair.v, pair.smt, setting.isa
+def moves(pair: Pair) -> tuple[Transition, ...]:
+    """Which mode the instruction of a pair can move to which."""
+    side, smt, isa = pair.v, pair.smt, pair.setting.isa
     width = pair.mode_width
     after = side.evaluate(side.run.after, isa.mode.expr)
+    completes = smt.and_(pair.machine(), side.run.completes)
     out = []
-    for source in isa.mode.modes():
-        start = smt.and_(pair.machine(), smt.eq(side.mode, source.code, width), side.run.completes)
-        for target in isa.mode.modes():
-            if target == source:
-                continue
-            answer = smt.check(start, smt.eq(after, target.code, width))
-            if Truth.of(answer) is YES:
-                out.append(Transition(source.name, target.name, subject.name, False))
-    return out
+    for source, target in permutations(isa.mode.modes(), 2):
+        there = smt.and_(smt.eq(side.mode, source.code, width), smt.eq(after, target.code, width))
+        if Truth.of(smt.check(completes, there)) is YES:
+            out.append(Transition(source.name, target.name, pair.subject.name, False))
+    return tuple(out)
+
+
+def trap_moves(setting: Setting) -> tuple[Transition, ...]:
+    """Which mode each trap can move to which."""
+    return tuple(t for trap in setting.isa.traps.values() for t in _by_trap(setting, trap))
 
 
 def _by_trap(setting: Setting, trap: ir.TrapKind) -> list[Transition]:
@@ -100,10 +99,8 @@ def _by_trap(setting: Setting, trap: ir.TrapKind) -> list[Transition]:
     after = ex.value(isa.mode.expr, inner)
     width = ir.width(isa.mode.expr)
     out = []
-    for source in isa.mode.modes():
-        for target in isa.mode.modes():
-            if source != target:
-                there = smt.and_(smt.eq(before, source.code, width), smt.eq(after, target.code, width))
-                if Truth.of(smt.check(there, inner.alive)) is YES:
-                    out.append(Transition(source.name, target.name, trap.name, True))
+    for source, target in permutations(isa.mode.modes(), 2):
+        there = smt.and_(smt.eq(before, source.code, width), smt.eq(after, target.code, width))
+        if Truth.of(smt.check(there, inner.alive)) is YES:
+            out.append(Transition(source.name, target.name, trap.name, True))
     return out

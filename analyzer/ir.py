@@ -949,6 +949,7 @@ class Isa:
     invariants: tuple[Invariant, ...]
     schemes: tuple[Scheme, ...]
     files_read: tuple[str, ...] = field(default=())  # the source files, for spans
+    digest: str = ""  # of the texts it was made from: 16 hex digits
 
     def instruction(self, name: str) -> Instruction:
         """The instruction of this name.

@@ -7,19 +7,19 @@ from typing import Literal
 from analyzer import ir
 from analyzer.classify import NO, YES, Finding
 from analyzer.report import Premise
-from analyzer.symbolic.pair import Pair, Subject, subjects
+from analyzer.symbolic.dependence import guest_dependence
+from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 
 
-def premises(setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, ...]) -> tuple[Premise, ...]:
-    """The nine, with what is known of each."""
+def premises(
+    setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, ...], broken: tuple[str, ...]
+) -> tuple[Premise, ...]:
+    """The nine, with what is known of each; `broken` are invariants that instructions do not preserve."""
     not_restartable = [f.name for f in findings if any("leaves a changed guest" in r for r in f.faithful.reasons)]
     stuck_names = [f.name for f in findings if f.faithful.stuck is YES and f.classes.privileged is not YES]
     timed = [f.name for f in findings if f.time is YES]
-    guest_in_map = sorted(
-        {n for name in setting.shapes for n in setting.effects.map(name).reads if setting.is_guest(n)}
-    )
-    broken = broken_invariants(setting)
+    guest_in_map = sorted({n for name in setting.shapes for n in guest_dependence(setting, name)})
     return (
         Premise(
             "P1",
@@ -59,38 +59,33 @@ def interrupts(setting: Setting) -> Literal["assumed", "proved"]:
     return "proved"
 
 
-def broken_invariants(setting: Setting) -> list[str]:
-    """Machine invariants and legal values that some instruction does not preserve, as `instruction: invariant`."""
+def concerns(setting: Setting, subject: Subject) -> bool:
+    """By its text, could the instruction break an invariant of the machine, or leave an illegal value?"""
     isa = setting.isa
-    if not isa.invariants and not any(e.legal is not None for e in isa.elements.values()):
-        return []
-    concerned = set()
+    concerned = {n for n, e in isa.elements.items() if e.legal is not None}
     for invariant in isa.invariants:
         concerned |= setting.effects.block((*invariant.prelude, ir.Let("invariant", invariant.expr))).reads
-    concerned |= {n for n, e in isa.elements.items() if e.legal is not None}
-    out = []
-    for subject in subjects(isa):
-        if setting.effects.block(subject.instruction.body).writes & concerned:
-            out += _broken_by(setting, subject)
-    return out
+    return bool(setting.effects.block(subject.instruction.body).writes & concerned)
 
 
-def _broken_by(setting: Setting, subject: Subject) -> list[str]:
-    pair = Pair(setting, subject)
+def broken_by(pair: Pair) -> tuple[str, ...]:
+    """Machine invariants and legal values that the instruction does not preserve, as `instruction: invariant`."""
+    subject = pair.subject
     smt, v = pair.smt, pair.v
     out = []
     base = smt.and_(pair.machine(), v.run.completes)
-    for invariant in setting.isa.invariants:
+    isa = pair.setting.isa
+    for invariant in isa.invariants:
         after = v.evaluate(v.run.after, invariant.expr, invariant.prelude)
         if smt.check(base, smt.not_(after)).status != "unsat":
             out.append(f"{subject.name}: {invariant.reason or 'an invariant'}")
-    for element in setting.isa.elements.values():
+    for element in isa.elements.values():
         if element.legal is not None and element.name in v.run.after:
             value = v.run.after[element.name]
             legal = smt.or_(*(smt.eq(value, x, element.width) for x in element.legal))
             if smt.check(base, smt.not_(legal)).status != "unsat":
                 out.append(f"{subject.name}: the legal values of {element.name}")
-    return out
+    return tuple(out)
 
 
 def caveats(setting: Setting, findings: tuple[Finding, ...]) -> tuple[str, ...]:

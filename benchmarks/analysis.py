@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from analyzer import ir
-from analyzer.analysis import Options, analyze_scheme
+from analyzer.analysis import analyze_scheme
 from analyzer.classify import examine
+from analyzer.options import Options
 from analyzer.symbolic.pair import subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt, z3_version

@@ -7,6 +7,7 @@ instr add  "add <rd:x>, …"
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -328,3 +329,9 @@ def lines(isa: ir.Isa) -> Iterable[str]:
         yield f"invariant {expr(inv.expr)}"
     for s_ in isa.schemes:
         yield from scheme(s_, isa.mode)
+
+
+def spec_hash(isa: ir.Isa) -> str:
+    """The first 16 hex digits of the SHA-256 of what was analysed: of the source texts, or of the printed IR of an Isa
+    that has none."""
+    return isa.digest or hashlib.sha256(show(isa).encode()).hexdigest()[:16]

@@ -9,8 +9,10 @@ import pytest
 from conftest import Popek
 from golden import assert_golden
 
-from analyzer.analysis import Options, analyze, spec_hash
+from analyzer.analysis import analyze
 from analyzer.catalog import bundled, entry_of, recorded, to_text
+from analyzer.options import Options
+from analyzer.passes.show import spec_hash
 from analyzer.syntax.load import load
 
 RECORDED = Path(__file__).parents[2] / "isa_specs" / "verdicts.json"

@@ -1,0 +1,99 @@
+"""Everything that is asked about one subject: a piece of work of its own.
+
+A subject is examined in a solver context of its own, so what is found does not depend on how the work is spread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyzer import report
+from analyzer.classify import NO, YES, Asker, Finding, examine, judge, plain
+from analyzer.conditions import hole_condition
+from analyzer.graph import Transition, may_change_mode, moves
+from analyzer.premises import broken_by, concerns
+from analyzer.repair import weakest_guard
+from analyzer.replayer import Replayer
+from analyzer.sources import Sources
+from analyzer.symbolic.pair import Pair, Subject
+from analyzer.symbolic.setting import Setting
+from analyzer.symbolic.smt import DEFAULT_RLIMIT
+from analyzer.witness import FoundWitness, find_witness
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked besides the classes: holes told in full, the moves between modes; and the budget of a query."""
+
+    witnesses: bool = True
+    moves: bool = True
+    rlimit: int = DEFAULT_RLIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A finding, what is told of its hole, the moves between modes that the instruction makes, and the invariants that
+    it breaks."""
+
+    finding: Finding
+    hole: report.Hole | None = None
+    moves: tuple[Transition, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+def examine_one(setting: Setting, wanted: Wanted, replayer: Replayer | None, subject: Subject) -> Examined:
+    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
+    moving = wanted.moves and may_change_mode(setting, subject)
+    concerned = concerns(setting, subject)
+    if plain(setting, subject.instruction):
+        pair = Pair(setting, subject, wanted.rlimit) if concerned else None
+        return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
+    asker = Asker(setting, subject, wanted.rlimit)
+    finding = judge(asker)
+    told = finding.faithful.hole is not NO and wanted.witnesses
+    return Examined(
+        finding,
+        hole_of(asker, replayer) if told else None,
+        moves(asker.pair) if moving else (),
+        broken_by(asker.pair) if concerned else (),
+    )
+
+
+def hole_of(asker: Asker, replayer: Replayer | None) -> report.Hole | None:
+    """The hole with its condition, guard and witness; None if no reason was proved to apply."""
+    _, found = asker.holes
+    reasons = [r for r, t in found if t is YES]
+    if not reasons:
+        return None
+    pair, subject = asker.pair, asker.subject
+    condition = hole_condition(pair, reasons)
+    guard = weakest_guard(pair, reasons, project_it=condition.exact)
+    witness = find_witness(pair, reasons, replayer)
+    sources = Sources()
+    return report.Hole(
+        subject.name,
+        tuple(str(r) for r in reasons),
+        condition.text,
+        condition.exact,
+        guard.testable,
+        None if witness is None else witness_report(asker.setting, subject, witness, sources),
+        sources.place(subject.instruction.span),
+    )
+
+
+def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sources: Sources) -> report.Witness:
+    """A witness as the report has it."""
+    command = f"popek replay {setting.isa.name} {subject.instruction.name}"
+    if subject.case is not None:
+        command += f" --case {subject.case}"
+    if setting.scheme is not setting.isa.schemes[0]:
+        command += f" --scheme {setting.scheme.name}"
+    return report.Witness(
+        found.assembly,
+        found.encoding,
+        tuple(report.Cell(x.name, x.virtual, x.real) for x in found.inputs),
+        tuple(report.Cell(x.name, x.virtual, x.real) for x in found.outcome),
+        sources.place(found.parted),
+        found.replayed,
+        command,
+    )

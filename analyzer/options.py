@@ -1,0 +1,25 @@
+"""How to analyse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analyzer.cache import Cache
+
+Progress = Callable[[int, int, str], None]
+"""Called with the number of subjects done, their total, and the last one's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to analyse.  `rlimit` is the budget of a query (None: the default); `only` restricts to instructions of these
+    names or families, `schemes` to schemes.  `cache` keeps what is found, and does not change it."""
+
+    jobs: int = 1
+    rlimit: int | None = None
+    witnesses: bool = True
+    graph: bool = True
+    only: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    cache: Cache | None = None
