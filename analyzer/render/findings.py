@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from analyzer.report import ExpectationResult, Place, Report, SchemeReport
+from analyzer.report import ExpectationResult, Hole, Place, Report, Row, SchemeReport
 
 
 class Exit(IntEnum):
@@ -52,7 +52,7 @@ def _of_scheme(scheme: SchemeReport) -> tuple[Finding, ...]:
     out += [
         Finding("PG002", scheme.name, row_name(r.instruction, r.cases), " has no hole, but cannot run directly", r.head)
         for r in scheme.rows
-        if r.stuck == "yes"
+        if held_up(r)
     ]
     out += [Finding("PG002", scheme.name, "", text, None) for text in scheme.stuck_maps]
     out += [
@@ -70,6 +70,21 @@ def _of_scheme(scheme: SchemeReport) -> tuple[Finding, ...]:
         if "unknown" in (r.hole, r.stuck)
     ]
     return tuple(out)
+
+
+def alike(scheme: SchemeReport) -> tuple[tuple[Hole, ...], ...]:
+    """The holes, those of one family (the widths of one instruction, the registers of one MOV) together."""
+    family = {r.instruction: r.family for r in scheme.rows}
+    groups: dict[str, list[Hole]] = {}
+    for hole in scheme.holes:
+        name = hole.instruction.split(" ")[0]
+        groups.setdefault(family.get(name, name), []).append(hole)
+    return tuple(tuple(group) for group in groups.values())
+
+
+def held_up(row: Row) -> bool:
+    """Stuck, and not because it is privileged: a privileged instruction traps by right, and the monitor emulates it."""
+    return row.stuck == "yes" and row.privileged != "yes"
 
 
 def exit_code(report: Report) -> Exit:
@@ -142,9 +157,9 @@ def summary(report: Report) -> str:
     """The last line of every text: the verdicts, and a count of everything, also when there is nothing to count."""
     parts = []
     for scheme in report.schemes:
-        stuck = sum(r.stuck == "yes" for r in scheme.rows) + len(scheme.stuck_maps)
-        held_up = f", {stuck} stuck" if stuck else ""
-        parts.append(f"{scheme.name}: {verdict(scheme)}, {counted(len(scheme.holes), 'hole')}{held_up}")
+        stuck = sum(map(held_up, scheme.rows)) + len(scheme.stuck_maps)
+        told = f", {stuck} stuck" if stuck else ""
+        parts.append(f"{scheme.name}: {verdict(scheme)}, {counted(len(scheme.holes), 'hole')}{told}")
     rows = report.schemes[0].rows if report.schemes else ()
     counts = {
         "privileged": sum(r.privileged == "yes" for r in rows),

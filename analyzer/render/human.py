@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from analyzer.render.findings import Exit, exit_code, findings, published, row_name, summary, verdict
+from analyzer.render.findings import Exit, alike, exit_code, findings, published, row_name, summary, verdict
 from analyzer.render.lines import Look, excerpt, note, styled
 from analyzer.report import Cell, Hole, Report, Row, SchemeReport, TheoremResult
 
@@ -60,9 +60,11 @@ def scheme_lines(report: Report, scheme: SchemeReport, look: Look) -> Iterator[T
         f" under scheme {scheme.name}: {running(scheme)}",
     )
     if not look.quiet:
-        for hole in scheme.holes:
+        for first, *others in alike(scheme):
             yield Text()
-            yield from hole_lines(scheme, hole)
+            yield from hole_lines(scheme, first)
+            for other in others:
+                yield note("likewise", other.instruction + also(first, other))
         for finding in findings(report):
             if finding.scheme == scheme.name and finding.code != "PG001":
                 yield Text()
@@ -110,6 +112,12 @@ def hole_lines(scheme: SchemeReport, hole: Hole) -> Iterator[Text]:
         yield note("known", cited)
     if witness is not None and witness.replayed:
         yield note("replay", witness.replay)
+
+
+def also(first: Hole, other: Hole) -> str:
+    """What is different about another hole of the same family."""
+    proved = "" if other.witness and other.witness.replayed else "   (not replayed)"
+    return (f", when {other.condition}" if other.condition != first.condition else "") + proved
 
 
 def witness_lines(inputs: tuple[Cell, ...], outcome: tuple[Cell, ...]) -> Iterator[Text]:
