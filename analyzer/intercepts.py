@@ -11,9 +11,9 @@ from itertools import combinations, product
 
 import analyzer.properties as pg
 from analyzer import ir
-from analyzer.classify import NO, UNKNOWN, YES, Truth, plain
+from analyzer.classify import NO, UNKNOWN, YES, Asker, Truth, plain
 from analyzer.passes.effects import EffectsOf
-from analyzer.symbolic.pair import Pair, Subject, subjects
+from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.setting import Setting
 
 MAX_BITS = 16
@@ -61,10 +61,10 @@ class Table:
         self.bits = [b for b in bits if b in reads][:MAX_BITS]
         self.hole: dict[tuple[int, ...], Truth] = {}
         self.traps: dict[tuple[int, ...], bool] = {}
-        pair = Pair(setting, subject, rlimit)
-        smt = pair.smt
+        asker = Asker(setting, subject, rlimit)
+        pair, smt = asker.pair, asker.pair.smt
         real = pg.real_states(pair)
-        hole = smt.or_(*(r.formula for r in pg.unfaithful(pair)))
+        reasons = [r.formula for r in pg.unfaithful(pair)]
         for values in product((0, 1), repeat=len(self.bits)):
             here = smt.and_(
                 *(
@@ -72,7 +72,7 @@ class Table:
                     for b, v in zip(self.bits, values, strict=True)
                 )
             )
-            self.hole[values] = Truth.of(smt.check(real, here, hole))
+            self.hole[values] = asker.exists_any(smt.and_(real, here), reasons)
             self.traps[values] = smt.check(real, here, pair.r.traps(), pair.v.stays()).status == "sat"
 
     def key(self, chosen: tuple[str, ...]) -> tuple[int, ...]:
