@@ -334,12 +334,12 @@ def asm(
     units: Annotated[bool, typer.Option("--hex", help="Only the units in hex, as `popek disasm` reads them.")] = False,
 ) -> None:
     """Assemble a program, and list it."""
+    from emulator.image import assembled
     from emulator.listing import to_hex
-    from emulator.program import assemble
 
-    text = sys.stdin.read() if str(program) == "-" else program.read_text(encoding="utf-8")
-    assembled = assemble(load(spec), text, number(origin), str(program))
-    print(to_hex(assembled) if units else assembled.listing(), end="")
+    data = sys.stdin.buffer.read() if str(program) == "-" else program.read_bytes()
+    made = assembled(load(spec), program, data, number(origin))
+    print(to_hex(made) if units else made.listing(), end="")
 
 
 @app.command()
@@ -419,22 +419,26 @@ def run(
     trace: Annotated[bool, typer.Option("--trace", help="Every step with its instruction, on stderr.")] = False,
     gdb: Annotated[int | None, typer.Option(help="Wait for gdb on this port; 0 for any.")] = None,
     stats: Annotated[str | None, typer.Option(help="json: how the run went, on stderr.")] = None,
+    tier: Annotated[str, typer.Option(help="auto, reference, interpreter or regions: how it is executed.")] = "auto",
 ) -> None:
     """Run a program on the bare machine, with the terminal as its console."""
     import json
 
     from emulator.devices.console import Console
     from emulator.image import FORMATS
-    from emulator.run import Options, parsed_load, run
+    from emulator.run import TIERS, Options, parsed_load, run
     from emulator.terminal import Terminal
 
     chosen = next((f for f in FORMATS if f == format_), None)
     if format_ is not None and chosen is None:
         raise UsageError(f"there is no format {format_}", f"there are {', '.join(FORMATS)}")
+    executed = next((known for known in TIERS if known == tier), None)
+    if executed is None:
+        raise UsageError(f"there is no tier {tier}", f"there are {', '.join(TIERS)}")
     if stats not in (None, "json"):
         raise UsageError(f"there are no stats {stats}", "there are json")
     loads = tuple(parsed_load(text) for text in load_ or ())
-    given = Options(board, quantity(mem), quantity(budget), loads, disk, chosen)
+    given = Options(board, quantity(mem), quantity(budget), loads, disk, chosen, executed)
     isa = load(spec)
 
     def show(written: bytes) -> None:

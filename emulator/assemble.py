@@ -4,9 +4,9 @@ A line is matched against the syntax of each instruction that its first word may
 operand bits; the conditions of the alternatives taken, and the instruction's `where`, fix others.  Bits that are still
 open and that a condition depends on are searched, smallest first; bits that nothing depends on are 0.
 
-Numbers are decimal, `0x`, `0o` or `0b`, signed, and may be sums and differences with labels; `.` is the address of the
-line.  Where an operand is shown in octal, bare digits are octal, as in the manuals of such machines.  Space is free
-around punctuation, and letter case does not matter except in labels.
+Numbers are the constant expressions of `emulator.expressions`.  Where an operand is shown in octal, bare digits are
+octal, as in the manuals of such machines.  Space is free around punctuation, and letter case does not matter except in
+labels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from analyzer.source import Source, Span
 from emulator.decode import completed, encode
 from emulator.disassemble import EMPTY_SET, distinct
 from emulator.evaluate import Environment, made
+from emulator.expressions import Symbols, readings
 from emulator.state import State
 
 SEARCH = 4096
 """How many values of open operand bits are tried for one way of reading a line."""
 
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*")
-_SYMBOL = re.compile(r"[A-Za-z_.$][\w.$]*")
 _WORD = re.compile(r"[\w.]")
 
 
@@ -41,15 +40,6 @@ class Assembled:
     instruction: ir.Instruction
     operands: Mapping[str, int]
     units: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Symbols:
-    """What names mean in a line at `address`.  `lenient`: an unknown one is not an error, its operand is 0 for now."""
-
-    address: int
-    values: Mapping[str, int]
-    lenient: bool = False
 
 
 def assemble_line(
@@ -320,50 +310,8 @@ class _Line:
         return self.text[at : at + len(name)].lower() == name.lower()
 
     def numbers(self, at: int, radix: int = 10, labels: bool = True) -> Iterator[tuple[int, int | None]]:
-        """Sums and differences of numbers and labels from `at` on, the longest first; None where a label is not known
-        yet."""
-        found: list[tuple[int, int | None]] = []
-        total: int | None = 0
-        if self.text[at : at + 1] == " ":
-            at += 1
-        position, first = at, True
-        while True:
-            sign = self.text[position : position + 1]
-            if sign not in ("+", "-"):
-                sign = ""
-            if not first and not sign:
-                break
-            term = self.term(position + len(sign), radix, labels, first and not sign)
-            if term is None:
-                break
-            position, value = term
-            total = None if total is None or value is None else total + (-value if sign == "-" else value)
-            found.append((position, total))
-            first = False
-        yield from reversed(found)
-
-    def term(self, at: int, radix: int, labels: bool, glued: bool) -> tuple[int, int | None] | None:
-        """A number or a label.  A label does not begin in the middle of a word."""
-        number = _NUMBER.match(self.text, at)
-        if number:
-            digits = number[0].replace("_", "")
-            radix = 0 if digits[1:2].isalpha() else radix
-            return None if radix == 8 and not set(digits) <= set("01234567") else (number.end(), int(digits, radix))
-        if not labels:
-            return None
-        if glued and at > 0 and _WORD.match(self.text[at - 1]):
-            return None
-        symbol = _SYMBOL.match(self.text, at)
-        if not symbol:
-            return None
-        if symbol[0] == ".":
-            return symbol.end(), self.symbols.address
-        if symbol[0] in self.symbols.values:
-            return symbol.end(), self.symbols.values[symbol[0]]
-        if not self.symbols.lenient:
-            self.objections.append(("PG504", f"there is no label `{symbol[0]}`"))
-            return None
-        return symbol.end(), None
+        """The constant expressions from `at` on, the longest first; None where a label is not known yet."""
+        return readings(self.text, at, self.symbols, self.objections, radix, labels)
 
     # -- solving -------------------------------------------------------------------------------------------------------
 
@@ -496,7 +444,7 @@ def _normal(text: str) -> str:
 
 
 def number(isa: ir.Isa, text: str, symbols: Symbols, span: Span) -> int:
-    """The value of a number or of a sum of numbers and labels.
+    """The value of a constant expression.
 
     Raises:
         AssemblyError: PG504 unknown label, PG505 no number.
@@ -507,4 +455,4 @@ def number(isa: ir.Isa, text: str, symbols: Symbols, span: Span) -> int:
             return value or 0
     if line.objections:
         raise AssemblyError(Diagnostic(*min(line.objections), span))
-    raise AssemblyError(Diagnostic("PG505", f"`{text}` is not a number", span))
+    raise AssemblyError(Diagnostic("PG505", f"`{text}` is no number and no expression", span))

@@ -1,19 +1,59 @@
-"""Programs: assembly source with labels and directives."""
+"""Programs in assembly: labels, directives, sections, a listing.
+
+A program is laid out again and again, each pass with the labels of the one before, until nothing moves; so labels may
+be used before they are defined, and instructions may have forms of several lengths.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic
 from analyzer.source import Source, Span
-from emulator.assemble import Symbols, assembler, number
+from emulator.assemble import assembler, number
+from emulator.expressions import Symbols
+from emulator.lines import Reader, SourceLine, separated, statements, string
 from emulator.state import State, split
 
 PASSES = 8
 """Passes over a program before its layout must be stable."""
+
+MOST_UNITS = 1 << 22
+"""Units that one directive may make."""
+
+MOST_PROBLEMS = 20
+"""Problems that one run shows."""
+
+SECTION_ALIGNMENT = 16
+"""A section without an address begins at the next multiple of as many units after the section before it."""
+
+STARTS = ("_start", "start")
+"""Labels at which a program without `.entry` begins; else it begins at its first unit."""
+
+DIRECTIVES = (
+    ".org N",
+    ".align N",
+    ".space N",
+    ".equ NAME, N",
+    ".byte N, …",
+    ".unit N, …",
+    ".word N, …",
+    ".bits W, N, …",
+    '.ascii "…"',
+    '.asciz "…"',
+    ".section NAME",
+    ".text",
+    ".data",
+    ".bss",
+    ".entry N",
+    ".if N",
+    ".macro NAME",
+    ".rept N",
+    '.include "FILE"',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +68,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An assembled program; `cells` are its units by address, `labels` the addresses (and constants) by name."""
+    """An assembled program; `cells` are its units by address, `labels` the addresses (and constants) by name, `entry`
+    the address at which it begins."""
 
     cells: Mapping[int, int]
     labels: Mapping[str, int]
     lines: tuple[Line, ...]
     unit: int
+    entry: int = 0
 
     def listing(self) -> str:
         """Addresses, units and source, side by side."""
@@ -52,120 +94,252 @@ class Program:
             cells[address] = unit
 
 
-def assemble(isa: ir.Isa, text: str, origin: int = 0, name: str = "program", state: State | None = None) -> Program:
-    """Assembles a program.
+def assemble(
+    isa: ir.Isa,
+    text: str,
+    origin: int = 0,
+    name: str = "program",
+    state: State | None = None,
+    read: Reader | None = None,
+) -> Program:
+    """Assembles a program; `read` gives the files that `.include` names.
 
-    Labels end in `:`; comments begin with `;` or `//`.  Directives: `.org N` sets the address, `.equ NAME, N` names a
-    constant, `.space N` leaves N units 0, `.byte N, …` makes 8-bit numbers, `.word N, …` numbers as wide as the
-    general registers, `.bits W, N, …` numbers of W bits.
+    Labels end in `:`; one that is a number may be defined again and again, and `1b` and `1f` are the nearest before and
+    after.  Comments begin with `;` or `//`.  Numbers are constant expressions, `'c'` is the number of a character.
+
+    The directives are those of `DIRECTIVES`; the page of PG505 tells what each does.
 
     Raises:
-        AssemblyError: as `assemble_line`; PG505 for a bad directive or label, PG506 for a layout that does not settle.
+        AssemblyError: as `assemble_line`; PG505 for a bad directive or label, PG506 for a layout that does not settle,
+            PG507 for lines that overlap, PG508 for bad macros.  It has up to 20 diagnostics.
     """
     source = Source(name, text)
-    lines = list(_lines(source))
-    labels: dict[str, int] = {}
+    problems: list[Diagnostic] = []
+    lines = statements(source, read, problems)
+    if problems:
+        raise AssemblyError(*problems[:MOST_PROBLEMS])
+    layout = _Layout()
     for _ in range(PASSES):
-        once = _Pass(isa, origin, labels, state, lenient=True)
+        once = _Pass(isa, origin, layout, state, lenient=True)
         once.run(lines)
-        if once.labels == labels:
-            return _final(isa, lines, origin, labels, state)
-        labels = once.labels
-    span = source.span(0, len(text))
-    raise AssemblyError(Diagnostic("PG506", "the program's layout does not settle: lengths depend on addresses", span))
-
-
-def _final(isa: ir.Isa, lines: list[_SourceLine], origin: int, labels: dict[str, int], state: State | None) -> Program:
-    last = _Pass(isa, origin, labels, state, lenient=False)
+        if once.layout() == layout:
+            break
+        layout = once.layout()
+    last = _Pass(isa, origin, layout, state, lenient=False)
     last.run(lines)
-    return Program(last.cells, labels, tuple(last.listed), isa.unit)
+    if last.problems:
+        raise AssemblyError(*last.problems)
+    if last.layout() != layout:
+        span = source.span(0, len(text))
+        message = "the program's layout does not settle: lengths depend on addresses"
+        raise AssemblyError(Diagnostic("PG506", message, span))
+    labels = {label: value for label, value in layout.labels.items() if "@" not in label}
+    return Program(last.cells, labels, tuple(last.listed), isa.unit, last.begin(labels, origin))
 
 
 @dataclass(frozen=True, slots=True)
-class _SourceLine:
-    label: str | None
-    statement: str
-    text: str
-    span: Span
+class _Layout:
+    """What a pass found: labels (a local label `1` is `1@n` for the n-th time), and where each section ends."""
+
+    labels: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
 
 
-def _lines(source: Source) -> Iterator[_SourceLine]:
-    start = 0
-    for raw in source.text.split("\n"):
-        code = re.split(r";|//", raw, maxsplit=1)[0].rstrip()
-        offset = start + len(code) - len(code.lstrip())
-        span = source.span(offset, start + len(code)) if code.strip() else source.span(start, start)
-        start += len(raw) + 1
-        label = re.match(r"\s*([A-Za-z_.$][\w.$]*)\s*:", code)
-        statement = code[label.end() :] if label else code
-        yield _SourceLine(label[1] if label else None, statement.strip(), raw.rstrip(), span)
+@dataclass(slots=True)
+class _Section:
+    address: int
+    end: int
 
 
 class _Pass:
-    """One pass over a program with the labels of the pass before."""
+    """One pass over a program with the layout of the pass before."""
 
-    def __init__(self, isa: ir.Isa, origin: int, known: Mapping[str, int], state: State | None, lenient: bool) -> None:
+    def __init__(self, isa: ir.Isa, origin: int, before: _Layout, state: State | None, lenient: bool) -> None:
         self.isa = isa
-        self.address = origin
-        self.known = known
+        self.before = before
         self.state = state
         self.lenient = lenient
+        self.sections = {"text": _Section(origin, origin)}
+        self.section = self.sections["text"]
         self.labels: dict[str, int] = {}
+        self.local: dict[str, int] = {}
         self.cells: dict[int, int] = {}
         self.listed: list[Line] = []
+        self.entry: int | None = None
+        self.conditions: list[bool] = []
+        self.problems: list[Diagnostic] = []
 
-    def run(self, lines: list[_SourceLine]) -> None:
+    def layout(self) -> _Layout:
+        return _Layout(self.labels, {name: section.end for name, section in self.sections.items()})
+
+    def begin(self, labels: Mapping[str, int], origin: int) -> int:
+        """The address at which the program begins."""
+        if self.entry is not None:
+            return self.entry
+        first = (line.address for line in self.listed if line.units)
+        return next((labels[name] for name in STARTS if name in labels), next(first, origin))
+
+    def run(self, lines: tuple[SourceLine, ...]) -> None:
         for line in lines:
-            if line.label is not None:
-                self.define(line.label, self.address, line.span)
-            start = self.address
-            units = self.units(line) if line.statement else ()
-            start = start if units else self.address
-            for i, unit in enumerate(units):
-                self.cells[start + i] = unit
-            self.address = start + len(units)
-            self.listed.append(Line(start, units, line.text, line.span))
+            try:
+                if self.decide(line) or not all(self.conditions):
+                    continue
+                self.line(line)
+            except AssemblyError as error:
+                self.problems.extend(error.diagnostics)
+            if len(self.problems) >= MOST_PROBLEMS and not self.lenient:
+                return
+        if self.conditions and lines:
+            self.problems.append(Diagnostic("PG505", "`.if` has no `.endif`", lines[-1].span))
+
+    def decide(self, line: SourceLine) -> bool:
+        """`.if`, `.else` and `.endif`: whether the line is one of them."""
+        word, _, rest = line.statement.partition(" ")
+        match word.lower():
+            case ".if":
+                self.conditions.append(False)
+                if all(self.conditions[:-1]):
+                    self.conditions[-1] = number(self.isa, rest, self.symbols(), line.span) != 0
+            case ".else" if self.conditions:
+                self.conditions[-1] = not self.conditions[-1]
+            case ".endif" if self.conditions:
+                self.conditions.pop()
+            case _:
+                return False
+        return True
+
+    def line(self, line: SourceLine) -> None:
+        section = self.section
+        if line.label is not None:
+            self.define(line.label, section.address, line.line)
+        start = section.address
+        units = self.units(line) if line.statement else ()
+        if not units:
+            self.listed.append(Line(self.section.address, (), line.text, line.span))
+            return
+        overlap = next((start + i for i in range(len(units)) if start + i in self.cells), None)
+        if overlap is not None:
+            message = f"there is something at address {overlap:#x} already"
+            self.problems.append(Diagnostic("PG507", message, line.span))
+        self.cells.update(enumerate(units, start))
+        section.address = start + len(units)
+        section.end = max(section.end, section.address)
+        self.listed.append(Line(start, units, line.text, line.span))
 
     def define(self, name: str, value: int, span: Span) -> None:
+        if name.isdigit():
+            self.local[name] = self.local.get(name, 0) + 1
+            name = f"{name}@{self.local[name]}"
         if name in self.labels:
             raise AssemblyError(Diagnostic("PG505", f"`{name}` is defined twice", span))
         self.labels[name] = value
 
-    def units(self, line: _SourceLine) -> tuple[int, ...]:
+    def symbols(self) -> Symbols:
+        """What names mean here."""
+        nearest: dict[str, int] = {}
+        known = self.before.labels
+        for name in {label.partition("@")[0] for label in known if "@" in label}:
+            count = self.local.get(name, 0)
+            for suffix, at in (("b", f"{name}@{count}"), ("f", f"{name}@{count + 1}")):
+                if at in known:
+                    nearest[name + suffix] = self.labels.get(at, known[at])
+        return Symbols(self.section.address, ChainMap(nearest, self.labels, known), self.lenient)
+
+    def units(self, line: SourceLine) -> tuple[int, ...]:
+        """The units that a statement makes."""
         directive, _, rest = line.statement.partition(" ")
-        symbols = Symbols(self.address, {**self.known, **self.labels}, self.lenient)
         if not directive.startswith("."):
-            return assembler(self.isa).line(line.statement, symbols, self.state, line.span).units
-        given = [part.strip() for part in rest.split(",")] if rest.strip() else []
+            return assembler(self.isa).line(line.statement, self.symbols(), self.state, line.span).units
+        given, span = separated(rest), line.span
+
+        def value(i: int) -> int:
+            return number(self.isa, given[i], self.symbols(), span)
+
         match directive.lower():
             case ".equ" if len(given) == 2:
-                self.define(given[0], number(self.isa, given[1], symbols, line.span), line.span)
+                self.define(given[0], value(1), span)
                 return ()
             case ".org" if len(given) == 1:
-                self.address = number(self.isa, given[0], symbols, line.span)
+                self.section.address = self.address(value(0), span)
                 return ()
-            case ".space" if len(given) == 1:
-                return (0,) * number(self.isa, given[0], symbols, line.span)
+            case ".entry" if len(given) == 1:
+                self.entry = self.address(value(0), span)
+                return ()
+            case ".align" if len(given) == 1:
+                if (step := value(0)) < 1:
+                    raise AssemblyError(Diagnostic("PG505", f"nothing is aligned to {step}", span))
+                return self.filled(-self.section.address % step, 0, span)
+            case ".space" if len(given) in (1, 2):
+                return self.filled(value(0), value(1) if len(given) == 2 else 0, span)
             case ".byte" if given:
-                return self.data(8, given, symbols, line.span)
+                return self.data(8, given, span)
+            case ".unit" if given:
+                return self.data(self.isa.unit, given, span)
             case ".word" if given:
-                return self.data(word_width(self.isa), given, symbols, line.span)
+                return self.data(word_width(self.isa), given, span)
             case ".bits" if len(given) > 1:
-                return self.data(number(self.isa, given[0], symbols, line.span), given[1:], symbols, line.span)
+                return self.data(value(0), given[1:], span)
+            case ".ascii" | ".asciz" if given:
+                return self.characters(given, directive.lower() == ".asciz", span)
+            case ".section" if len(given) in (1, 2):
+                self.enter(given[0].strip('"'), self.address(value(1), span) if len(given) == 2 else None)
+                return ()
+            case ".text" | ".data" | ".bss" if not given:
+                self.enter(directive.lower()[1:], None)
+                return ()
             case _:
-                hint = "there are .org N, .equ NAME, N, .space N, .byte N, …, .word N, … and .bits W, N, …"
-                raise AssemblyError(Diagnostic("PG505", f"bad directive `{line.statement}`", line.span, hint))
+                message = f"bad directive `{line.statement}`"
+                raise AssemblyError(Diagnostic("PG505", message, span, f"there are {', '.join(DIRECTIVES)}"))
 
-    def data(self, bits: int, given: list[str], symbols: Symbols, span: Span) -> tuple[int, ...]:
-        if bits <= 0 or bits % self.isa.unit:
+    def enter(self, name: str, address: int | None) -> None:
+        """Goes on in a section."""
+        if name not in self.sections:
+            if address is None:
+                last = next(reversed(self.sections))
+                end = self.before.ends.get(last, self.sections[last].end)
+                address = end + -end % SECTION_ALIGNMENT
+            self.sections[name] = _Section(address, address)
+        elif address is not None:
+            self.sections[name].address = address
+        self.section = self.sections[name]
+
+    def address(self, value: int, span: Span) -> int:
+        """A value that fits in the program counter."""
+        width = self.isa.elements[self.isa.fetch.pc].width
+        if not 0 <= value < 1 << width:
+            raise AssemblyError(Diagnostic("PG503", f"{value:#x} is no address of {width} bits", span))
+        return value
+
+    def filled(self, count: int, value: int, span: Span) -> tuple[int, ...]:
+        if not 0 <= count <= MOST_UNITS:
+            raise AssemblyError(Diagnostic("PG503", f"{count} units of space: 0 to {MOST_UNITS} are possible", span))
+        self.fits(value, self.isa.unit, span)
+        return (value & (1 << self.isa.unit) - 1,) * count
+
+    def fits(self, value: int, bits: int, span: Span) -> None:
+        if not -(1 << (bits - 1)) <= value < 1 << bits:
+            raise AssemblyError(Diagnostic("PG503", f"{value} does not fit in {bits} bits", span))
+
+    def data(self, bits: int, given: list[str], span: Span) -> tuple[int, ...]:
+        if not 0 < bits <= MOST_UNITS or bits % self.isa.unit:
             message = f"{bits} bits are not a whole number of units of {self.isa.unit} bits"
             raise AssemblyError(Diagnostic("PG505", message, span))
         units: list[int] = []
+        symbols = self.symbols()
         for text in given:
             value = number(self.isa, text, symbols, span)
-            if not -(1 << (bits - 1)) <= value < 1 << bits:
-                raise AssemblyError(Diagnostic("PG503", f"{value} does not fit in {bits} bits", span))
+            self.fits(value, bits, span)
             units += split(value & (1 << bits) - 1, bits, self.isa.unit, self.isa.endian)
+        return tuple(units)
+
+    def characters(self, given: list[str], terminated: bool, span: Span) -> tuple[int, ...]:
+        bits = -(-8 // self.isa.unit) * self.isa.unit
+        units: list[int] = []
+        for text in given:
+            if (characters := string(text)) is None:
+                raise AssemblyError(Diagnostic("PG505", f"`{text}` is no quoted string", span))
+            for code in (*characters.encode(), *((0,) if terminated else ())):
+                units += split(code, bits, self.isa.unit, self.isa.endian)
         return tuple(units)
 
 

@@ -20,6 +20,7 @@ LAYERS = (
     ("analyzer.source", "analyzer.errors"),
     ("analyzer.ir",),
     ("analyzer.replayer",),
+    ("analyzer.allocator",),
     ("analyzer.syntax",),
     ("analyzer.passes",),
     ("analyzer.symbolic",),
@@ -30,6 +31,7 @@ LAYERS = (
     ("analyzer.repair", "analyzer.intercepts", "analyzer.graph", "analyzer.explain"),
     ("analyzer.report", "analyzer.version"),
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),
+    ("analyzer.obligations", "analyzer.allocation"),
     ("analyzer.examine",),
     ("analyzer.cache",),
     ("analyzer.options",),
@@ -49,8 +51,8 @@ LAYERS = (
     ("emulator.examples", "emulator.replay"),
     ("emulator.interface",),
     ("emulator.storage",),
-    ("emulator.blocks",),
     ("emulator.codegen",),
+    ("emulator.blocks",),
     ("emulator.machine",),
     ("emulator.devices",),
     ("emulator.piece", "emulator.fdt"),
@@ -70,7 +72,14 @@ LAYERS = (
 
 FACADES = ("analyzer", "emulator")
 
-EMULATOR_SEES = {"analyzer.source", "analyzer.errors", "analyzer.ir", "analyzer.replayer", "analyzer.report"}
+EMULATOR_SEES = {
+    "analyzer.source",
+    "analyzer.errors",
+    "analyzer.ir",
+    "analyzer.replayer",
+    "analyzer.allocator",
+    "analyzer.report",
+}
 """All that the emulator knows of the analyzer.  The analyzer knows nothing of the emulator: what replays a witness is
 handed to it as a callable."""
 

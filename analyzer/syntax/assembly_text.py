@@ -1,19 +1,22 @@
 """Assembly text: `"add {rd}, {rs1}"` to texts and operands to show.
 
 {r}         an operand in its declared style            {n:hex}     in another style
+{n:relative(here + 2)}  the address that the value, counted from there, means
 {b?s}       s when b is not 0                           {b?s|t}     and t when it is
 {op}        the cell of a column                        {{ }}       braces
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import get_args
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, fold
+from analyzer.syntax import ast, expressions, fold, state
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.operands import Operand
 from analyzer.syntax.problems import did_you_mean, failure
@@ -21,18 +24,19 @@ from analyzer.syntax.scope import Cell, EnumEntity, FileEntity, PrefixEntity, Sc
 from analyzer.syntax.values import Number
 
 STYLES: tuple[ir.Style, ...] = get_args(ir.Style)
+BASED = re.compile(r"relative\(here(?: *\+ *([0-9]+))?\)")
 MOST_NAMES = 1 << 12
+LONGEST = 1000
+"""Parts of a text, and characters of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """Where a text stands: its operands, the columns of its row, and where parts of the stream end (`bases`)."""
 
     machine: Machine
     operands: Mapping[str, Operand]
     scope: Scope
     bases: Mapping[str, ir.Expr]
-    from_here: bool
     span: Span
 
 
@@ -60,7 +64,10 @@ def syntax(text: str, context: Context) -> ir.Syntax:
             i += 1
     if plain:
         parts.append(ir.Text(plain))
-    return _joined(parts)
+    joined = _joined(parts)
+    if len(joined) > LONGEST or any(isinstance(part, ir.Text) and len(part.text) > LONGEST for part in joined):
+        raise failure("PG305", f"this text has more than {LONGEST:,} parts or characters", context.span)
+    return joined
 
 
 def _joined(parts: list[ir.Text | ir.Show | ir.Choose]) -> ir.Syntax:
@@ -103,7 +110,6 @@ def _braces(text: str, context: Context) -> ir.Syntax:
                 context.operands,
                 context.scope.hiding(column),
                 context.bases,
-                context.from_here,
                 context.span,
             )
             return _cell(node, inner)
@@ -182,6 +188,9 @@ def show(operand: Operand, style: str | None, context: Context) -> ir.Syntax:
         return _arms(operand, context)
     if style is not None:
         word = _column(style, context)
+        based = BASED.fullmatch(word)
+        if based is not None:
+            return (_relative(operand, int(based[1] or 0), context),)
         if word in STYLES:
             return (_show(operand, _style(word, context), context),)
         return _numbered(word, operand, context)
@@ -190,6 +199,8 @@ def show(operand: Operand, style: str | None, context: Context) -> ir.Syntax:
         match item:
             case ast.AsStyle(name=name):
                 return _numbered(name.text, operand, context)
+            case ast.PlainStyle(word=word_, base=base) if base is not None:
+                return (_relative(operand, _from_here(word_, base, context), context),)
             case ast.PlainStyle(word=word_):
                 return (_show(operand, _style(word_.text, context), context),)
             case ast.NamesStyle() | ast.SetStyle():
@@ -229,12 +240,24 @@ def _style(word: str, context: Context) -> ir.Style:
 def _show(operand: Operand, style: ir.Style, context: Context) -> ir.Show:
     if style != "relative":
         return ir.Show(operand.code, style)
-    width = context.machine.pc_width or 1
-    base: ir.Expr = ir.Const(width, 0)
-    if not context.from_here:
-        leaf = next((e.name for e in ir.subterms(operand.code) if isinstance(e, ir.Operand)), "")
-        base = context.bases.get(leaf, base)
-    return ir.Show(operand.code, "relative", base=base)
+    leaf = next((e.name for e in ir.subterms(operand.code) if isinstance(e, ir.Operand)), "")
+    return ir.Show(operand.code, "relative", base=context.bases.get(leaf))
+
+
+def _relative(operand: Operand, units: int, context: Context) -> ir.Show:
+    """`relative(here + 2)`: the value counts from there, not from what follows the operand."""
+    return ir.Show(operand.code, "relative", base=ir.Const(context.machine.pc_width or 1, units))
+
+
+def _from_here(style: ast.Name, base: ast.Expr, context: Context) -> int:
+    """What is added to `here`, in units."""
+    if style.text != "relative":
+        raise failure("PG264", f"{style.text} counts from nowhere", base.span, "only `relative` has a base")
+    env = state.pure(context.machine, context.machine.globals.child({"here": Number(0)}))
+    units = expressions.number(base, env, "a base")
+    if not 0 <= units < 1 << (context.machine.pc_width or 1):
+        raise failure("PG264", "a base is `here`, or `here + n` units", base.span)
+    return units
 
 
 def _arms(operand: Operand, context: Context) -> ir.Syntax:
@@ -245,7 +268,7 @@ def _arms(operand: Operand, context: Context) -> ir.Syntax:
     arms = []
     for arm in operand.arms:
         scope = operand.use.scope or context.scope
-        inner = Context(context.machine, arm.fields, scope, context.bases, False, arm.node.span)
+        inner = Context(context.machine, arm.fields, scope, context.bases, arm.node.span)
         if arm.node.asm is not None:
             text = syntax(arm.node.asm.text, inner)
         elif len(arm.fields) == 1:

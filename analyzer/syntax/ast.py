@@ -10,38 +10,40 @@ table cell is known only once the cell is substituted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from analyzer.source import Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """What all nodes have: the place in the source."""
 
-    span: Span = field(compare=False, repr=False)
+    span: Span
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "span"
+        )
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Name(Node):
+class Name(Node, frozen=True):
     """`rd`, in an expression or where something is named; also `mode`, `memory` … where they name a role or a trap"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class String(Node):
+class String(Node, frozen=True):
     """`"add {r1}, {r2}"`; `text` is what stands between the quotes"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Number(Node):
+class Number(Node, frozen=True):
     """`17`, `0x1F`, `0o17`, `0b01`, `0010`; `text` is the spelling, with `_` where it was written"""
 
     text: str
@@ -57,83 +59,72 @@ BinaryOp = Literal[
 UnaryOp = Literal["-", "not"]
 
 
-@dataclass(frozen=True, slots=True)
-class TableView(Node):
+class TableView(Node, frozen=True):
     """`table phys`, before a subscript: this access goes to tables of the resource map"""
 
     space: Name
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentMode(Node):
+class CurrentMode(Node, frozen=True):
     """`mode`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Tuple(Node):
+class Tuple(Node, frozen=True):
     """`(a, b)`, of two or more"""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Member(Node):
+class Member(Node, frozen=True):
     """`value.name`"""
 
     value: Expr
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(Node, frozen=True):
     """`high` or `high : low` in a subscript or a scattered field"""
 
     high: Expr
     low: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class NamedIndex(Node):
+class NamedIndex(Node, frozen=True):
     """`m = K` in a subscript"""
 
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Subscript(Node):
+class Subscript(Node, frozen=True):
     """`value[index, …]`"""
 
     value: Expr
     indices: tuple[Index | NamedIndex, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arg(Node):
+class Arg(Node, frozen=True):
     """`value` or `name = value`"""
 
     name: Name | None
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     """`function(arg, …)`"""
 
     function: Expr
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(Node, frozen=True):
     """`-arg`, `not arg`"""
 
     op: UnaryOp
     arg: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     """`left op right`"""
 
     op: BinaryOp
@@ -141,8 +132,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class IfExpr(Node):
+class IfExpr(Node, frozen=True):
     """`if cond then a else b`"""
 
     cond: Expr
@@ -150,16 +140,14 @@ class IfExpr(Node):
     other: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Label(Node):
+class Label(Node, frozen=True):
     """`low` or `low..high` before `=>`; the name `_` is the rest"""
 
     low: Expr
     high: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Arm(Node):
+class Arm(Node, frozen=True):
     """`label, … when guard => value`"""
 
     labels: tuple[Label, ...]
@@ -167,8 +155,7 @@ class Arm(Node):
     value: Expr | Raise | Unpredictable
 
 
-@dataclass(frozen=True, slots=True)
-class MatchExpr(Node):
+class MatchExpr(Node, frozen=True):
     """`match subject { arm; … }` as a value"""
 
     subject: Expr
@@ -181,16 +168,14 @@ Expr = Name | Number | TableView | CurrentMode | Tuple | Member | Subscript | Ca
 # -- types and parameters ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NamedType(Node):
+class NamedType(Node, frozen=True):
     """`Mode`, `bool`, `spec(16)` (a sub-decoder with its arguments)"""
 
     name: Name
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WidthType(Node):
+class WidthType(Node, frozen=True):
     """`32`, `(2 * w)`: a bit vector of this width"""
 
     width: Expr
@@ -199,8 +184,7 @@ class WidthType(Node):
 Type = NamedType | WidthType
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter(Node):
+class Parameter(Node, frozen=True):
     """`name : type = default`"""
 
     name: Name
@@ -211,15 +195,13 @@ class Parameter(Node):
 # -- statements --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Block(Node):
+class Block(Node, frozen=True):
     """`{ stmt; … }`; an arm or an `else if` without braces is a block of one statement"""
 
     stmts: tuple[Stmt, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Let(Node):
+class Let(Node, frozen=True):
     """`let name : type = value`"""
 
     name: Name
@@ -227,8 +209,7 @@ class Let(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Var(Node):
+class Var(Node, frozen=True):
     """`var name : type = value`"""
 
     name: Name
@@ -236,16 +217,14 @@ class Var(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Assign(Node):
+class Assign(Node, frozen=True):
     """`target = value`; the target may be a tuple"""
 
     target: Expr
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Update(Node):
+class Update(Node, frozen=True):
     """`target += value`, `target -= value`"""
 
     op: Literal["+=", "-="]
@@ -253,66 +232,56 @@ class Update(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class CallStmt(Node):
+class CallStmt(Node, frozen=True):
     """`push(v)`"""
 
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
-class Raise(Node):
+class Raise(Node, frozen=True):
     """`trap name(arg, …)`"""
 
     trap: Name
     args: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unpredictable(Node):
+class Unpredictable(Node, frozen=True):
     """`unpredictable`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Node):
+class Done(Node, frozen=True):
     """`done`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Again(Node):
+class Again(Node, frozen=True):
     """`again`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Commit(Node):
+class Commit(Node, frozen=True):
     """`commit`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Execute(Node):
+class Execute(Node, frozen=True):
     """`execute word limit n`"""
 
     word: Expr
     limit: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Return(Node):
+class Return(Node, frozen=True):
     """`return value`"""
 
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded(Node):
+class Guarded(Node, frozen=True):
     """`stmt if cond`"""
 
     stmt: Stmt
     cond: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class If(Node):
+class If(Node, frozen=True):
     """`if cond { … } else { … }`; `else if` is a block of one `If`"""
 
     cond: Expr
@@ -320,8 +289,7 @@ class If(Node):
     other: Block | None
 
 
-@dataclass(frozen=True, slots=True)
-class StmtArm(Node):
+class StmtArm(Node, frozen=True):
     """`label, … when guard => stmt`"""
 
     labels: tuple[Label, ...]
@@ -329,16 +297,14 @@ class StmtArm(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Node):
+class Match(Node, frozen=True):
     """`match subject { arm; … }` as a statement"""
 
     subject: Expr
     arms: tuple[StmtArm, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ForRange(Node):
+class ForRange(Node, frozen=True):
     """`for name in first..last { … }`"""
 
     name: Name
@@ -347,8 +313,7 @@ class ForRange(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class While(Node):
+class While(Node, frozen=True):
     """`while cond limit n { … } else { … }`"""
 
     cond: Expr
@@ -381,8 +346,7 @@ Stmt = (
 # -- the head of a file, and items about the whole spec ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Header(Node):
+class Header(Node, frozen=True):
     """`isa name extends base "title"`; both names may have hyphens (`ia32-umip`)"""
 
     name: Name
@@ -390,46 +354,40 @@ class Header(Node):
     title: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Import(Node):
+class Import(Node, frozen=True):
     """`import "path"`"""
 
     path: String
 
 
-@dataclass(frozen=True, slots=True)
-class Feature(Node):
+class Feature(Node, frozen=True):
     """`feature name "note"`"""
 
     name: Name
     note: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Enable(Node):
+class Enable(Node, frozen=True):
     """`enable name`"""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class When(Node):
+class When(Node, frozen=True):
     """`when cond { item … }`"""
 
     cond: Expr
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unit(Node):
+class Unit(Node, frozen=True):
     """`unit 8 little`, `unit 36 msb0`"""
 
     bits: Number
     words: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Param(Node):
+class Param(Node, frozen=True):
     """`param name : type = value`"""
 
     name: Name
@@ -437,8 +395,7 @@ class Param(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(Node):
+class Choice(Node, frozen=True):
     """`choice name : type "note"`"""
 
     name: Name
@@ -446,16 +403,14 @@ class Choice(Node):
     note: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Enumerator(Node):
+class Enumerator(Node, frozen=True):
     """`K = 0`"""
 
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Enum(Node):
+class Enum(Node, frozen=True):
     """`enum Mode : 2 { K = 0, U = 3 }`"""
 
     name: Name
@@ -463,8 +418,7 @@ class Enum(Node):
     members: tuple[Enumerator, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeDecl(Node):
+class TypeDecl(Node, frozen=True):
     """`type Desc { base : 32  limit : 32 }`"""
 
     name: Name
@@ -472,8 +426,7 @@ class TypeDecl(Node):
     layout: Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Invariant(Node):
+class Invariant(Node, frozen=True):
     """`invariant cond "reason"`"""
 
     cond: Expr
@@ -483,44 +436,37 @@ class Invariant(Node):
 # -- state -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reset(Node):
+class Reset(Node, frozen=True):
     """`reset value`"""
 
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Hardwired(Node):
+class Hardwired(Node, frozen=True):
     """`zero 0`: this entry of the file reads as 0"""
 
     entry: Number
 
 
-@dataclass(frozen=True, slots=True)
-class Caveat(Node):
+class Caveat(Node, frozen=True):
     """`caveat "lost under emulation"`"""
 
     note: String
 
 
-@dataclass(frozen=True, slots=True)
-class Preserved(Node):
+class Preserved(Node, frozen=True):
     """`preserved`"""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOnly(Node):
+class ReadOnly(Node, frozen=True):
     """`ro`"""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOneClear(Node):
+class WriteOneClear(Node, frozen=True):
     """`w1c`"""
 
 
-@dataclass(frozen=True, slots=True)
-class Legal(Node):
+class Legal(Node, frozen=True):
     """`legal (0, 8)`"""
 
     values: tuple[Expr, ...]
@@ -530,8 +476,7 @@ DeclAttr = Reset | Hardwired | Caveat | Preserved
 FieldAttr = ReadOnly | WriteOneClear | Legal | Reset
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Node):
+class Field(Node, frozen=True):
     """`MODE[63:60] : type attr …`; without a position the field is packed, the first one leftmost"""
 
     name: Name
@@ -541,31 +486,27 @@ class Field(Node):
     attrs: tuple[FieldAttr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RoleGroup(Node):
+class RoleGroup(Node, frozen=True):
     """`guest { Z[2] C[0] }` in a layout"""
 
     role: Name
     layout: Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Layout(Node):
+class Layout(Node, frozen=True):
     """`{ field … }`"""
 
     parts: tuple[Field | RoleGroup, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Declarator(Node):
+class Declarator(Node, frozen=True):
     """`pc`, `r[8]`"""
 
     name: Name
     size: Number | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decl(Node):
+class Decl(Node, frozen=True):
     """`l, b : 21 reset 0 { … }`"""
 
     declarators: tuple[Declarator, ...]
@@ -574,16 +515,14 @@ class Decl(Node):
     layout: Layout | None
 
 
-@dataclass(frozen=True, slots=True)
-class State(Node):
+class State(Node, frozen=True):
     """`state role decl` or `state role { decl; … }`"""
 
     role: Name
     decls: tuple[Decl, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Memory(Node):
+class Memory(Node, frozen=True):
     """`memory E[a : 21] : 64 word size q else trap memory`"""
 
     name: Name
@@ -594,8 +533,7 @@ class Memory(Node):
     beyond: Raise | None
 
 
-@dataclass(frozen=True, slots=True)
-class Map(Node):
+class Map(Node, frozen=True):
     """`map mem[a : 32] (m : Mode = priv) on phys { … }`"""
 
     name: Name
@@ -605,38 +543,33 @@ class Map(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Selection(Node):
+class Selection(Node, frozen=True):
     """`of mstatus { SIE SPIE }`"""
 
     register: Name
     fields: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Check(Node):
+class Check(Node, frozen=True):
     """`check { … }`"""
 
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Read(Node):
+class Read(Node, frozen=True):
     """`read { … }`"""
 
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Write(Node):
+class Write(Node, frozen=True):
     """`write v { … }`"""
 
     name: Name
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Place(Node):
+class Place(Node, frozen=True):
     """`place expr`"""
 
     value: Expr
@@ -645,15 +578,13 @@ class Place(Node):
 ViewPart = Check | Read | Write | Place
 
 
-@dataclass(frozen=True, slots=True)
-class Computed(Node):
+class Computed(Node, frozen=True):
     """`{ check { … } read { … } write v { … } }` or `{ check { … } place e }`"""
 
     parts: tuple[ViewPart, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class View(Node):
+class View(Node, frozen=True):
     """`view name(w)[n : 3] : w = place`, or with a selection or computed parts in place of `= place`"""
 
     name: Name
@@ -663,15 +594,13 @@ class View(Node):
     body: Expr | Selection | Computed
 
 
-@dataclass(frozen=True, slots=True)
-class Rank(Node):
+class Rank(Node, frozen=True):
     """`A, B` in an order"""
 
     modes: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mode(Node):
+class Mode(Node, frozen=True):
     """`mode = value order A > B, C`"""
 
     value: Expr
@@ -681,16 +610,14 @@ class Mode(Node):
 # -- traps and sequencing ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Attr(Node):
+class Attr(Node, frozen=True):
     """`vector = 13`"""
 
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Trap(Node):
+class Trap(Node, frozen=True):
     """`trap name(params) : kind at next { attr, … }`"""
 
     name: Name
@@ -700,16 +627,14 @@ class Trap(Node):
     attrs: tuple[Attr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver(Node):
+class Deliver(Node, frozen=True):
     """`deliver t { … }`"""
 
     param: Name
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt(Node):
+class Interrupt(Node, frozen=True):
     """`interrupt trap(arg, …) when cond`"""
 
     trap: Name
@@ -717,8 +642,7 @@ class Interrupt(Node):
     cond: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch(Node):
+class Fetch(Node, frozen=True):
     """`fetch 8 from mem(s = 1) at eip limit 15 else trap gp(0)`"""
 
     parcel: Type
@@ -729,8 +653,7 @@ class Fetch(Node):
     beyond: Raise | None
 
 
-@dataclass(frozen=True, slots=True)
-class Advance(Node):
+class Advance(Node, frozen=True):
     """`advance { … }`"""
 
     body: Block
@@ -739,8 +662,7 @@ class Advance(Node):
 # -- functions, tables, encodings, instructions ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Fn(Node):
+class Fn(Node, frozen=True):
     """`fn name(params) -> type { … }` or `fn name(params) -> type = value`"""
 
     name: Name
@@ -749,8 +671,7 @@ class Fn(Node):
     body: Block | Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Unspecified(Node):
+class Unspecified(Node, frozen=True):
     """`unspecified name(params) -> type "reason"`"""
 
     name: Name
@@ -759,30 +680,26 @@ class Unspecified(Node):
     reason: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row(Node):
+class Row(Node, frozen=True):
     """`"b" | 00 | 8`"""
 
     cells: tuple[Expr | String, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rows(Node):
+class Rows(Node, frozen=True):
     """`{ row … }`; the cells of the first row name the columns"""
 
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table(Node):
+class Table(Node, frozen=True):
     """`table Size { row … }`"""
 
     name: Name
     rows: Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup(Node):
+class Lookup(Node, frozen=True):
     """`table m[i : 4] : 8 = { value, name = value, … }`"""
 
     name: Name
@@ -791,69 +708,60 @@ class Lookup(Node):
     entries: tuple[Arg, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class For(Node):
+class For(Node, frozen=True):
     """`for Size instr …`, `for { row … }, Size { item … }`"""
 
     sources: tuple[Name | Rows, ...]
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bits(Node):
+class Bits(Node, frozen=True):
     """`0101` (four bits), `0x4E73` (sixteen); `text` is the spelling"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sized(Node):
+class Sized(Node, frozen=True):
     """`5:3`: a value and its width"""
 
     value: Number
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class ShouldBe(Node):
+class ShouldBe(Node, frozen=True):
     """`~000`: other bits are unpredictable; `text` is without the `~`"""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class FieldUse(Node):
+class FieldUse(Node, frozen=True):
     """`rd`: an operand, a parameter of a format or a column of a table"""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class FieldDef(Node):
+class FieldDef(Node, frozen=True):
     """`n:4`, `k:ea(w)`, `_:3` (ignored bits)"""
 
     name: Name
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Scatter(Node):
+class Scatter(Node, frozen=True):
     """`imm[20|10:1|11|19:12]`"""
 
     name: Name
     slices: tuple[Index, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FormatUse(Node):
+class FormatUse(Node, frozen=True):
     """`R(0000000, 000)`"""
 
     name: Name
     args: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tail(Node):
+class Tail(Node, frozen=True):
     """`dst...`: here the rest of this operand stands in the stream"""
 
     name: Name
@@ -862,22 +770,19 @@ class Tail(Node):
 Atom = Bits | Sized | ShouldBe | FieldUse | FieldDef | Scatter | FormatUse | Tail
 
 
-@dataclass(frozen=True, slots=True)
-class Group(Node):
+class Group(Node, frozen=True):
     """`0101 rd n:4`: what stands between two commas of a pattern"""
 
     atoms: tuple[Atom, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern(Node):
+class Pattern(Node, frozen=True):
     """`group, group, …`"""
 
     groups: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Format(Node):
+class Format(Node, frozen=True):
     """`format F(a, b) = pattern where cond { prologue }`"""
 
     name: Name
@@ -887,39 +792,35 @@ class Format(Node):
     prologue: Block | None
 
 
-@dataclass(frozen=True, slots=True)
-class AsStyle(Node):
+class AsStyle(Node, frozen=True):
     """`as x`: a file, a view or an enum"""
 
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
-class NamesStyle(Node):
+class NamesStyle(Node, frozen=True):
     """`names "es cs ss"`"""
 
     names: String
 
 
-@dataclass(frozen=True, slots=True)
-class SetStyle(Node):
+class SetStyle(Node, frozen=True):
     """`set "d0 d1 d2"`"""
 
     names: String
 
 
-@dataclass(frozen=True, slots=True)
-class PlainStyle(Node):
-    """`signed`, `octal`, `relative`, `prefix` …"""
+class PlainStyle(Node, frozen=True):
+    """`signed`, `octal`, `relative`, `prefix` …; `relative(here + 2)`"""
 
     word: Name
+    base: Expr | None = None
 
 
 Style = AsStyle | NamesStyle | SetStyle | PlainStyle
 
 
-@dataclass(frozen=True, slots=True)
-class OperandArm(Node):
+class OperandArm(Node, frozen=True):
     """`| pattern where cond "asm" => place` or `| pattern "asm" { … }`"""
 
     pattern: Pattern
@@ -928,8 +829,7 @@ class OperandArm(Node):
     body: Expr | Block
 
 
-@dataclass(frozen=True, slots=True)
-class Operand(Node):
+class Operand(Node, frozen=True):
     """`operand a, b(params) : type style = default else trap x { arm … }`"""
 
     names: tuple[Name, ...]
@@ -941,8 +841,7 @@ class Operand(Node):
     arms: tuple[OperandArm, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Instr(Node):
+class Instr(Node, frozen=True):
     """`instr name "asm" = pattern where cond { … }`"""
 
     name: Name | None
@@ -952,23 +851,20 @@ class Instr(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Before(Node):
+class Before(Node, frozen=True):
     """`before lpsw, lrb { … }`"""
 
     names: tuple[Name, ...]
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Override(Node):
+class Override(Node, frozen=True):
     """`override` and the item that replaces the inherited one"""
 
     item: Instr | View | Fn | Deliver | Map | Operand | Format | Trap
 
 
-@dataclass(frozen=True, slots=True)
-class Remove(Node):
+class Remove(Node, frozen=True):
     """`remove name, …`"""
 
     names: tuple[Name, ...]
@@ -977,15 +873,13 @@ class Remove(Node):
 # -- clauses: about the item before them -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Cite(Node):
+class Cite(Node, frozen=True):
     """`source "manual, section"`"""
 
     text: String
 
 
-@dataclass(frozen=True, slots=True)
-class Expect(Node):
+class Expect(Node, frozen=True):
     """`expect word … in scheme : name, … "citation"`"""
 
     words: tuple[Name, ...]
@@ -994,16 +888,14 @@ class Expect(Node):
     citation: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fact(Node):
+class Fact(Node, frozen=True):
     """`x[1] = 5`"""
 
     place: Expr
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Example(Node):
+class Example(Node, frozen=True):
     """`example "asm" from { fact, … } to { fact, … }` or `… to trap name` (then `after` is empty)"""
 
     asm: String
@@ -1015,38 +907,33 @@ class Example(Node):
 # -- schemes -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RunPair(Node):
+class RunPair(Node, frozen=True):
     """`S as U`"""
 
     virtual: Expr
     real: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Run(Node):
+class Run(Node, frozen=True):
     """`run A as B, …`"""
 
     pairs: tuple[RunPair, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Monitor(Node):
+class Monitor(Node, frozen=True):
     """`monitor M`"""
 
     mode: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Own(Node):
+class Own(Node, frozen=True):
     """`own place, … "reason"`"""
 
     places: tuple[Expr, ...]
     reason: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Assume(Node):
+class Assume(Node, frozen=True):
     """`assume cond for p : w "reason"`"""
 
     cond: Expr
@@ -1054,53 +941,46 @@ class Assume(Node):
     reason: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuestAssume(Node):
+class GuestAssume(Node, frozen=True):
     """`guest cond "reason"`"""
 
     cond: Expr
     reason: String | None
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen(Node):
+class Chosen(Node, frozen=True):
     """`let k : 21`"""
 
     name: Name
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Compose(Node):
+class Compose(Node, frozen=True):
     """`compose l = l + k`"""
 
     place: Expr
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Choose(Node):
+class Choose(Node, frozen=True):
     """`choose place, …`"""
 
     places: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Environment(Node):
+class Environment(Node, frozen=True):
     """`environment place, …`"""
 
     places: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Direct(Node):
+class Direct(Node, frozen=True):
     """`direct U, …`"""
 
     modes: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeExpect(Node):
+class SchemeExpect(Node, frozen=True):
     """`expect word … "citation"` in a scheme"""
 
     words: tuple[Name, ...]
@@ -1112,8 +992,7 @@ SchemePart = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme(Node):
+class Scheme(Node, frozen=True):
     """`scheme name "title" { part; … }`"""
 
     name: Name
@@ -1161,8 +1040,7 @@ Item = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class File(Node):
+class File(Node, frozen=True):
     """A whole file: its header and its items in order"""
 
     header: Header

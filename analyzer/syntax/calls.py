@@ -14,21 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, places, statements, typenames, views
+from analyzer.syntax.body import Body, Env, find
 from analyzer.syntax.coerce import definite, from_bits, raw, to_type, unify
 from analyzer.syntax.machine import Instance
 from analyzer.syntax.problems import did_you_mean, failure
+from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import (
     BaseEntity,
-    Body,
     EnumEntity,
-    Env,
     FnEntity,
     Scope,
     SpaceEntity,
     TypeEntity,
     UnspecifiedEntity,
     ViewEntity,
-    find,
     kind_of,
 )
 from analyzer.syntax.value_types import BOOL, Bits, Type, describe, ir_width, width_of
@@ -83,7 +82,21 @@ def _bits_of(val: Val, width: int, span: Span) -> Value:
 
 
 def _base_map(space: SpaceEntity, node: ast.Call, env: Env) -> Value:
-    raise failure("PG217", "`base` of a map is not supported", node.span)
+    """`base(a, m = K)` in a map: the address that the overridden map would give, or its traps."""
+    if env.body.kind != "map" or env.body.returns is None or space.node is None or space.scope is None:
+        raise failure("PG217", f"`base` of {space.name} is known only in the map that overrides it", node.span)
+    home = env.at(space.scope.child())
+    bind("base", (space.node.index, *space.node.params), node.args, env, home, node.span)
+    if space.overridden is not None:
+        home = home.child({"base": BaseEntity(space.overridden)})
+    with env.body.inside(space, node.span):
+        val = statements.result(space.node.body, home, env.body.returns)
+    return fallback(env.body.returns) if val is None else to_type(val, env.body.returns, node.span)
+
+
+def fallback(type_: Type) -> Value:
+    """What stands for a value where every path has left."""
+    return from_bits(ir.Const(width_of(type_), 0), type_)
 
 
 def only_arg(node: ast.Call) -> ast.Expr:
@@ -131,7 +144,7 @@ def evaluate(
         val, type_ = _argument(param, node, where, home)
         if type_ is not None and keep and isinstance(val, Value):
             val = env.body.keep(param.name.text, val)
-        home.scope.names["value", param.name.text] = val
+        home.scope.names[param.name.text] = val
         bound.append((param.name.text, val, type_))
     return bound
 
@@ -150,7 +163,7 @@ def _argument(param: ast.Parameter, node: ast.Expr, env: Env, home: Env) -> tupl
     if isinstance(param.type, ast.NamedType) and not param.type.args and not typenames.is_type(param.type.name, home):
         val = expressions.known(node, env)
         width = width_of(val.type)
-        home.scope.names["value", param.type.name.text] = Number(width)
+        home.scope.names[param.type.name.text] = Number(width)
         return Value(raw(val), Bits(width)), Bits(width)
     type_ = typenames.type_of(param.type, home)
     return to_type(expressions.value(node, env, type_), type_, node.span), type_
@@ -194,7 +207,7 @@ def call_procedure(fn: FnEntity, node: ast.Call, env: Env) -> Value | None:
     machine, body = env.machine, env.body
     home = env.at(fn_scope(fn))
     bound = evaluate(fn.node.name.text, fn.node.params, node.args, env, home, node.span, keep=False)
-    widths = tuple((n, v.value) for (_, n), v in home.scope.names.items() if isinstance(v, Number))
+    widths = tuple((n, v.value) for n, v in home.scope.names.items() if isinstance(v, Number))
     consts = tuple((n, v) for n, v, type_ in bound if type_ is None)
     runtime = [(n, v, type_) for n, v, type_ in bound if type_ is not None]
     key = (fn, widths, consts, tuple(type_ for _, _, type_ in runtime))
@@ -237,9 +250,9 @@ def make_procedure(
     body.used = {p for p, _ in params} | {"here"}
     scope = fn_scope(fn)
     for const, val in [*((w, Number(n)) for w, n in widths), *consts.items()]:
-        scope.names["value", const] = val
+        scope.names[const] = val
     for param, type_ in params:
-        scope.names["value", param] = Value(ir.Local(param, ir_width(type_)), type_)
+        scope.names[param] = Value(ir.Local(param, ir_width(type_)), type_)
     home = Env(machine, body, scope)
     returns = None if fn.node.result is None else typenames.type_of(fn.node.result, home)
     body.returns = returns
@@ -257,7 +270,7 @@ def make_procedure(
         name,
         (*((p, ir_width(t)) for p, t in params), *extra),
         None if returns is None else ir_width(returns),
-        tuple(body.out),
+        prune(tuple(body.out), machine.locals),
         fn.node.name.span,
     )
     return Instance(name, tuple(params), returns, tuple(body.captured))
@@ -301,8 +314,8 @@ def call_statement(node: ast.Call, env: Env) -> None:
         case FnEntity():
             if call_fn(entity, node, env) is not None and not isinstance(entity.node.body, ast.Block):
                 env.machine.problems.report("PG234", f"what {name} returns is not used", node.span, None, "warning")
-        case BaseEntity(of):
-            env.machine.call_base(of, node, env)
+        case BaseEntity():
+            env.machine.call_base(entity, node, env)
         case None:
             if not env.machine.expand(name, node, env):
                 known = env.scope.known() | {i.name.replace(".", "_") for i in env.machine.instrs}
@@ -384,7 +397,8 @@ def _resized(node: ast.Call, env: Env, want: Type | None) -> tuple[Number | Valu
         raise failure("PG222", "one value, and perhaps a width, are wanted here", node.span)
     inner = expressions.single(expressions.value(node.args[0].value, env), node.span)
     if len(node.args) == 2:
-        return inner, expressions.number(node.args[1].value, env, "a width")
+        width = expressions.number(node.args[1].value, env, "a width")
+        return inner, typenames.bits(width, node.args[1].span).width
     return inner, width_of(want) if want is not None else None
 
 
@@ -405,16 +419,16 @@ def _trunc(node: ast.Call, env: Env, want: Type | None) -> Val:
 
 def _zeros(node: ast.Call, env: Env, want: Type | None) -> Val:
     width = expressions.number(only_arg(node), env, "a width")
-    return Number(0, 0) if width == 0 else Value(ir.Const(width, 0), typenames.bits(width, node))
+    return Number(0, 0) if width == 0 else Value(ir.Const(width, 0), typenames.bits(width, node.span))
 
 
 def _ones(node: ast.Call, env: Env, want: Type | None) -> Val:
-    type_ = typenames.bits(expressions.number(only_arg(node), env, "a width"), node)
+    type_ = typenames.bits(expressions.number(only_arg(node), env, "a width"), node.span)
     return Value(fold.const(-1, type_.width), type_)
 
 
 def _unknown(node: ast.Call, env: Env) -> Val:
-    type_ = typenames.bits(expressions.number(only_arg(node), env, "a width"), node)
+    type_ = typenames.bits(expressions.number(only_arg(node), env, "a width"), node.span)
     return Value(ir.Unknown(env.machine.site(), type_.width), type_)
 
 
@@ -458,9 +472,21 @@ def _rotate(right: bool) -> Callable[[ast.Call, Env, Type | None], Val]:
     return rotate
 
 
+MOST_COUNTED = 128
+"""Bits that `popcount` and `clz` look at, one after the other."""
+
+
+def counted(val: Value, word: str, span: Span) -> int:
+    """The width of a value whose bits are counted."""
+    width = width_of(val.type)
+    if width > MOST_COUNTED:
+        raise failure("PG219", f"`{word}` is for at most {MOST_COUNTED} bits, not {width}", span, "add up its parts")
+    return width
+
+
 def _popcount(node: ast.Call, env: Env, want: Type | None) -> Val:
     val = env.body.keep("a", definite(expressions.value(only_arg(node), env, want), node.span))
-    width = width_of(val.type)
+    width = counted(val, "popcount", node.span)
     total: ir.Expr = ir.Const(width, 0)
     for i in range(width):
         total = fold.binary("add", total, fold.extend(False, fold.extract(val.expr, i, i), width))
@@ -469,7 +495,7 @@ def _popcount(node: ast.Call, env: Env, want: Type | None) -> Val:
 
 def _clz(node: ast.Call, env: Env, want: Type | None) -> Val:
     val = env.body.keep("a", definite(expressions.value(only_arg(node), env, want), node.span))
-    width = width_of(val.type)
+    width = counted(val, "clz", node.span)
     if width.bit_length() > width:
         raise failure("PG219", "`clz` wants at least 3 bits, for its result has as many", node.span)
     result: ir.Expr = fold.const(width, width)

@@ -7,15 +7,17 @@ if c then mem[a] else 0                       When(c) { Load t := mem[a] } else 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, traps
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import from_bits, raw, to_type
 from analyzer.syntax.problems import failure
-from analyzer.syntax.scope import Body, Env, TrapEntity
+from analyzer.syntax.scope import TrapEntity
 from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, ir_width, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
 
@@ -256,8 +258,7 @@ def arm_value(node: ast.Expr | ast.Raise | ast.Unpredictable, env: Env, want: Ty
 A = TypeVar("A")
 
 
-@dataclass(frozen=True, slots=True)
-class Clauses(Generic[A]):
+class Clauses(Struct, Generic[A], frozen=True):
     """The arms of a match that can be taken.
 
     There is a condition for each arm; with `total`, for all but the last, which is taken otherwise.  `exclusive`: at

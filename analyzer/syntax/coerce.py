@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import assert_never
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, fold
 from analyzer.syntax.problems import failure
-from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, describe, width_of
+from analyzer.syntax.value_types import BOOL, WIDEST, Bits, Bool, Enum, Type, describe, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
+
+LONGEST = WIDEST // 4 + 2
+"""Digits of a number in the text: those of the widest bit vector, in hexadecimal."""
 
 
 def literal(node: ast.Number) -> Number:
@@ -18,6 +21,8 @@ def literal(node: ast.Number) -> Number:
 
     `0x1F` has 8 bits, `0o17` 6, `0b010` 3; `17` has none of its own.
     """
+    if len(node.text) > LONGEST:
+        raise failure("PG212", f"this number has {len(node.text):,} digits", node.span, f"{LONGEST:,} are enough")
     return spelled(node.text)
 
 
@@ -45,7 +50,7 @@ def to_type(val: Val, want: Type, span: Span) -> Value:
         case Number(number, _):
             return _number(number, want, span)
         case Value(expr, have):
-            return _value(expr, have, want, span)
+            return val if _is_already(have, want) else _converted(expr, have, want, span)
         case Group(items):
             raise failure("PG211", f"one value of {describe(want)} is wanted here, and there are {len(items)}", span)
         case _:
@@ -57,7 +62,7 @@ def _number(number: int, want: Type, span: Span) -> Value:
         case Bits(width):
             if not fits(number, width):
                 raise failure("PG212", f"{number} does not fit in {describe(want)}", span)
-            return Value(fold.const(number, width), Bits(width))
+            return number_bits(number, width)
         case Bool():
             if number not in (0, 1):
                 raise failure("PG212", f"{number} is not a bool", span, "a bool is 0 or 1")
@@ -70,18 +75,24 @@ def _number(number: int, want: Type, span: Span) -> Value:
             assert_never(want)
 
 
-def _value(expr: ir.Expr, have: Type, want: Type, span: Span) -> Value:
+@lru_cache(maxsize=4096)
+def number_bits(number: int, width: int) -> Value:
+    """A number as bits, one value for all its uses."""
+    return Value(fold.const(number, width), Bits(width))
+
+
+def _is_already(have: Type, want: Type) -> bool:
+    return have is want or (have == want and not (isinstance(want, Bits) and want.parts))
+
+
+def _converted(expr: ir.Expr, have: Type, want: Type, span: Span) -> Value:
     match have, want:
         case Bits(a), Bits(b) if a == b:
-            return Value(expr, want if want.parts else have)
-        case Bool(), Bool():
             return Value(expr, want)
         case Bool(), Bits(1):
             return Value(fold.to_bits(expr), want)
         case Bits(1), Bool():
             return Value(fold.to_bool(expr), want)
-        case Enum(a), Enum(b) if a == b:
-            return Value(expr, want)
         case Bits(a), Bits(b):
             hint = f"write zext(…) or sext(…) to make it {b}" if a < b else f"write trunc(…) or a slice to make it {b}"
             raise failure("PG210", f"{describe(want)} {_are(b)} wanted here, and this has {describe(have)}", span, hint)

@@ -9,53 +9,44 @@ a `Segment`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, typenames
+from analyzer.syntax.body import Env
 from analyzer.syntax.coerce import literal
 from analyzer.syntax.expressions import is_bits
 from analyzer.syntax.problems import did_you_mean, failure
-from analyzer.syntax.scope import (
-    Cell,
-    Env,
-    FormatEntity,
-    GroupsEntity,
-    OperandEntity,
-    Scope,
-)
+from analyzer.syntax.scope import Cell, GroupsEntity, OperandEntity, Scope
 from analyzer.syntax.value_types import Type, width_of
 from analyzer.syntax.values import Number, Value
 
 # -- pieces ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """Bits that must be so."""
 
     value: int
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """Bits that may be anything."""
 
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Should:
+class Should(Struct, frozen=True):
     """Bits that must be so, or else the instruction is unpredictable."""
 
     value: int
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bit:
+class Bit(Struct, frozen=True):
     """Bits hi..lo of an operand."""
 
     use: Use
@@ -67,8 +58,7 @@ class Bit:
         return self.hi - self.lo + 1
 
 
-@dataclass(frozen=True, slots=True)
-class TailHere:
+class TailHere(Struct, frozen=True):
     """Where the rest of an operand stands in the stream."""
 
     use: Use
@@ -81,8 +71,7 @@ class TailHere:
 Piece = Fixed | Ignored | Should | Bit | TailHere
 
 
-@dataclass(slots=True, eq=False)
-class Use:
+class Use(Struct, eq=False):
     """An operand in a pattern.  `decoder` has its arms, with `scope` for its parameters; `type` if it was given one."""
 
     name: str
@@ -96,15 +85,14 @@ class Use:
     tailed: bool = False
 
 
-@dataclass(slots=True)
-class Pattern:
+class Pattern(Struct):
     """A pattern, its formats put in place."""
 
-    groups: list[list[Piece]] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
-    uses: dict[str, Use] = field(default_factory=dict)
-    wheres: list[tuple[ast.Expr, Scope]] = field(default_factory=list)
-    prologues: list[tuple[ast.Block, Scope]] = field(default_factory=list)
+    groups: list[list[Piece]] = []
+    spans: list[Span] = []
+    uses: dict[str, Use] = {}
+    wheres: list[tuple[ast.Expr, Scope]] = []
+    prologues: list[tuple[ast.Block, Scope]] = []
     active: tuple[OperandEntity, ...] = ()
     site: Scope = field(default_factory=Scope)
 
@@ -142,11 +130,7 @@ def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
         case ast.Bits(text=text):
             _put(pattern, bits(text, atom.span))
         case ast.Sized(value=value, type=type_):
-            width = width_of(typenames.type_of(type_, env))
-            number = literal(value).value
-            if number >= 1 << width:
-                raise failure("PG212", f"{value.text} does not fit in {width} bits", atom.span)
-            _put(pattern, Fixed(number, width))
+            _put(pattern, _sized(literal(value).value, type_, env, atom.span))
         case ast.ShouldBe(text=text):
             if not is_bits(text):
                 raise failure("PG250", f"~{text} is no row of bits", atom.span)
@@ -154,7 +138,11 @@ def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
         case ast.FieldUse(name=name):
             _field_use(name, env, pattern)
         case ast.FieldDef(name=name, type=type_):
-            _field_def(name, type_, env, pattern)
+            number = _number(name, env)
+            if number is None:
+                _field_def(name, type_, env, pattern)
+            else:
+                _put(pattern, _sized(number, type_, env, name.span))
         case ast.Scatter(name=name, slices=slices):
             use = find_use(name, env, pattern)
             for index in slices:
@@ -169,6 +157,14 @@ def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
                 raise failure("PG251", f"the rest of {name.text} stands twice in this pattern", atom.span)
             use.tailed = True
             _put(pattern, TailHere(use))
+
+
+def _sized(number: int, type_: ast.Type, env: Env, span: Span) -> Fixed:
+    """`5:3`"""
+    width = width_of(typenames.type_of(type_, env))
+    if not 0 <= number < 1 << width:
+        raise failure("PG212", f"{number} does not fit in {width} bits", span)
+    return Fixed(number, width)
 
 
 def bits(text: str, span: Span) -> Fixed:
@@ -228,12 +224,12 @@ def find_use(name: ast.Name, env: Env, pattern: Pattern) -> Use:
     """The operand of this name in a pattern."""
     if name.text in pattern.uses:
         return pattern.uses[name.text]
-    entity = pattern.site.find(name.text, "operand") or env.scope.find(name.text, "operand")
-    if not isinstance(entity, OperandEntity):
+    entity = pattern.site.operand(name.text) or env.scope.operand(name.text)
+    if entity is None:
         value = env.scope.find(name.text)
         if isinstance(value, Number) and value.width is not None:
             raise failure("PG250", f"{name.text} is a number: write {name.text}:width", name.span)
-        hint = did_you_mean(name.text, env.scope.known("operand") | set(pattern.uses))
+        hint = did_you_mean(name.text, env.scope.known_operands() | set(pattern.uses))
         hint = hint or f"declare it, or write {name.text}:width"
         raise failure("PG201", f"there is no operand {name.text}", name.span, hint)
     use = declared_use(name.text, entity, name.span, env, pattern)
@@ -248,7 +244,7 @@ def declared_use(name: str, entity: OperandEntity, span: Span, env: Env, pattern
     if node.arms:
         return decoder_use(name, entity, (), span, home, pattern, node)
     if isinstance(node.type, ast.NamedType):
-        inner = entity.scope.find(node.type.name.text, "operand")
+        inner = entity.scope.operand(node.type.name.text)
         if isinstance(inner, OperandEntity) and inner is not entity:
             return decoder_use(name, inner, node.type.args, span, home, pattern, node)
     if node.type is None:
@@ -268,7 +264,7 @@ def decoder_use(
 ) -> Use:
     """An operand that is decoded further, for the arguments of its declaration."""
     if not entity.node.arms and isinstance(entity.node.type, ast.NamedType):
-        inner = entity.scope.find(entity.node.type.name.text, "operand")
+        inner = entity.scope.operand(entity.node.type.name.text)
         if isinstance(inner, OperandEntity) and inner is not entity:
             return decoder_use(name, inner, entity.node.type.args, span, env.at(entity.scope), pattern, declared)
     if pattern.active.count(entity) >= 2:
@@ -286,7 +282,7 @@ def decoder_use(
             val = found
         else:
             raise failure("PG222", f"{entity.node.names[0].text} wants a value for {param.name.text}", span)
-        scope.names["value", param.name.text] = val
+        scope.names[param.name.text] = val
     width = decoder_width(entity, scope, env, (*pattern.active, entity))
     return Use(name, width, span, declared or entity.node, entity, scope)
 
@@ -304,13 +300,29 @@ def decoder_width(entity: OperandEntity, scope: Scope, env: Env, active: tuple[O
     raise failure("PG208", f"operand {node.names[0].text} needs a width", node.span)
 
 
+def _number(name: ast.Name, env: Env) -> int | None:
+    """The number of `CODE:8`; None if `code:8` is a field of the instruction."""
+    match env.scope.find(name.text):
+        case Number(value=number):
+            return number
+        case Cell(node=ast.Number() as node):
+            return literal(node).value
+        case Cell():
+            message = f"{name.text} is a column of the row, and its cell is no number"
+            raise failure("PG250", message, name.span, "give the field another name")
+        case GroupsEntity():
+            hint = f"write {name.text} alone; its width is given where the format is used"
+            raise failure("PG250", f"{name.text} is a parameter of the format, not a field of its own", name.span, hint)
+        case _:
+            return None
+
+
 def _field_def(name: ast.Name, type_: ast.Type, env: Env, pattern: Pattern) -> None:
     """`n:4`, `k:ea(w)`, `_:3`."""
     if isinstance(type_, ast.NamedType):
-        entity = env.scope.find(type_.name.text, "operand")
-        if isinstance(entity, OperandEntity):
-            use = decoder_use(name.text, entity, type_.args, name.span, env, pattern)
-            _new(use, pattern)
+        entity = env.scope.operand(type_.name.text)
+        if entity is not None:
+            _new(decoder_use(name.text, entity, type_.args, name.span, env, pattern), pattern)
             return
     field_type = typenames.type_of(type_, env)
     if name.text == "_":
@@ -346,11 +358,10 @@ def _take(use: Use, hi: int, lo: int, span: Span) -> None:
 
 def _format(name: ast.Name, args: Sequence[ast.Group], env: Env, pattern: Pattern) -> None:
     """`F(00, rd)`: its groups in place; its first joins what stands before it."""
-    entity = env.scope.find(name.text, "format")
-    if not isinstance(entity, FormatEntity):
-        raise failure(
-            "PG201", f"there is no format {name.text}", name.span, did_you_mean(name.text, env.scope.known("format"))
-        )
+    entity = env.scope.format(name.text)
+    if entity is None:
+        hint = did_you_mean(name.text, env.scope.known_formats())
+        raise failure("PG201", f"there is no format {name.text}", name.span, hint)
     node = entity.node
     if len(args) != len(node.params):
         raise failure("PG222", f"{name.text} takes {len(node.params)} arguments, not {len(args)}", name.span)
@@ -367,11 +378,15 @@ def _format(name: ast.Name, args: Sequence[ast.Group], env: Env, pattern: Patter
         pattern.prologues.append((node.prologue, scope))
 
 
+def is_prefix(operand: ast.Operand) -> bool:
+    """Whether an operand declares prefix parcels."""
+    return any(isinstance(style, ast.PlainStyle) and style.word.text == "prefix" for style in operand.styles)
+
+
 # -- segments ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Laid:
+class Laid(Struct, frozen=True):
     """A group as a segment: fixed bits, where operand bits lie, where should-be bits lie."""
 
     width: int

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, calls, choices, fold, places, traps
+from analyzer.syntax import ast, calls, choices, fold, places, traps, typenames
+from analyzer.syntax.body import Body, Env, find
 from analyzer.syntax.coerce import definite, from_bits, literal, raw, to_type, unify
 from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.scope import (
-    Body,
+    BaseEntity,
     Cell,
     EnumEntity,
     Enumerators,
-    Env,
     FileEntity,
     FnEntity,
     GroupsEntity,
@@ -35,10 +35,9 @@ from analyzer.syntax.scope import (
     TrapEntity,
     Variable,
     ViewEntity,
-    find,
     kind_of,
 )
-from analyzer.syntax.value_types import BOOL, Bits, Bool, Enum, Type, describe, ir_width, width_of
+from analyzer.syntax.value_types import BOOL, WIDEST, Bits, Bool, Enum, Type, describe, ir_width, width_of
 from analyzer.syntax.values import Group, Number, Val, Value
 
 MEMORY_KINDS = {"fetch": 0, "read": 1, "write": 2}
@@ -108,6 +107,7 @@ def number_or_none(val: Val) -> int | None:
 
 def value(node: ast.Expr, env: Env, want: Type | None = None) -> Val:
     """What the expression means, as a value."""
+    env.step(node.span)
     match node:
         case ast.Number():
             return literal(node)
@@ -159,8 +159,8 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
             return enumerator(entity, node, want)
         case PlaceEntity(place):
             return places.read(place, env, node.span)
-        case ViewEntity():
-            return places.read(places.view_at(entity, (), home, node.span), env, node.span)
+        case (ViewEntity() as view) | BaseEntity(of=ViewEntity() as view):
+            return places.read(places.view_at(view, (), home, node.span), env, node.span)
         case GroupsEntity(group, scope):
             return groups_value(group, env, env.at(scope), want, node.span)
         case PrefixEntity(word):
@@ -396,13 +396,20 @@ def arithmetic(node: ast.Binary, left: Val, right: Val) -> Val:
         a, b = left.value, right.value
         if node.op in {"/", "%"} and b == 0:
             raise failure("PG216", "division by zero", node.span)
-        return Number(_number_op(node.op, a, b))
+        return within(_number_op(node.op, a, b), node.span)
     a_value, b_value = unify(left, right, node.left.span, node.right.span, node.span)
     if not isinstance(a_value.type, Bits):
         raise failure(
             "PG219", f"`{node.op}` has no meaning for {describe(a_value.type)}", node.span, code_hint(a_value.type)
         )
     return Value(fold.binary(ARITHMETIC[node.op], a_value.expr, b_value.expr), Bits(a_value.type.width))
+
+
+def within(number: int, span: Span) -> Number:
+    """A compile-time number that is not absurdly long."""
+    if number.bit_length() > WIDEST:
+        raise failure("PG305", f"this number has {number.bit_length():,} bits, more than {WIDEST:,}", span)
+    return Number(number)
 
 
 def _number_op(op: str, a: int, b: int) -> int:
@@ -431,8 +438,11 @@ def shift(node: ast.Binary, env: Env, want: Type | None) -> Val:
         right = single(value(node.right, env), node.right.span)
     left = single(before_effects(left, after, env), node.left.span)
     env.body.out.extend(after)
+    if isinstance(right, Number) and right.value < 0:
+        raise failure("PG212", f"a shift by {right.value} is none", node.right.span, "shift the other way")
     if isinstance(left, Number) and isinstance(right, Number):
-        return Number(left.value << right.value if node.op == "<<" else left.value >> right.value)
+        by = min(right.value, 2 * WIDEST)
+        return within(left.value << by if node.op == "<<" else left.value >> by, node.span)
     if isinstance(left, Number):
         left = to_type(left, want, node.left.span) if want is not None else definite(left, node.left.span)
     if not isinstance(left.type, Bits):
@@ -453,7 +463,8 @@ def concat(node: ast.Binary, env: Env) -> Val:
         right = definite(value(node.right, env), node.right.span)
     left = definite(before_effects(left, after, env), node.left.span)
     env.body.out.extend(after)
-    return Value(fold.concat(raw(left), raw(right)), Bits(width_of(left.type) + width_of(right.type)))
+    width = width_of(left.type) + width_of(right.type)
+    return Value(fold.concat(raw(left), raw(right)), typenames.bits(width, node.span))
 
 
 def and_or(node: ast.Binary, env: Env, want: Type | None) -> Val:

@@ -10,12 +10,14 @@ column is a name in that scope, and means the cell wherever it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import product
+from math import prod
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.syntax import ast, expressions, state
-from analyzer.syntax.machine import Machine
+from analyzer.syntax.machine import Machine, Piece
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Cell, Scope
 from analyzer.syntax.value_types import BOOL
@@ -25,28 +27,16 @@ MOST_PIECES = 20_000
 """Items of a spec, rows counted one by one."""
 
 
-@dataclass(slots=True, eq=False)
-class Piece:
-    """An item in its row.  `rank` is the depth of extension: 0 for the file at the bottom.  `row` names its cells."""
-
-    node: ast.Item
-    scope: Scope
-    rank: int
-    override: bool = False
-    row: tuple[str, ...] = ()
-    clauses: list[ast.Clause] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Families:
+class Families(Struct):
     """What is known while items are expanded."""
 
     machine: Machine
     load: Callable[[str], ast.File]
-    tables: dict[str, ast.Rows] = field(default_factory=dict)
-    features: dict[str, bool] = field(default_factory=dict)
-    pieces: list[Piece] = field(default_factory=list)
-    imported: set[str] = field(default_factory=set)
+    tables: dict[str, ast.Rows] = {}
+    features: dict[str, bool] = {}
+    pieces: list[Piece] = []
+    imported: set[str] = set()
+    rows: int = 0
 
 
 def expand(files: Sequence[ast.File], machine: Machine, load: Callable[[str], ast.File]) -> list[Piece]:
@@ -55,7 +45,7 @@ def expand(files: Sequence[ast.File], machine: Machine, load: Callable[[str], as
     for file in files:
         _gather(file.items, families)
     for name, on in families.features.items():
-        machine.globals.names["value", name] = Value(ir.TRUE if on else ir.FALSE, BOOL)
+        machine.globals.names[name] = Value(ir.TRUE if on else ir.FALSE, BOOL)
     for rank, file in enumerate(files):
         _items(file.items, machine.globals, rank, (), families)
     return families.pieces
@@ -85,7 +75,7 @@ def _items(items: Sequence[ast.Item], scope: Scope, rank: int, row: tuple[str, .
     last: list[Piece] | None = None
     for item in items:
         start = len(families.pieces)
-        with families.machine.problems.catch():
+        with families.machine.problems.catch(item.span):
             if isinstance(item, ast.Cite | ast.Expect | ast.Example):
                 _clause(item, last, scope, rank, families)
                 continue
@@ -94,13 +84,15 @@ def _items(items: Sequence[ast.Item], scope: Scope, rank: int, row: tuple[str, .
 
 
 def _clause(item: ast.Clause, last: list[Piece] | None, scope: Scope, rank: int, families: Families) -> None:
-    """A clause is about the item before it; with names, about those."""
-    if not last or (isinstance(item, ast.Expect) and item.names):
+    """A clause is about the item before it; with names, about those.  Only a `source` can be about anything."""
+    owners = [piece for piece in last or () if isinstance(piece.node, ast.Instr)]
+    if isinstance(item, ast.Example):
+        families.pieces.append(Piece(item, scope, rank, after=owners))
+    elif (not owners and not (last and isinstance(item, ast.Cite))) or (isinstance(item, ast.Expect) and item.names):
         families.pieces.append(Piece(item, scope, rank))
-        return
-    owners = [p for p in last if isinstance(p.node, ast.Instr)] or last
-    for piece in owners:
-        piece.clauses.append(item)
+    else:
+        for piece in owners:
+            piece.clauses.append(item)
 
 
 def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], families: Families) -> None:
@@ -129,7 +121,7 @@ def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], familie
                 _items(file.items, scope, rank, row, families)
         case ast.For():
             for cells, names in _rows(item, families):
-                inner = Scope(scope, {("value", c.column): c for c in cells})
+                inner = Scope(scope, {c.column: c for c in cells})
                 _items(item.items, inner, rank, (*row, *names), families)
         case ast.Override(item=inner_item):
             families.pieces.append(Piece(inner_item, scope, rank, True, row))
@@ -142,6 +134,9 @@ def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], familie
 def _rows(item: ast.For, families: Families) -> Iterator[tuple[list[Cell], list[str]]]:
     """The rows of a `for`, those of several sources combined; with the name of each."""
     tables = [_table(source, families) for source in item.sources]
+    families.rows += prod(len(rows) for _, rows in tables)
+    if families.rows > MOST_PIECES:
+        raise failure("PG305", f"the tables of this spec have more than {MOST_PIECES} rows, combined", item.span)
     for combination in product(*(rows for _, rows in tables)):
         cells: list[Cell] = []
         names: list[str] = []

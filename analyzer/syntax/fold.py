@@ -6,13 +6,15 @@ All widths are the caller's to get right.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from analyzer import ir
 from analyzer.ir import FALSE, TRUE, Const, Expr, width
 
 
+@lru_cache(maxsize=1 << 14)
 def const(value: int, bits: int) -> Const:
-    """The constant `value` modulo 2**bits."""
+    """The constant `value` modulo 2**bits; one object for all its uses."""
     return Const(bits, value % (1 << bits))
 
 

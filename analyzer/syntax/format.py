@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct
 
 from analyzer.source import Source
 from analyzer.syntax import ast, grammar
@@ -37,15 +38,14 @@ ELEMENTS = (
 """What stands on lines of its own.  (The entries of a lookup too, but other arguments do not.)"""
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """A line of the source: its tokens, the comment at its end (or alone), and how it will look."""
 
     tokens: list[Token]
     comment: str = ""
     blank_before: bool = False
     indent: int = 0
-    gaps: list[int] = field(default_factory=list)  # before each token but the first
+    gaps: list[int] = []  # before each token but the first
 
     def column(self, i: int) -> int:
         """Where token i begins."""
@@ -146,8 +146,7 @@ def render(lines: Sequence[Line]) -> str:
 # -- indentation -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Bracket:
+class Bracket(Struct):
     """An open bracket: the indent of the line it stands in, and that of the lines inside."""
 
     token: Token
@@ -193,8 +192,7 @@ def elements(file: ast.File) -> Iterator[int]:
 # -- columns -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """Something that neighbours are aligned with: its kind, its line, and the tokens of that line that begin it and its
     columns."""
 

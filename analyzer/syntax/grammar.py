@@ -11,19 +11,19 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 GRAMMAR, TABLES = "isa.lark", "isa.tables.json"
 STARTS = ("start", "items")
 END = "$END"
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(Struct, frozen=True):
     """A child that a rule keeps: symbol `index` of its right side after `nones` absent optional parts; `inline` if the
     symbol is a helper whose children are the rule's own."""
 
@@ -32,8 +32,7 @@ class Child:
     nones: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """`origin: …` with `length` symbols.  `name` is the function that builds its value, None if the value is that of
     its only child; helpers (`_` in front) just collect."""
 
@@ -44,8 +43,7 @@ class Rule:
     trailing: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Grammar:
+class Grammar(Struct, frozen=True, eq=False):
     """`actions[state]` maps a terminal to what to do: n > 0 shifts to state n, n < 0 reduces by rule -n - 1; `default`
     has the rule (so coded) of states that can only reduce, else 0.  `accept` has the final state of each start."""
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from analyzer import ir
+from analyzer.errors import Diagnostic
 from analyzer.syntax import assembly_text, ast, calls, encodings, expressions, fold, operands, places, state, statements
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import to_type
 from analyzer.syntax.encodings import Laid, Pattern
 from analyzer.syntax.machine import InstrItem, Machine
@@ -20,9 +23,9 @@ from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import (
     BaseEntity,
-    Body,
     Cell,
-    Env,
+    DeliverEntity,
+    Entity,
     FnEntity,
     PlaceEntity,
     Poison,
@@ -32,99 +35,24 @@ from analyzer.syntax.scope import (
 )
 from analyzer.syntax.value_types import Bits, width_of
 from analyzer.syntax.values import EntryPlace, MemoryPlace, Number, OperandPlace, Place, Value
-from analyzer.syntax.walk import walk
-
-# -- names -------------------------------------------------------------------------------------------------------------
-
-
-def first_word(node: ast.Instr, scope: Scope) -> str:
-    """The first word of the assembly text, with the cells of the row and without operands."""
-    text = node.asm.text
-    for _ in range(8):
-        replaced = re.sub(r"\{(\w+)\}", lambda m: _cell_text(m[1], scope), text)
-        if replaced == text:
-            break
-        text = replaced
-    words = re.sub(r"\{[^{}]*(\{[^{}]*\}[^{}]*)*\}", "", text).split()
-    return words[0] if words else text.strip()
-
-
-def _cell_text(name: str, scope: Scope) -> str:
-    entity = scope.find(name)
-    if isinstance(entity, Cell):
-        node = entity.node
-        if isinstance(node, ast.String | ast.Name | ast.Number):
-            return node.text
-    return ""
-
-
-def name_all(machine: Machine, rows: dict[int, tuple[str, ...]]) -> None:
-    """Gives each instruction its name: explicit, or the first word; rows that share it add their cell."""
-    seen: dict[str, list[InstrItem]] = {}
-    for item in machine.instrs:
-        item.word = item.word or first_word(item.node, item.scope)
-        item.family = item.node.name.text if item.node.name is not None else item.word
-        item.name = item.family
-        seen.setdefault(item.name, []).append(item)
-    for family, items in seen.items():
-        in_rows = [item for item in items if rows[id(item)]]
-        for item in in_rows:
-            if len(items) > 1 or (item.node.name is not None and len(in_rows) > 0):
-                suffix = ".".join(word for word in rows[id(item)] if word and word != family)
-                item.name = f"{family}.{suffix}" if suffix else family
-        if len(items) == 1 and items[0].node.name is None:
-            items[0].name = family
-    _check_unique(machine)
-
-
-def _check_unique(machine: Machine) -> None:
-    found: dict[str, InstrItem] = {}
-    for item in machine.instrs:
-        first = found.setdefault(item.name, item)
-        if first is not item:
-            machine.problems.report(
-                "PG205",
-                f"there are two instructions {item.name}; the other is at {first.node.span}",
-                item.node.span,
-                'give one a name of its own: instr NAME "…"',
-            )
-
-
-def matches(item: InstrItem, name: str) -> bool:
-    """Whether a name of a list means this instruction, or its family; underscores stand for dots."""
-    return name in (item.name, item.family, item.name.replace(".", "_"), item.family.replace(".", "_"))
-
-
-def named(name: ast.Name, machine: Machine) -> list[InstrItem]:
-    """The instructions that a name of a list means.
-
-    Raises a failure if there is none.
-    """
-    found = [item for item in machine.instrs if matches(item, name.text)]
-    if not found:
-        known = {n.replace(".", "_") for item in machine.instrs for n in (item.name, item.family)}
-        raise failure("PG201", f"there is no instruction {name.text}", name.span, did_you_mean(name.text, known))
-    return found
-
 
 # -- encodings ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(Struct):
     """An encoding: its segments, its operands, where parts of the stream end, and how long it is."""
 
     pattern: Pattern
-    segments: list[ir.Segment] = field(default_factory=list)
-    operands: dict[str, Operand] = field(default_factory=dict)
-    leaves: dict[str, ir.OperandField] = field(default_factory=dict)
-    shoulds: list[tuple[str, int, int]] = field(default_factory=list)
-    starts: dict[str, ir.Expr] = field(default_factory=dict)
-    last: dict[str, bool] = field(default_factory=dict)
-    bases: dict[str, ir.Expr] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
+    segments: list[ir.Segment] = []
+    operands: dict[str, Operand] = {}
+    leaves: dict[str, ir.OperandField] = {}
+    shoulds: list[tuple[str, int, int]] = []
+    starts: dict[str, ir.Expr] = {}
+    last: dict[str, bool] = {}
+    bases: dict[str, ir.Expr] = {}
+    order: list[str] = []
     length: ir.Expr = field(default_factory=lambda: ir.Const(1, 0))
-    where: list[ir.Expr] = field(default_factory=list)
+    where: list[ir.Expr] = []
 
 
 def encode(node: ast.Instr, scope: Scope, machine: Machine) -> Encoded:
@@ -261,16 +189,15 @@ def elaborate(item: InstrItem, machine: Machine) -> ir.Instruction:
     _start(body, encoded.length, machine)
     env = Env(machine, body, item.scope.child())
     for name, operand in encoded.operands.items():
-        env.scope.names["value", name] = PlaceEntity(operands.plain(operand, env))
+        env.scope.names[name] = PlaceEntity(operands.plain(operand, env))
     _run_before(item, env)
     _run_shoulds(encoded, body)
     _run_body(item, encoded.pattern, encoded, env)
     conds = [*encoded.where, *_wheres(item, encoded, env), *body.restrictions]
     where = fold.all_of(conds)
-    from_here = any(isinstance(n, ast.Name) and n.text == "here" for n in walk(node.body))
-    context = assembly_text.Context(machine, encoded.operands, item.scope, encoded.bases, from_here, node.asm.span)
+    context = assembly_text.Context(machine, encoded.operands, item.scope, encoded.bases, node.asm.span)
     text: ir.Syntax = ()
-    with machine.problems.catch():
+    with machine.problems.catch(node.asm.span):
         text = assembly_text.syntax(node.asm.text, context)
     if where == ir.FALSE:
         raise failure(
@@ -282,7 +209,7 @@ def elaborate(item: InstrItem, machine: Machine) -> ir.Instruction:
         text,
         tuple(encoded.segments),
         tuple(encoded.leaves.values()),
-        prune(tuple(body.out)),
+        prune(tuple(body.out), machine.locals),
         None if where == ir.TRUE else where,
         item.source,
         tuple(item.expects),
@@ -307,9 +234,8 @@ def _start(body: Body, length: ir.Expr, machine: Machine) -> None:
 
 def _run_before(item: InstrItem, env: Env) -> None:
     """The `before` lists that name the instruction: those of what extends come first."""
-    mine = [b for b in env.machine.befores if any(matches(item, n.text) for n in b.node.names)]
-    for before in sorted(mine, key=lambda b: -b.rank):
-        scope = before.scope.child({n: e for (_, n), e in env.scope.names.items() if isinstance(e, PlaceEntity)})
+    for before in item.befores:
+        scope = before.scope.child({n: e for n, e in env.scope.names.items() if isinstance(e, PlaceEntity)})
         statements.block(before.node.body, env.at(scope))
 
 
@@ -330,9 +256,9 @@ def _run_body(item: InstrItem, pattern: Pattern, encoded: Encoded, env: Env) -> 
         if i + 1 < len(encoded.order) or _more_follows(encoded, operand) or machine.advance is not None:
             start = fold.binary("add", ir.Local("here", machine.pc_width), encoded.starts[name])
         body.span = item.node.pattern.span
-        env.scope.names["value", name] = Poison()
-        with machine.problems.catch():
-            env.scope.names["value", name] = PlaceEntity(operands.form(operand, env, start))
+        env.scope.names[name] = Poison()
+        with machine.problems.catch(item.node.span):
+            env.scope.names[name] = PlaceEntity(operands.form(operand, env, start))
     body.span = item.node.span
     scope = env.scope
     if item.overridden is not None:
@@ -352,7 +278,7 @@ def _more_follows(encoded: Encoded, operand: Operand) -> bool:
 
 def _with_operands(scope: Scope, operands_: Scope) -> Scope:
     """A scope in which the names of operands mean those of an instruction."""
-    return scope.child({n: e for (_, n), e in operands_.names.items() if isinstance(e, PlaceEntity)})
+    return scope.child({n: e for n, e in operands_.names.items() if isinstance(e, PlaceEntity)})
 
 
 def _wheres(item: InstrItem, encoded: Encoded, env: Env) -> list[ir.Expr]:
@@ -364,7 +290,7 @@ def _wheres(item: InstrItem, encoded: Encoded, env: Env) -> list[ir.Expr]:
         place = OperandPlace(
             name, operands.code_value(operand), None if operand.arms else operands.numbered(operand, home)
         )
-        home.scope.names["value", name] = PlaceEntity(place)
+        home.scope.names[name] = PlaceEntity(place)
     conds = []
     for cond, scope in encoded.pattern.wheres:
         conds.append(expressions.condition(cond, home.at(_with_operands(scope, home.scope))))
@@ -405,28 +331,55 @@ def _expand(item: InstrItem, node: ast.Call, env: Env) -> None:
     machine, body = env.machine, env.body
     if body.kind != "instruction":
         raise failure("PG235", f"{item.name} is an instruction: only an instruction can expand to it", node.span)
-    pure = state.pure(machine, item.scope)
-    pattern = encodings.expand(item.node.pattern, pure)
-    uses = pattern.uses
-    order = asm_order(item.node, item.scope, list(uses))
-    given: dict[str, ast.Expr] = {}
-    for i, arg in enumerate(node.args):
-        if arg.name is None and i >= len(order):
-            raise failure("PG222", f"{item.name} has {len(order)} operands, not {len(node.args)}", node.span)
-        given[arg.name.text if arg.name is not None else order[i]] = arg.value
-    for name in given:
-        if name not in uses:
-            raise failure("PG222", f"{item.name} has no operand {name}", node.span, did_you_mean(name, uses))
-    for name in uses:
-        if name not in given:
-            raise failure("PG222", f"{item.name} wants a value for {name}", node.span)
+    pattern = encodings.expand(item.node.pattern, state.pure(machine, item.scope))
+    given = _given(item.name, item, node, list(pattern.uses))
+    missing = next((name for name in pattern.uses if name not in given), None)
+    if missing is not None:
+        raise failure("PG222", f"{item.name} wants a value for {missing}", node.span)
     inner = env.at(item.scope.child())
-    for name, use in uses.items():
-        inner.scope.names["value", name] = PlaceEntity(_argument(use, given[name], env, inner))
+    for name, use in pattern.uses.items():
+        inner.scope.names[name] = PlaceEntity(_argument(use, given[name], env, inner))
     with body.inside(item, node.span):
         _run_before(item, inner)
         for prologue, scope in pattern.prologues:
             statements.block(prologue, env.at(_with_operands(scope, inner.scope)))
+        statements.block(item.node.body, inner)
+
+
+def _given(called: str, item: InstrItem, node: ast.Call, names: Sequence[str]) -> dict[str, ast.Expr]:
+    """The arguments of a call of an instruction, by the operands that they are for."""
+    order = asm_order(item.node, item.scope, names)
+    given: dict[str, ast.Expr] = {}
+    for i, arg in enumerate(node.args):
+        if arg.name is None and i >= len(order):
+            raise failure("PG222", f"{called} has {len(order)} operands, not {len(node.args)}", node.span)
+        name = arg.name.text if arg.name is not None else order[i]
+        if name not in names:
+            raise failure("PG222", f"{called} has no operand {name}", arg.span, did_you_mean(name, names))
+        if name in given:
+            raise failure("PG222", f"{name} is given twice", arg.span)
+        given[name] = arg.value
+    return given
+
+
+def _base(item: InstrItem, node: ast.Call, env: Env) -> None:
+    """`base(…)` in an instruction: the body of the one that it overrides.  Operands that are not given are those of the
+    same name."""
+    uses = encodings.expand(item.node.pattern, state.pure(env.machine, item.scope)).uses
+    given = _given("base", item, node, list(uses))
+    inner = env.at(item.scope.child())
+    for name, use in uses.items():
+        own = env.scope.find(name)
+        if name in given:
+            inner.scope.names[name] = PlaceEntity(_argument(use, given[name], env, inner))
+        elif isinstance(own, PlaceEntity):
+            inner.scope.names[name] = own
+        else:
+            hint = f"write base({name} = …)"
+            inner.scope.names[name] = Poison(Diagnostic("PG222", f"base wants a value for {name}", node.span, hint))
+    if item.overridden is not None:
+        inner = inner.child({"base": BaseEntity(item.overridden)})
+    with env.body.inside(item, node.span):
         statements.block(item.node.body, inner)
 
 
@@ -462,18 +415,21 @@ def expressions_number(node: ast.Expr, env: Env) -> object:
         return None
 
 
-def call_base(of: object, node: ast.Call, env: Env) -> None:
-    """`base(…)` in an override: what was overridden, put in place."""
-    match of:
-        case InstrItem():
-            statements.block(of.node.body, env.at(_with_operands(of.scope.child(), env.scope)))
-        case FnEntity():
-            calls.call_fn(of, node, env)
-        case ast.Deliver(param=param, body=block):
+def call_base(entity: BaseEntity, node: ast.Call, env: Env) -> None:
+    """`base(…)` as a statement of an override: what was overridden, put in place."""
+    match entity.of:
+        case InstrItem() as item:
+            _base(item, node, env)
+        case FnEntity() as fn:
+            calls.call_fn(fn, node, env)
+        case DeliverEntity(node=ast.Deliver(param=param, body=block), scope=scope, overridden=inherited):
             outer = env.scope.find(_trap_name(node, param.text))
             if not isinstance(outer, TrapEntity):
                 raise failure("PG222", "write base(t), with the name of the trap", node.span)
-            statements.block(block, env.at(env.machine.globals.child({param.text: outer})))
+            names: dict[str, Entity] = {param.text: outer}
+            if inherited is not None:
+                names["base"] = BaseEntity(inherited)
+            statements.block(block, env.at(scope.child(names)))
         case _:
             raise failure("PG217", "`base` cannot be called here", node.span)
 

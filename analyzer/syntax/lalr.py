@@ -7,9 +7,11 @@ of an eye, and because messages need the automaton's stack at the error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.source import Source, Span
 from analyzer.syntax.grammar import END, Grammar, Rule
@@ -19,11 +21,13 @@ from analyzer.syntax.reductions import BUILD, Builder, leaf
 MAX_STACK = 1000
 """How much may be left open: `if a then b else if c then …` without brackets."""
 
+NOTHING = -1
+"""What is below the start state."""
+
 LEAVES = {"NAME", "STRING", "NUM", "BASED"}
 
 
-@dataclass(frozen=True, slots=True)
-class Stuck:
+class Stuck(Struct, frozen=True):
     """The tokens up to and with the one that does not fit, and what would have fitted.  `overflow`: it would fit, but
     too much is open."""
 
@@ -34,9 +38,9 @@ class Stuck:
 
 def run(grammar: Grammar, source: Source, tokens: Iterable[Token], start: str) -> Any | Stuck:
     """The value of the tokens, read as a `start`."""
-    actions, defaults, goto, steps = grammar.actions, grammar.default, grammar.goto, steps_of(grammar)
+    goto, steps, settled = grammar.goto, steps_of(grammar), settled_of(grammar)
     accept = grammar.accept[start]
-    states = [grammar.start[start]]
+    states = [NOTHING, grammar.start[start]]
     values: list[Any] = []
     starts: list[int] = []
     seen: list[Token] = []
@@ -45,29 +49,49 @@ def run(grammar: Grammar, source: Source, tokens: Iterable[Token], start: str) -
         seen.append(token)
         kind = token.kind
         while True:
-            action = defaults[states[-1]] or actions[states[-1]].get(kind, 0)
+            key = states[-2], states[-1], kind
+            known = settled.get(key)
+            if known is None:
+                known = settled[key] = settle(grammar, *key)
+            states[-1], action = known
+            if kind == END and states[-1] == accept:
+                return values[-1]
             if action >= 0:
                 break
             step = steps[-action - 1]
             length = step.length
             if step.make is not None:
                 values[-length:] = (step.make(source.span(starts[-length], end), values[-length:]),)
-                del starts[1 - length or len(starts) :], states[-length:]
             elif step.collect is not None:
                 values[-length:] = (step.collect(values[-length:]),)
-                del starts[1 - length or len(starts) :], states[-length:]
-            else:
-                states.pop()
+            del starts[1 - length or len(starts) :], states[-length:]
             states.append(goto[states[-1]][step.origin])
-            if kind == END and states[-1] == accept:
-                return values[-1]
-        if not action or len(states) > MAX_STACK:
+        if not action or len(values) >= MAX_STACK:
             return Stuck(tuple(seen), expected(grammar, start, seen[:-1]), overflow=action > 0)
         states.append(action)
         values.append(leaf(kind, token.text, source.span(token.start, token.end)) if kind in LEAVES else token.text)
         starts.append(token.start)
         end = token.end
     raise AssertionError("the last token is the end of the text")
+
+
+def settle(grammar: Grammar, below: int, top: int, kind: str) -> tuple[int, int]:
+    """The top state after the reductions that only pass a child on (there are ten between a name and an expression),
+    and what to do then.  They depend on nothing else, so they are done once for each case."""
+    while True:
+        action = grammar.default[top] or grammar.actions[top].get(kind, 0)
+        if action >= 0 or (kind == END and top in grammar.accept.values()):
+            return top, action
+        step = steps_of(grammar)[-action - 1]
+        if step.make is not None or step.collect is not None:
+            return top, action
+        top = grammar.goto[below][step.origin]
+
+
+@cache
+def settled_of(grammar: Grammar) -> dict[tuple[int, int, str], tuple[int, int]]:
+    """What `settle` has found."""
+    return {}
 
 
 def expected(grammar: Grammar, start: str, tokens: Iterable[Token]) -> frozenset[str]:
@@ -93,8 +117,7 @@ def advance(grammar: Grammar, stack: list[int], kind: str) -> int:
             return stack[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What a reduction does: `make` builds the value, `collect` that of a helper; neither passes the only child on."""
 
     origin: str

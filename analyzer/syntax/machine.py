@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast
+from analyzer.syntax.body import Env
 from analyzer.syntax.problems import Problems
-from analyzer.syntax.scope import Env, Scope, SpaceEntity
+from analyzer.syntax.prune import Locals
+from analyzer.syntax.scope import BaseEntity, Scope, SpaceEntity
 from analyzer.syntax.value_types import Type
 from analyzer.syntax.values import Place
 
 
-@dataclass(slots=True)
-class TrapDecl:
+class TrapDecl(Struct):
     """A trap kind, and what it becomes."""
 
     node: ast.Trap
@@ -29,8 +31,7 @@ Formed = tuple[tuple[ir.Stmt, ...], Place, ir.Stmt | None, frozenset[str], tuple
 """The statements of an operand, its place, what it raises otherwise, its locals, and restrictions on the encoding."""
 
 
-@dataclass(slots=True)
-class Instance:
+class Instance(Struct):
     """A procedure made of a function for certain constants and widths; `captured` are extra arguments, by name."""
 
     name: str
@@ -39,23 +40,20 @@ class Instance:
     captured: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class InstrItem:
-    """An instruction of the source, in its row: `name` is unique, `family` is what its rows share."""
+class Piece(Struct, eq=False):
+    """An item in its row.  `rank` is the depth of extension: 0 for the file at the bottom.  `row` names its cells.  An
+    example knows the instructions that it stands `after`."""
 
-    node: ast.Instr
+    node: ast.Item
     scope: Scope
-    name: str
-    family: str
-    word: str = ""
-    source: str | None = None
-    expects: list[ir.Expect] = field(default_factory=list)
-    examples: list[ast.Example] = field(default_factory=list)
-    overridden: InstrItem | None = None
+    rank: int
+    override: bool = False
+    row: tuple[str, ...] = ()
+    clauses: list[ast.Cite | ast.Expect] = []
+    after: list[Piece] = []
 
 
-@dataclass(slots=True)
-class BeforeItem:
+class BeforeItem(Struct, frozen=True, eq=False):
     """Statements that come first in some instructions; `rank` orders them: what extends comes first."""
 
     node: ast.Before
@@ -63,8 +61,34 @@ class BeforeItem:
     rank: int
 
 
-@dataclass(slots=True, eq=False)
-class Machine:
+class InstrItem(Struct, eq=False):
+    """An instruction of the source, in its row: `word` is the first of its assembly text, `family` what its rows share,
+    `name` is unique."""
+
+    node: ast.Instr
+    piece: Piece
+    word: str
+    family: str = ""
+    name: str = ""
+    source: str | None = None
+    expects: list[ir.Expect] = []
+    befores: list[BeforeItem] = []
+    overridden: InstrItem | None = None
+
+    @property
+    def scope(self) -> Scope:
+        return self.piece.scope
+
+    @property
+    def rank(self) -> int:
+        return self.piece.rank
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        return self.piece.row
+
+
+class Machine(Struct, eq=False):
     """The spec in the making."""
 
     problems: Problems = field(default_factory=Problems)
@@ -72,45 +96,50 @@ class Machine:
     unit: int = 8
     endian: Literal["little", "big"] = "little"
     msb0: bool = False
-    enums: dict[str, ir.EnumType] = field(default_factory=dict)
-    elements: dict[str, ir.Element] = field(default_factory=dict)
-    files: dict[str, ir.File] = field(default_factory=dict)
-    registers: dict[str, ir.Register] = field(default_factory=dict)
-    legal: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    choices: dict[str, ir.Choice] = field(default_factory=dict)
-    spaces: dict[str, ir.Space] = field(default_factory=dict)
-    tables: dict[str, ir.Table] = field(default_factory=dict)
-    procedures: dict[str, ir.Procedure] = field(default_factory=dict)
-    instances: dict[tuple[object, ...], Instance] = field(default_factory=dict)
-    making: list[object] = field(default_factory=list)
-    buses: dict[str, SpaceEntity] = field(default_factory=dict)
-    trap_names: dict[str, TrapDecl] = field(default_factory=dict)
-    traps: dict[str, ir.TrapKind] = field(default_factory=dict)
+    enums: dict[str, ir.EnumType] = {}
+    elements: dict[str, ir.Element] = {}
+    files: dict[str, ir.File] = {}
+    registers: dict[str, ir.Register] = {}
+    legal: dict[str, tuple[int, ...]] = {}
+    choices: dict[str, ir.Choice] = {}
+    spaces: dict[str, ir.Space] = {}
+    tables: dict[str, ir.Table] = {}
+    procedures: dict[str, ir.Procedure] = {}
+    instances: dict[tuple[object, ...], Instance] = {}
+    making: list[object] = []
+    buses: dict[str, SpaceEntity] = {}
+    trap_names: dict[str, TrapDecl] = {}
+    traps: dict[str, ir.TrapKind] = {}
     pc: str | None = None
     pc_width: int = 0
     parcel: int = 8
     mode: ast.Mode | None = None
     mode_type: Type | None = None
     mode_scope: Scope = field(default_factory=Scope)
-    prefixes: dict[str, ir.Prefix] = field(default_factory=dict)
-    instrs: list[InstrItem] = field(default_factory=list)
-    befores: list[BeforeItem] = field(default_factory=list)
+    prefixes: dict[str, ir.Prefix] = {}
+    declared: dict[int, InstrItem] = {}
+    """All instructions by the identity of their piece, also those that are removed or overridden."""
+    instrs: list[InstrItem] = []
+    directory: dict[str, list[InstrItem]] = {}
+    """What a name of a list means: an instruction, or the members of a family."""
     advance: ast.Advance | None = None
-    attributes: dict[str, Type | None] = field(default_factory=dict)
-    parameters: dict[str, Type] = field(default_factory=dict)
+    attributes: dict[str, Type | None] = {}
+    parameters: dict[str, Type] = {}
     """Parameters of traps, which a delivery may read as if they were attributes."""
-    decoded: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    decoded: dict[tuple[object, ...], tuple[object, ...]] = {}
     """Operands that have been decoded, by what determines their structure."""
-    formed: dict[tuple[int, ir.Expr | None], Formed] = field(default_factory=dict)
+    formed: dict[tuple[int, ir.Expr | None], Formed] = {}
     """The statements and the place of operands at a place in the stream."""
-    shown: dict[int, ir.Syntax] = field(default_factory=dict)
+    shown: dict[int, ir.Syntax] = {}
     """The assembly texts of decoded operands."""
-    learned: dict[str, int] = field(default_factory=dict)
+    learned: dict[str, int] = {}
+    locals: Locals = field(default_factory=Locals)
     sites: int = 0
+    steps: int = 0
     expand: Callable[[str, ast.Call, Env], bool] = lambda name, node, env: False
     """Puts another instruction in place; false if there is none of this name."""
-    call_base: Callable[[object, ast.Call, Env], None] = lambda of, node, env: None
-    first_spans: dict[str, Span] = field(default_factory=dict)
+    call_base: Callable[[BaseEntity, ast.Call, Env], None] = lambda entity, node, env: None
+    first_spans: dict[str, Span] = {}
 
     def site(self) -> int:
         """A new number for an unknown value."""

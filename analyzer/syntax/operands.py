@@ -13,24 +13,19 @@ of the instruction, may have a further part in the stream, effects, and a place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.syntax import ast, choices, encodings, expressions, fold, places, state, statements, traps, typenames
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import definite, from_bits
 from analyzer.syntax.encodings import Laid, TooDeep, Use
 from analyzer.syntax.machine import Formed, Machine
 from analyzer.syntax.problems import failure, reported
-from analyzer.syntax.scope import (
-    Body,
-    EnumEntity,
-    Env,
-    FileEntity,
-    OperandEntity,
-    PlaceEntity,
-    ViewEntity,
-)
+from analyzer.syntax.scope import EnumEntity, FileEntity, OperandEntity, PlaceEntity, ViewEntity
 from analyzer.syntax.value_types import Bits, Bool, Type, describe, width_of
 from analyzer.syntax.values import (
     ChoicePlace,
@@ -46,8 +41,11 @@ from analyzer.syntax.values import (
 )
 
 
-@dataclass(slots=True)
-class TailSegment:
+MOST_LEAVES = 200
+"""Parts of one operand in the stream, over all its arms."""
+
+
+class TailSegment(Struct):
     """A segment of an operand in the stream: `path` orders it among those of one operand, and `column` is that of the
     arm's own group that it follows or is."""
 
@@ -58,8 +56,7 @@ class TailSegment:
     cond: ir.Expr
 
 
-@dataclass(slots=True, eq=False)
-class DecodedArm:
+class DecodedArm(Struct, eq=False):
     """An arm: when it is chosen, its fields, and how far it reaches in the stream."""
 
     node: ast.OperandArm
@@ -82,16 +79,15 @@ class DecodedArm:
         return fold.all_of(self.groups[:column])
 
 
-@dataclass(slots=True, eq=False)
-class Operand:
+class Operand(Struct, eq=False):
     """An operand of an instruction: its bits `code`, and its arms if it is decoded further."""
 
     use: Use
     name: str
     code: ir.Expr
-    arms: list[DecodedArm] = field(default_factory=list)
-    tails: list[TailSegment] = field(default_factory=list)
-    leaves: dict[str, int] = field(default_factory=dict)
+    arms: list[DecodedArm] = []
+    tails: list[TailSegment] = []
+    leaves: dict[str, int] = {}
     valid: ir.Expr = ir.TRUE
 
     @property
@@ -112,14 +108,14 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
     if use.decoder is None or use.scope is None:
         return operand
     entity = use.decoder
-    args = tuple((key, use.scope.names[key]) for key in use.scope.names)
+    args = tuple(use.scope.names.items())
     key = (entity, args, name, code, active)
     known = machine.decoded.get(key)
     if known is not None:
         operand.arms, operand.tails, operand.leaves, operand.valid = known  # type: ignore[assignment]
         return operand
     for node in entity.node.arms:
-        with machine.problems.catch():
+        with machine.problems.catch(node.span):
             try:
                 arm = _arm(node, operand, machine, (*active, entity))
             except TooDeep:
@@ -187,6 +183,9 @@ def _arm(
         return None
     for inner, position in nested:
         operand.leaves.update(inner.leaves)
+        if len(operand.leaves) > MOST_LEAVES:
+            message = f"operand {use.name} can have more than {MOST_LEAVES} parts in the stream"
+            raise failure("PG305", message, node.span, "nest its sub-decoders less")
         tails.extend(replace(tail, path=(position, 1, *tail.path), column=position + 1) for tail in inner.tails)
     return DecodedArm(node, cond_, fields, first.mask, first.value, units, partial, groups, tails)
 
@@ -365,7 +364,7 @@ def numbered(operand: Operand, env: Env) -> Place | None:
                     f"{use.name} has {use.width} bits, and {style.name.text} is numbered by {width_of(type_)}",
                     use.span,
                 )
-            scope.names["value", index[0].name.text] = from_bits(operand.code, type_)
+            scope.names[index[0].name.text] = from_bits(operand.code, type_)
             for param in entity.node.params[1:]:
                 if param.default is None or param.type is None:
                     raise failure("PG222", f"{style.name.text} wants a value for {param.name.text}", style.span)
@@ -385,7 +384,7 @@ def _defaults(entity: ViewEntity, home: Env) -> None:
         assert param.type is not None
         assert param.default is not None
         type_ = typenames.type_of(param.type, home)
-        home.scope.names["value", param.name.text] = Value(expressions.typed(param.default, home, type_), type_)
+        home.scope.names[param.name.text] = Value(expressions.typed(param.default, home, type_), type_)
 
 
 def form(operand: Operand, env: Env, start: ir.Expr | None) -> OperandPlace:
@@ -421,7 +420,7 @@ def _form_anew(operand: Operand, env: Env, start: ir.Expr | None) -> Formed:
                 with body.block() as emitted:
                     body.position = None if start is None else _after(start, arm, operand, env)
                     body.span = arm.node.span
-                    with env.machine.problems.catch():
+                    with env.machine.problems.catch(arm.node.span):
                         made.append((arm.cond, _arm_place(arm, operand, env, start)))
                 choices.emit_when(arm.cond, emitted, (), body)
                 restrictions += [fold.logic("or", fold.not_(arm.cond), r) for r in body.restrictions]
@@ -465,7 +464,7 @@ def _arm_place(arm: DecodedArm, operand: Operand, env: Env, start: ir.Expr | Non
     home = env.at(operand.use.scope.child())
     for name, inner in arm.fields.items():
         place = form(inner, home, own) if inner.arms else plain(inner, home)
-        home.scope.names["value", name] = PlaceEntity(place)
+        home.scope.names[name] = PlaceEntity(place)
     body = arm.node.body
     if isinstance(body, ast.Block):
         found: list[Place] = []

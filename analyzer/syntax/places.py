@@ -11,18 +11,20 @@ fields, and a slice of a choice to its arms, so that every access touches one ro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, choices, expressions, fold, state, traps, typenames, views
+from analyzer.syntax.body import Env, find
 from analyzer.syntax.coerce import definite, from_bits, raw, to_type
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
     BaseEntity,
     Cell,
-    Env,
+    Entity,
     FileEntity,
     LookupEntity,
     PlaceEntity,
@@ -30,7 +32,6 @@ from analyzer.syntax.scope import (
     TrapEntity,
     Variable,
     ViewEntity,
-    find,
 )
 from analyzer.syntax.value_types import Bits, Bool, Enum, Type, describe, ir_width, width_of
 from analyzer.syntax.values import (
@@ -59,6 +60,7 @@ from analyzer.syntax.values import (
 
 def place(node: ast.Expr, env: Env, want: Type | None = None) -> Place:
     """The place that an expression names; a value that is no place is one that cannot be written."""
+    env.step(node.span)
     match node:
         case ast.Name():
             return name_place(node, env, want)
@@ -67,16 +69,15 @@ def place(node: ast.Expr, env: Env, want: Type | None = None) -> Place:
         case ast.Member():
             return member(node, env, want)
         case ast.Binary(op="++", left=left, right=right):
-            return ConcatPlace((*concat_parts(place(left, env)), *concat_parts(place(right, env))))
+            return concatenated((*concat_parts(place(left, env)), *concat_parts(place(right, env))), node.span)
         case ast.Tuple(items=items):
-            return ConcatPlace(tuple(place(item, env) for item in items))
+            return concatenated(tuple(place(item, env) for item in items), node.span)
         case ast.IfExpr():
             return if_place(node, env, want)
         case ast.MatchExpr():
             return match_place(node, env, want)
-        case ast.Call(function=ast.Name() as function, args=args) if len(args) == 1:
-            entity, _ = find(env, function)
-            type_ = typenames.conversion(entity)
+        case ast.Call(args=args) if len(args) == 1:
+            type_ = typenames.conversion(callee(node, env))
             if type_ is not None:
                 return retype(place(args[0].value, env), type_, node.span)
         case _:
@@ -88,6 +89,13 @@ def as_value(node: ast.Expr, env: Env, want: Type | None) -> Value:
     """An expression that is no place."""
     val = expressions.value(node, env, want)
     return to_type(val, want, node.span) if want is not None and isinstance(val, Number) else definite(val, node.span)
+
+
+def concatenated(parts: tuple[Place, ...], span: Span) -> ConcatPlace:
+    """Places side by side, of a width that makes sense."""
+    whole = ConcatPlace(parts)
+    typenames.bits(whole.type.width, span)
+    return whole
 
 
 def concat_parts(part: Place) -> tuple[Place, ...]:
@@ -103,8 +111,8 @@ def name_place(node: ast.Name, env: Env, want: Type | None) -> Place:
             return found
         case Variable(local, type_):
             return VariablePlace(local, type_)
-        case ViewEntity():
-            return view_at(entity, (), home, node.span)
+        case (ViewEntity() as view) | BaseEntity(of=ViewEntity() as view):
+            return view_at(view, (), home, node.span)
         case Cell(column, inner) if not isinstance(inner, ast.String | ast.Number):
             with env.body.inside(entity.node, node.span):
                 return place(inner, home.at(home.scope.hiding(column)), want)
@@ -119,10 +127,12 @@ def subscript(node: ast.Subscript, env: Env, want: Type | None) -> Place:
         entity, _ = find(env, base.space)
         space = views.as_space(entity, env, base.space)
         return memory(space, node, env, table=True)
-    if isinstance(base, ast.Call) and isinstance(base.function, ast.Name):
-        entity, _ = find(env, base.function)
-        if isinstance(entity, ViewEntity):
-            return view_at(entity, node.indices, env, node.span, base.args)
+    if isinstance(base, ast.Call):
+        match callee(base, env):
+            case (ViewEntity() as view) | BaseEntity(of=ViewEntity() as view):
+                return view_at(view, node.indices, env, node.span, base.args)
+            case _:
+                pass
     if isinstance(base, ast.Name):
         entity, _ = find(env, base)
         match entity:
@@ -144,6 +154,14 @@ def subscript(node: ast.Subscript, env: Env, want: Type | None) -> Place:
             case _:
                 pass
     return bit_slice(place(base, env), node, env)
+
+
+def callee(node: ast.Call, env: Env) -> Entity | None:
+    """What is called, if it has been declared: built-in functions are not."""
+    function = node.function
+    if not isinstance(function, ast.Name) or env.scope.find(function.text) is None:
+        return None
+    return find(env, function)[0]
 
 
 def is_bus_access(view: ViewEntity, node: ast.Subscript) -> bool:
@@ -195,6 +213,7 @@ def memory(space: SpaceEntity, node: ast.Subscript, env: Env, table: bool) -> Me
         bits = expressions.number(named.pop("width"), env, "the width of an access")
     if bits <= 0 or bits % space.unit:
         raise failure("PG225", f"{bits} bits are no multiple of the unit of {space.name}, {space.unit} bits", node.span)
+    typenames.bits(bits, node.span)
     return MemoryPlace(
         space.name, address, bits, space_args(space, [i.high for i in positional[2:]], named, env, node.span), table
     )
@@ -238,7 +257,7 @@ def view_at(
             "PG222", f"{node.name.text} wants {len(node.widths)} widths in parentheses, not {len(widths)}", span
         )
     for width_name, arg in zip(node.widths, widths, strict=True):
-        scope.names["value", width_name.text] = Number(expressions.number(arg.value, env, "a width"))
+        scope.names[width_name.text] = Number(expressions.number(arg.value, env, "a width"))
     home = env.at(scope)
     if indices or node.params:
         calls.bind(node.name.text, node.params, _as_args(indices), env, home, span)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Literal
+
+from msgspec import Struct
 
 from analyzer.errors import Diagnostic, SpecError
 from analyzer.source import Span
 
 MOST = 100
 """Diagnostics past this number are not collected: they are rarely about something else."""
+
+
+FAR, LONG, MANY = 4, 40, 2000
+"""Names that differ more in length, or are longer, are not what was meant; and of so many that are left, not all are
+compared."""
 
 
 class Failure(Exception):
@@ -33,22 +38,32 @@ def reported() -> Failure:
     return Failure(None)
 
 
+def too_deep(span: Span | None) -> Diagnostic:
+    """What stands here is nested too deep to be worked on recursively."""
+    return Diagnostic(
+        "PG110",
+        "this is nested too deep, once functions, views and cells are put in place",
+        span,
+        "give parts of it names with `let`, or split a long `match`",
+    )
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint that names the nearest known names.
 
     >>> did_you_mean("mstatsu", ["mstatus", "mepc"])
     'did you mean mstatus?'
     """
-    near = get_close_matches(name, sorted(set(known)), n=3, cutoff=0.6)
+    alike = sorted({word for word in known if abs(len(word) - len(name)) <= FAR and len(word) <= LONG})
+    near = get_close_matches(name, alike[:MANY], n=3, cutoff=0.6)
     return f"did you mean {' or '.join(near)}?" if near else None
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(Struct):
     """Diagnostics in the making; equal ones at one place count once (rows of a table repeat them)."""
 
-    found: list[Diagnostic] = field(default_factory=list)
-    _seen: set[tuple[str, Span | None]] = field(default_factory=set)
+    found: list[Diagnostic] = []
+    _seen: set[tuple[str, Span | None]] = set()
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Notes a diagnostic."""
@@ -68,14 +83,9 @@ class Problems:
         """Notes a diagnostic and goes on."""
         self.add(Diagnostic(code, message, span, hint, severity))
 
-    @contextmanager
-    def catch(self) -> Iterator[None]:
-        """Turns a failure inside into a noted diagnostic."""
-        try:
-            yield
-        except Failure as failure:
-            if failure.diagnostic is not None:
-                self.add(failure.diagnostic)
+    def catch(self, span: Span | None = None) -> Catch:
+        """Turns a failure inside into a noted diagnostic; also a recursion too deep, of what is at `span`."""
+        return Catch(self, span)
 
     @property
     def count(self) -> int:
@@ -91,6 +101,25 @@ class Problems:
         if self.errors():
             order = {name: i for i, name in enumerate(files)}
             raise SpecError(tuple(sorted(self.found, key=lambda d: _place(d, order))))
+
+
+class Catch(Struct, frozen=True):
+    """A context in which failures become diagnostics."""
+
+    problems: Problems
+    span: Span | None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, raised: BaseException | None, trace: object) -> bool:
+        if isinstance(raised, RecursionError) and self.span is not None:
+            raised = Failure(too_deep(self.span))
+        if not isinstance(raised, Failure):
+            return False
+        if raised.diagnostic is not None:
+            self.problems.add(raised.diagnostic)
+        return True
 
 
 def _place(diagnostic: Diagnostic, order: dict[str, int]) -> tuple[int, int]:

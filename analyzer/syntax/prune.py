@@ -1,65 +1,127 @@
-"""Removes locals that nothing reads.
+"""Removes locals that nothing reads, and refuses what is too deep to be walked recursively.
 
 a := r[1]; b := r[2]; r[3] := a        a := r[1]; r[3] := a
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
 
 from analyzer import ir
+from analyzer.source import Span
+from analyzer.syntax.problems import Failure, failure, too_deep
+
+Names = frozenset[str]
+NONE: Names = frozenset()
+
+Look = tuple[ir.Expr | None, Names, int, int]
+"""An expression, the locals that it reads, its depth, and its size with what it shares written out."""
+
+LEAF: Look = (None, NONE, 1, 1)
+LEAVES = frozenset({ir.Const, ir.BoolConst, ir.Operand, ir.Get, ir.Unknown})
+
+DEEPEST, LARGEST = 300, 100_000
+"""Levels and nodes of an expression; the bundled specs have up to 40 and 500."""
 
 
-def prune(block: ir.Block) -> ir.Block:
-    """The block without `Let`s that nothing reads, and without the empty `When`s that they leave."""
-    uses: Counter[str] = Counter()
-    sets: dict[str, list[list[str]]] = {}
-    for stmt in ir.statements(block):
-        read: list[str] = []
-        for expr in ir.expressions(stmt):
-            _locals(expr, read)
-        for name in read:
-            uses[name] += 1
-        if isinstance(stmt, ir.Let):
-            sets.setdefault(stmt.local, []).append(read)
-    dead: set[str] = set()
-    waiting = [name for name in sets if not uses[name] and name != "here"]
-    while waiting:
-        name = waiting.pop()
-        dead.add(name)
-        for read in sets[name]:
-            for other in read:
-                uses[other] -= 1
-                if not uses[other] and other in sets and other not in dead and other != "here":
-                    waiting.append(other)
-    return _without(block, dead) if dead else block
+class Locals(Struct, frozen=True):
+    """What is known of expressions and statements, found once for each node: bodies share much.  A node is known by
+    its identity, so it is kept as long as what is known of it."""
+
+    looks: dict[int, Look] = {}
+    stmts: dict[int, tuple[ir.Stmt, Names, Names]] = {}
+
+    def look(self, expr: ir.Expr) -> Look:
+        """What is known of an expression."""
+        if type(expr) in LEAVES:
+            return LEAF
+        known = self.looks.get(id(expr))
+        if known is None:
+            if isinstance(expr, ir.Local):
+                known = (expr, frozenset((expr.name,)), 1, 1)
+            else:
+                below = [self.look(child) for child in ir.children(expr)]
+                known = (
+                    expr,
+                    NONE.union(*[names for _, names, _, _ in below]),
+                    1 + max([depth for _, _, depth, _ in below], default=0),
+                    1 + sum([size for _, _, _, size in below]),
+                )
+            self.looks[id(expr)] = known
+        return known
+
+    def read(self, expr: ir.Expr, span: Span | None) -> Names:
+        """The locals that an expression reads.
+
+        Raises a failure if it is too deep or too large.
+        """
+        _, names, depth, size = self.look(expr)
+        if depth > DEEPEST:
+            raise Failure(too_deep(span))
+        if size > LARGEST:
+            message = f"this has more than {LARGEST:,} parts, once functions, views and cells are put in place"
+            raise failure("PG305", message, span, "keep what is used twice in a `let`")
+        return names
+
+    def within(self, stmt: ir.Stmt, span: Span | None = None) -> tuple[ir.Stmt, Names, Names]:
+        """A statement, the locals that it and those in it read, and those that they let."""
+        known = self.stmts.get(id(stmt))
+        if known is not None:
+            return known
+        span = stmt.span or span
+        inner = [self.within(s, span) for s in nested(stmt)]
+        read = union([*(self.read(expr, span) for expr in ir.expressions(stmt)), *(names for _, names, _ in inner)])
+        let = frozenset((stmt.local,)) if isinstance(stmt, ir.Let) else union(names for _, _, names in inner)
+        self.stmts[id(stmt)] = stmt, read, let
+        return stmt, read, let
 
 
-def _locals(expr: ir.Expr, found: list[str]) -> None:
-    """The locals that an expression reads, as often as it reads them."""
-    match expr:
-        case ir.Local(name, _):
-            found.append(name)
-        case ir.Const() | ir.Operand() | ir.Get():
-            pass
+def union(sets: Iterable[Names]) -> Names:
+    return NONE.union(*sets)
+
+
+def nested(stmt: ir.Stmt) -> ir.Block:
+    """The statements that stand in one."""
+    match stmt:
+        case ir.When(_, then, other):
+            return then + other
+        case ir.Loop(_, _, body, exhausted):
+            return body + exhausted
         case _:
-            for child in ir.children(expr):
-                _locals(child, found)
+            return ()
 
 
-def _without(block: ir.Block, dead: set[str]) -> ir.Block:
+def prune(block: ir.Block, known: Locals) -> ir.Block:
+    """The block without `Let`s that nothing reads, and without the empty `When`s that they leave.
+
+    Raises a failure if one of its expressions is too deep or too large.
+    """
+    while True:
+        within = [known.within(stmt) for stmt in block]
+        dead = union(let for _, _, let in within) - union(read for _, read, _ in within) - {"here"}
+        if not dead:
+            return block
+        block = without(block, dead, known)
+
+
+def without(block: ir.Block, dead: Names, known: Locals) -> ir.Block:
+    """The block without what lets one of the dead locals."""
     kept: list[ir.Stmt] = []
     for stmt in block:
+        if known.within(stmt)[2].isdisjoint(dead):
+            kept.append(stmt)
+            continue
         match stmt:
-            case ir.Let(local) if local in dead:
-                continue
             case ir.When(cond, then, other, span):
-                then, other = _without(then, dead), _without(other, dead)
+                then, other = without(then, dead, known), without(other, dead, known)
                 if then or other:
                     kept.append(ir.When(cond, then, other, span))
             case ir.Loop(cond, limit, body, exhausted, carried, span):
                 left = tuple(name for name in carried if name not in dead)
-                kept.append(ir.Loop(cond, limit, _without(body, dead), _without(exhausted, dead), left, span))
+                inner, last = without(body, dead, known), without(exhausted, dead, known)
+                kept.append(ir.Loop(cond, limit, inner, last, left, span))
             case _:
-                kept.append(stmt)
+                pass
     return tuple(kept)

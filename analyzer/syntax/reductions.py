@@ -7,8 +7,9 @@ text of an operator, None for an absent optional part.  Most rules are nodes who
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from analyzer.source import Span
 from analyzer.syntax import ast

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer.errors import Diagnostic
 from analyzer.source import Source, Span
@@ -26,8 +27,7 @@ SOFT = {
 """The words that are names wherever a name may stand (`ident` in the grammar)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """A token that does not fit, and what is around it."""
 
     source: Source

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, places, state, typenames, views
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import definite, raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import Body, Env, FileEntity, Scope, SpaceEntity
+from analyzer.syntax.scope import FileEntity, Scope, SpaceEntity
+from analyzer.syntax.sections import Sections
 from analyzer.syntax.value_types import BOOL, Bits, Enum, Type, width_of
 from analyzer.syntax.values import (
     BitPlace,
@@ -132,14 +134,14 @@ def example(node: ast.Example, scope: Scope, machine: Machine) -> ir.Example:
         trap = node.trap.text
         if trap not in machine.trap_names:
             raise failure("PG206", f"there is no trap {trap}", node.trap.span, did_you_mean(trap, machine.trap_names))
-    before = tuple(f for fact in node.before for f in facts(fact, scope, machine))
-    after = tuple(f for fact in node.after for f in facts(fact, scope, machine))
+    env = state.pure(machine, scope)
+    before = tuple(f for fact in node.before for f in facts(fact, env))
+    after = tuple(f for fact in node.after for f in facts(fact, env))
     return ir.Example(node.asm.text, before, after, trap, node.span)
 
 
-def facts(node: ast.Fact, scope: Scope, machine: Machine) -> list[ir.Fact]:
+def facts(node: ast.Fact, env: Env) -> list[ir.Fact]:
     """A fact about each part of a place."""
-    env = state.pure(machine, scope)
     env.body.span = node.span
     place = places.place(node.place, env)
     type_ = (
@@ -181,6 +183,19 @@ def _facts(place: Place, value: int, env: Env, span: Span) -> Iterable[ir.Fact]:
 
 
 # -- schemes -----------------------------------------------------------------------------------------------------------
+
+
+def schemes(sections: Sections) -> None:
+    """All schemes; those of one name are one."""
+    machine = sections.machine
+    if machine.mode is None or sections.mode is None:
+        return
+    by_name: dict[str, list[tuple[ast.Scheme, Scope]]] = {}
+    for node, piece in sections.of(ast.Scheme):
+        by_name.setdefault(node.name.text, []).append((node, piece.scope))
+    for found in by_name.values():
+        with machine.problems.catch(found[0][0].span):
+            sections.schemes.append(scheme([node for node, _ in found], found[0][1], machine))
 
 
 def names_of(node: ast.Expr, env: Env) -> tuple[str, ...]:
@@ -241,7 +256,7 @@ def scheme(nodes: Sequence[ast.Scheme], scope: Scope, machine: Machine) -> ir.Sc
     chosen: dict[str, Type] = {}
     for part in parts:
         if isinstance(part, ast.Chosen):
-            with machine.problems.catch():
+            with machine.problems.catch(part.span):
                 if part.name.text in chosen:
                     raise failure("PG205", f"{part.name.text} is chosen twice", part.name.span)
                 chosen[part.name.text] = typenames.type_of(part.type, state.pure(machine, scope))
@@ -249,7 +264,7 @@ def scheme(nodes: Sequence[ast.Scheme], scope: Scope, machine: Machine) -> ir.Sc
     inner = scope.child(values)
     made = _Parts()
     for part in parts:
-        with machine.problems.catch():
+        with machine.problems.catch(part.span):
             _part(part, inner, machine, made)
     if any(isinstance(p, ast.Run) for p in parts) and not made.run:
         raise reported()
@@ -344,15 +359,17 @@ def assume(
         free.append((param.name.text, width_of(type_)))
         local = ir.Local(param.name.text, width_of(type_))
         body.used.add(param.name.text)
-        env.scope.names["value", param.name.text] = places.read(
+        env.scope.names[param.name.text] = places.read(
             RetypedPlace(ValuePlace(Value(local, Bits(width_of(type_)))), type_), env, span
         )
     expr = to_type(expressions.value(cond, env, BOOL), BOOL, cond.span).expr
-    return ir.Assume(expr, reason.text if reason is not None else None, tuple(free), _prelude(body.out, expr), span)
+    return ir.Assume(
+        expr, reason.text if reason is not None else None, tuple(free), _prelude(body.out, expr, machine), span
+    )
 
 
-def _prelude(out: Sequence[ir.Stmt], expr: ir.Expr) -> ir.Block:
-    kept = prune((*out, ir.Return(expr)))
+def _prelude(out: Sequence[ir.Stmt], expr: ir.Expr, machine: Machine) -> ir.Block:
+    kept = prune((*out, ir.Return(expr)), machine.locals)
     return kept[:-1]
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from analyzer.syntax import ast
 from analyzer.syntax.lines import Token
@@ -18,13 +19,12 @@ NONE_BEFORE = {"RPAR", "RSQB", "COMMA", "DOT", "RANGE", "TAIL", "LSQB"}
 ARITHMETIC = {"+", "-", "*", "/", "%"}
 
 
-@dataclass(slots=True)
-class Tight:
+class Tight(Struct):
     """Offsets of tokens that the tree wants with no space `before` or `after` them, or with two before (`apart`)."""
 
-    before: set[int] = field(default_factory=set)
-    after: set[int] = field(default_factory=set)
-    apart: set[int] = field(default_factory=set)
+    before: set[int] = set()
+    after: set[int] = set()
+    apart: set[int] = set()
 
     def both(self, token: Token) -> None:
         self.before.add(token.start)

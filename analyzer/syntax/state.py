@@ -7,21 +7,21 @@ Bits that no field names read as 0 and ignore writes.  A field with one legal va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, traps, typenames
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import from_bits, raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import (
-    Body,
     Entity,
     EnumEntity,
     Enumerators,
-    Env,
     FileEntity,
     LookupEntity,
     PlaceEntity,
@@ -50,12 +50,12 @@ def add(name: ast.Name, entity: Entity, scope: Scope, machine: Machine) -> None:
 
     Raises a failure if it is declared already.
     """
-    old = scope.names.get(("value", name.text))
+    old = scope.names.get(name.text)
     if old is not None and not isinstance(old, SymbolEntity):
         first = machine.first_spans.get(name.text)
         where = f", at {first}" if first is not None else ""
         raise failure("PG205", f"{name.text} is declared already, as {kind_of(old)}{where}", name.span)
-    scope.names["value", name.text] = entity
+    scope.names[name.text] = entity
     machine.first_spans[name.text] = name.span
 
 
@@ -72,25 +72,27 @@ def enum(node: ast.Enum, scope: Scope, machine: Machine) -> None:
     env = pure(machine, scope)
     type_ = Enum(node.name.text, width_of(typenames.type_of(node.type, env)))
     members: dict[str, int] = {}
+    codes: set[int] = set()
     for member in node.members:
         code = expressions.number(member.value, env, "the code of an enumerator")
         if not 0 <= code < 1 << type_.width:
             raise failure("PG212", f"{code} does not fit in {describe(Bits(type_.width))}", member.value.span)
         if member.name.text in members:
             raise failure("PG205", f"{member.name.text} is declared already in {node.name.text}", member.name.span)
-        if code in members.values():
+        if code in codes:
             raise failure("PG205", f"two values of {node.name.text} have the code {code}", member.span)
         members[member.name.text] = code
+        codes.add(code)
     add(node.name, EnumEntity(type_, members), scope, machine)
     machine.enums[node.name.text] = ir.EnumType(node.name.text, type_.width, tuple(members.items()))
     for member in node.members:
-        old = scope.names.get(("value", member.name.text))
+        old = scope.names.get(member.name.text)
         same = old.values if isinstance(old, Enumerators) else ()
         if not same:
             add(member.name, Enumerators(((type_, members[member.name.text]),)), scope, machine)
         else:
             values = (*same, (type_, members[member.name.text]))
-            scope.names["value", member.name.text] = Enumerators(values)
+            scope.names[member.name.text] = Enumerators(values)
 
 
 def type_decl(node: ast.TypeDecl, scope: Scope, machine: Machine) -> None:
@@ -155,8 +157,7 @@ def choice(node: ast.Choice, scope: Scope, machine: Machine) -> None:
 # -- layouts -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field of a layout, at bits hi..lo from the least significant; `role` None: that of the register."""
 
     name: str
@@ -325,7 +326,7 @@ def declare(node: ast.State, scope: Scope, machine: Machine) -> None:
     """`state role { … }`: each declaration on its own."""
     role = role_of(node.role)
     for decl in node.decls:
-        with machine.problems.catch():
+        with machine.problems.catch(decl.span):
             _declare(decl, role, scope, machine)
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, choices, expressions, fold, places, traps, typenames
+from analyzer.syntax.body import Env
 from analyzer.syntax.coerce import definite, raw, to_type
-from analyzer.syntax.problems import Failure, failure
-from analyzer.syntax.scope import Env, Poison, Variable
+from analyzer.syntax.problems import failure
+from analyzer.syntax.scope import Poison, Variable
 from analyzer.syntax.value_types import Bits, Type, describe
 from analyzer.syntax.values import ConcatPlace, Group, Number, Place, Val, Value
 
@@ -38,13 +39,12 @@ def run(stmts: Sequence[ast.Stmt], env: Env) -> None:
 
 def guarded(stmt: ast.Stmt, env: Env) -> None:
     """One statement; what it declares is known afterwards even if it fails."""
-    try:
+    failed = True
+    with env.machine.problems.catch(stmt.span):
         statement(stmt, env)
-    except Failure as failure:
-        if failure.diagnostic is not None:
-            env.machine.problems.add(failure.diagnostic)
-        if isinstance(stmt, ast.Let | ast.Var):
-            env.scope.names["value", stmt.name.text] = Poison()
+        failed = False
+    if failed and isinstance(stmt, ast.Let | ast.Var):
+        env.scope.names[stmt.name.text] = Poison()
 
 
 def statement(stmt: ast.Stmt, env: Env) -> None:
@@ -58,6 +58,7 @@ def statement(stmt: ast.Stmt, env: Env) -> None:
 
 
 def _statement(stmt: ast.Stmt, env: Env) -> None:
+    env.step(stmt.span)
     body = env.body
     match stmt:
         case ast.Let():
@@ -100,6 +101,7 @@ def _statement(stmt: ast.Stmt, env: Env) -> None:
             match_(stmt, env)
         case ast.ForRange():
             for i in rounds(stmt, env):
+                env.step(stmt.span)
                 run(stmt.body.stmts, env.child({stmt.name.text: Number(i)}))
         case ast.While():
             while_(stmt, env)
@@ -136,7 +138,7 @@ def return_(stmt: ast.Return, value: ast.Expr, env: Env) -> None:
 
 def declare(name: ast.Name, env: Env) -> None:
     """Fails if this block has the name already."""
-    if ("value", name.text) in env.scope.names:
+    if name.text in env.scope.names:
         raise failure("PG205", f"{name.text} is declared already in this block", name.span)
 
 
@@ -151,7 +153,7 @@ def let(stmt: ast.Let, env: Env) -> None:
         val = Group(tuple(v if isinstance(v, Number) else env.body.keep(stmt.name.text, v) for v in val.items))
     elif isinstance(val, Value):
         val = named(stmt.name.text, val, env)
-    env.scope.names["value", stmt.name.text] = val
+    env.scope.names[stmt.name.text] = val
 
 
 def named(name: str, val: Value, env: Env) -> Value:
@@ -186,7 +188,7 @@ def var(stmt: ast.Var, env: Env) -> None:
     local = body.fresh(stmt.name.text)
     body.mutable.add(local)
     body.emit(ir.Let(local, val.expr, stmt.span))
-    env.scope.names["value", stmt.name.text] = Variable(local, val.type)
+    env.scope.names[stmt.name.text] = Variable(local, val.type)
 
 
 # -- assignments -------------------------------------------------------------------------------------------------------

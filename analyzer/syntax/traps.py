@@ -9,9 +9,10 @@ from __future__ import annotations
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, calls, expressions, fold, typenames
+from analyzer.syntax.body import Body, Env
 from analyzer.syntax.machine import Machine, TrapDecl
-from analyzer.syntax.problems import did_you_mean, failure
-from analyzer.syntax.scope import Body, Env, Scope, TrapEntity
+from analyzer.syntax.problems import did_you_mean, failure, reported
+from analyzer.syntax.scope import Scope, TrapEntity
 from analyzer.syntax.value_types import BOOL, Bits, Bool, Type, ir_width, width_of
 from analyzer.syntax.values import Number, Value
 
@@ -38,6 +39,8 @@ def raise_(name: ast.Name, args: tuple[ast.Arg, ...], env: Env, span: Span) -> i
 
 def arguments(decl: TrapDecl, args: tuple[ast.Arg, ...], env: Env, span: Span) -> tuple[ir.Expr, ...]:
     """The arguments of a trap; a bool is one bit."""
+    if len(decl.params) != len(decl.node.params):
+        raise reported()
     given = calls.match_args(decl.node.name.text, decl.node.params, args, span)
     exprs = []
     for (_, type_, default), arg in zip(decl.params, given, strict=True):
@@ -85,13 +88,11 @@ def kinds_when(cond: ast.Expr, env: Env, truth: bool = True) -> frozenset[str] |
 
 def narrowed(cond: ast.Expr, env: Env, truth: bool = True) -> Env:
     """Where a condition of a delivery has a value: `t` is one of fewer traps there."""
-    name = next((n for (_, n), e in _entities(env.scope) if isinstance(e, TrapEntity)), None)
-    if name is None:
-        return env
     kinds = kinds_when(cond, env, truth)
-    entity = env.scope.find(name)
-    if kinds is None or not isinstance(entity, TrapEntity):
+    if kinds is None:
         return env
+    names = ((name, entity) for scope in env.scope.around() for name, entity in scope.names.items())
+    name, entity = next((name, entity) for name, entity in names if isinstance(entity, TrapEntity))
     return env.child({name: TrapEntity(kinds if entity.known is None else kinds & entity.known)})
 
 
@@ -104,15 +105,6 @@ def narrowed_to(subject: ast.Expr, labels: tuple[ast.Label, ...], env: Env) -> E
     if not isinstance(entity, TrapEntity) or not kinds:
         return env
     return env.child({subject.text: TrapEntity(frozenset(kinds))})
-
-
-def _entities(scope: Scope) -> list[tuple[tuple[str, str], object]]:
-    found: list[tuple[tuple[str, str], object]] = []
-    at: Scope | None = scope
-    while at is not None and at.parent is not None:
-        found.extend(at.names.items())
-        at = at.parent
-    return found
 
 
 def attribute(entity: TrapEntity, name: ast.Name, env: Env, want: Type | None) -> Value:
@@ -225,7 +217,7 @@ def _least(name: str, machine: Machine) -> int:
 def finish(machine: Machine) -> None:
     """Makes the trap kinds of the IR."""
     for name, decl in machine.trap_names.items():
-        with machine.problems.catch():
+        with machine.problems.catch(decl.node.span):
             machine.traps[name] = _kind(name, decl, machine)
 
 
@@ -243,7 +235,7 @@ def _kind(name: str, decl: TrapDecl, machine: Machine) -> ir.TrapKind:
     for attr, type_ in machine.attributes.items():
         assert type_ is not None
         if attr in given:
-            with machine.problems.catch():
+            with machine.problems.catch(given[attr].span):
                 expr = expressions.typed(given[attr].value, env, type_)
                 attributes.append((attr, fold.to_bits(expr) if isinstance(type_, Bool) else expr))
         elif attr in params and params[attr][1] == width_of(type_):

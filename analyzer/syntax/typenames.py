@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from analyzer.source import Span
 from analyzer.syntax import ast, expressions
+from analyzer.syntax.body import Env
 from analyzer.syntax.problems import did_you_mean, failure, reported
-from analyzer.syntax.scope import Cell, Entity, EnumEntity, Env, Poison, TypeEntity
-from analyzer.syntax.value_types import BOOL, Bits, Type
+from analyzer.syntax.scope import Cell, Entity, EnumEntity, Poison, TypeEntity
+from analyzer.syntax.value_types import BOOL, WIDEST, Bits, Type
 from analyzer.syntax.values import Number, Value
-
-WIDEST = 4096
-"""No value is wider than this."""
 
 
 def type_of(node: ast.Type, env: Env) -> Type:
     """The type that is written here."""
     if isinstance(node, ast.WidthType):
-        return bits(expressions.number(node.width, env, "a width"), node)
+        return bits(expressions.number(node.width, env, "a width"), node.span)
     if node.args:
         raise failure("PG203", f"{node.name.text}(…) is no type here", node.span)
     return named(node.name, env)
@@ -29,9 +28,9 @@ def named(name: ast.Name, env: Env) -> Type:
         return type_
     match entity:
         case Number(value, _):
-            return bits(value, name)
+            return bits(value, name.span)
         case Value() | Cell():
-            return bits(expressions.number(name, env, "a width"), name)
+            return bits(expressions.number(name, env, "a width"), name.span)
         case Poison():
             raise reported()
         case None if name.text == "bool":
@@ -41,10 +40,10 @@ def named(name: ast.Name, env: Env) -> Type:
             raise failure("PG203", f"{name.text} is no type", name.span, did_you_mean(name.text, known | {"bool"}))
 
 
-def bits(width: int, node: ast.Node) -> Bits:
+def bits(width: int, span: Span) -> Bits:
     """A bit vector of a width that makes sense."""
     if not 0 < width <= WIDEST:
-        raise failure("PG204", f"a width is 1 to {WIDEST}, not {width}", node.span)
+        raise failure("PG204", f"a width is 1 to {WIDEST}, not {width}", span)
     return Bits(width)
 
 

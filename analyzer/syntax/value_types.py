@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import assert_never
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Part:
+WIDEST = 4096
+"""No value has more bits, and no number of the text is longer."""
+
+
+class Part(Struct, frozen=True):
     """A named part of a bit vector: bits hi..lo, counted from the least significant."""
 
     name: str
@@ -16,21 +19,24 @@ class Part:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Bits:
+class Bits(Struct, frozen=True):
     """`32`; `parts` are the fields that `.name` finds, and do not make another type."""
 
     width: int
-    parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
+    parts: tuple[Part, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bits) and self.width == other.width
+
+    def __hash__(self) -> int:
+        return hash(self.width)
 
 
-@dataclass(frozen=True, slots=True)
-class Bool:
+class Bool(Struct, frozen=True):
     """`bool`; converts to and from one bit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Enum:
+class Enum(Struct, frozen=True):
     """`Mode`: its own kind of value, though bits in the IR."""
 
     name: str

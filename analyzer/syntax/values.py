@@ -5,34 +5,33 @@ A *place* can be read and, mostly, written.  Places are data; `places` reads, wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.syntax.value_types import BOOL, Bits, Type, width_of
 
 if TYPE_CHECKING:
-    from analyzer.syntax.scope import Env, ViewEntity
+    from analyzer.syntax.body import Env
+    from analyzer.syntax.scope import ViewEntity
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """A compile-time number; `width` if its spelling gives one (`0x1F` has 8 bits)."""
 
     value: int
     width: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """An expression of the IR with its type."""
 
     expr: ir.Expr
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """`(a, b)`."""
 
     items: tuple[Number | Value, ...]
@@ -50,8 +49,7 @@ def bits_value(expr: ir.Expr) -> Value:
 # -- places ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ElementPlace:
+class ElementPlace(Struct, frozen=True):
     """`mstatus.TVM`, `pc`; `legal` are the values that it takes."""
 
     element: str
@@ -59,8 +57,7 @@ class ElementPlace:
     legal: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPlace:
+class EntryPlace(Struct, frozen=True):
     """`x[i]`."""
 
     file: str
@@ -69,16 +66,14 @@ class EntryPlace:
     legal: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VariablePlace:
+class VariablePlace(Struct, frozen=True):
     """A `var`."""
 
     local: str
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class ValuePlace:
+class ValuePlace(Struct, frozen=True):
     """A value where a place might stand; `ignores`: it is a constant part of a register, and writes do nothing."""
 
     value: Value
@@ -89,8 +84,7 @@ class ValuePlace:
         return self.value.type
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutPart:
+class LayoutPart(Struct, frozen=True):
     """Bits hi..lo of a register are `place`."""
 
     hi: int
@@ -100,8 +94,7 @@ class LayoutPart:
     w1c: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LayoutPlace:
+class LayoutPlace(Struct, frozen=True):
     """A register: its parts cover it, from the left."""
 
     parts: tuple[LayoutPart, ...]
@@ -109,8 +102,7 @@ class LayoutPlace:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SlicePlace:
+class SlicePlace(Struct, frozen=True):
     """Bits hi..lo of a place that has no parts."""
 
     base: Place
@@ -119,8 +111,7 @@ class SlicePlace:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class BitPlace:
+class BitPlace(Struct, frozen=True):
     """The bit at a run-time index (from the least significant) of a place."""
 
     base: Place
@@ -131,27 +122,24 @@ class BitPlace:
         return Bits(1)
 
 
-@dataclass(frozen=True, slots=True)
-class ConcatPlace:
+class ConcatPlace(Struct, frozen=True):
     """`a ++ b`, the first leftmost."""
 
     parts: tuple[Place, ...]
 
     @property
-    def type(self) -> Type:
+    def type(self) -> Bits:
         return Bits(sum(width_of(part.type) for part in self.parts))
 
 
-@dataclass(frozen=True, slots=True)
-class RetypedPlace:
+class RetypedPlace(Struct, frozen=True):
     """The same bits under another type, `Mode(priv)`, `priv.code`."""
 
     base: Place
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class ChoicePlace:
+class ChoicePlace(Struct, frozen=True):
     """The place of the first arm whose condition holds, or `other`.  `exclusive`: at most one condition holds."""
 
     arms: tuple[tuple[ir.Expr, Place], ...]
@@ -160,16 +148,14 @@ class ChoicePlace:
     exclusive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RaisePlace:
+class RaisePlace(Struct, frozen=True):
     """`trap illegal` or `unpredictable` in place of a place."""
 
     stmt: ir.Stmt
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryPlace:
+class MemoryPlace(Struct, frozen=True):
     """`mem[a, 32]`; `args` and `given` as in `ir.Access` (None: the default, evaluated at the access)."""
 
     space: str
@@ -183,8 +169,7 @@ class MemoryPlace:
         return Bits(self.bits)
 
 
-@dataclass(frozen=True, slots=True)
-class ViewPlace:
+class ViewPlace(Struct, frozen=True):
     """A view with its index bound in `env`; each access elaborates it anew."""
 
     view: ViewEntity
@@ -192,8 +177,7 @@ class ViewPlace:
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
-class OperandPlace:
+class OperandPlace(Struct, frozen=True):
     """An operand: its encoded bits and the place that they name (None: the bits themselves)."""
 
     name: str

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, places, statements, typenames
+from analyzer.syntax.body import Body, Env, find
 from analyzer.syntax.coerce import raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, failure
-from analyzer.syntax.scope import Body, Entity, Env, SpaceEntity, ViewEntity, find, kind_of
+from analyzer.syntax.prune import prune
+from analyzer.syntax.scope import Entity, SpaceEntity, ViewEntity, kind_of
 from analyzer.syntax.value_types import Bits, Type, width_of
 from analyzer.syntax.values import (
     LayoutPart,
@@ -217,7 +219,7 @@ def bus(view: ViewEntity, machine: Machine, span: Span) -> SpaceEntity:
         body.used = {n for n, _, _ in formals}
         for (n, _, declared), val in zip(formals, values, strict=True):
             place = RetypedPlace(ValuePlace(val), declared)
-            scope.names["value", n] = places.read(place, Env(machine, body, scope), span)
+            scope.names[n] = places.read(place, Env(machine, body, scope), span)
         env = Env(machine, body, scope)
         base = ViewPlace(view, env, typenames.type_of(node.type, env))
         params_ = [(n, t.width) for n, t, _ in formals]
@@ -225,11 +227,13 @@ def bus(view: ViewEntity, machine: Machine, span: Span) -> SpaceEntity:
             value = "value" if "value" not in body.used else "value.written"
             body.used.add(value)
             write(base, ir.Local(value, unit), env, span)
-            return ir.Procedure(f"{name}.write", (*params_, (value, unit)), None, tuple(body.out), node.span)
+            return ir.Procedure(
+                f"{name}.write", (*params_, (value, unit)), None, prune(tuple(body.out), machine.locals), node.span
+            )
         result = raw(read(base, env, span))
         if not statements.ends(body.out):
             body.emit(ir.Return(result, node.span))
-        return ir.Procedure(f"{name}.read", tuple(params_), unit, tuple(body.out), node.span)
+        return ir.Procedure(f"{name}.read", tuple(params_), unit, prune(tuple(body.out), machine.locals), node.span)
 
     def attempt_write() -> ir.Procedure | None:
         if isinstance(node.body, ast.Computed) and not any(

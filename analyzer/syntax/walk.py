@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-from functools import cache
+from collections.abc import Iterator, Sequence
 
 from analyzer.syntax import ast
 
+LEAVES = frozenset({ast.Name, ast.Number, ast.String})
 
-def children(node: ast.Node) -> Iterator[ast.Node]:
+
+def children(node: ast.Node) -> Sequence[ast.Node]:
     """The nodes that a node holds, in order."""
-    for name in names(type(node).__qualname__):
-        value = getattr(node, name)
-        if isinstance(value, ast.Node):
-            yield value
-        elif isinstance(value, tuple):
-            yield from value
+    found: list[ast.Node] = []
+    if type(node) not in LEAVES:
+        for name in node.__struct_fields__:
+            value = getattr(node, name)
+            if isinstance(value, ast.Node):
+                found.append(value)
+            elif isinstance(value, tuple):
+                found += value
+    return found
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
@@ -25,10 +28,4 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
     while stack:
         top = stack.pop()
         yield top
-        stack += reversed(tuple(children(top)))
-
-
-@cache
-def names(cls: str) -> tuple[str, ...]:
-    """The fields of a class of nodes, but for the span."""
-    return tuple(field.name for field in fields(getattr(ast, cls)) if field.name != "span")
+        stack += reversed(children(top))

@@ -1,73 +1,32 @@
-"""Checks of the whole, once it is elaborated: encodings that overlap, and what is declared for nothing.
-
-What depends on a `where` is left to the solver: here only what is certain is said.
-"""
+"""Checks of the whole, once it is elaborated: encodings that overlap, and what is declared for nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from msgspec import Struct
 
 from analyzer import ir
-from analyzer.syntax import ast
-from analyzer.syntax.families import Piece
-from analyzer.syntax.machine import Machine
+from analyzer.source import Span
+from analyzer.syntax import ast, encodings
+from analyzer.syntax.machine import Machine, Piece
+from analyzer.syntax.overlaps import overlaps
 from analyzer.syntax.problems import did_you_mean
+from analyzer.syntax.prune import nested
+from analyzer.syntax.scope import Cell
 from analyzer.syntax.walk import walk
 
 
-def wellformed(isa: ir.Isa, machine: Machine, pieces: Iterable[Piece]) -> None:
+def wellformed(isa: ir.Isa, machine: Machine, pieces: Sequence[Piece]) -> None:
     """Reports what only the whole shows."""
     overlaps(isa, machine)
     scheme_names(isa, machine)
-    unused_traps(isa, machine)
-    unused_state(isa, machine)
-    unused_operands(list(pieces), machine)
-
-
-# -- encodings ---------------------------------------------------------------------------------------------------------
-
-Stream = tuple[int, int, int]
-"""Fixed bits at the beginning of an instruction, in stream order from the top: width, mask, value."""
-
-
-def stream(instruction: ir.Instruction, isa: ir.Isa) -> Stream:
-    """The bits that are fixed before the first conditional segment."""
-    width = mask = value = 0
-    for segment in instruction.segments:
-        if segment.when is not None:
-            break
-        units = range(segment.width // isa.unit)
-        for k in units if isa.endian == "little" else reversed(units):
-            width += isa.unit
-            mask = mask << isa.unit | segment.mask >> (k * isa.unit) & ((1 << isa.unit) - 1)
-            value = value << isa.unit | segment.value >> (k * isa.unit) & ((1 << isa.unit) - 1)
-    return width, mask, value
-
-
-def overlap(a: Stream, b: Stream) -> bool:
-    """Whether some bits match both, over the length that both have."""
-    width = min(a[0], b[0])
-    mask = a[1] >> (a[0] - width) & b[1] >> (b[0] - width)
-    return (a[2] >> (a[0] - width) ^ b[2] >> (b[0] - width)) & mask == 0
-
-
-def overlaps(isa: ir.Isa, machine: Machine) -> None:
-    """Two instructions without conditions on their encodings that match the same bits."""
-    plain = [(i, stream(i, isa)) for i in isa.instructions if i.where is None]
-    for first, second in _pairs(plain):
-        machine.problems.report(
-            "PG330",
-            f"the encodings of {first.name} and {second.name} match the same bits; {first.name} is at {first.span}",
-            second.span,
-            "fix more bits in one of them, or add `where`",
-        )
-
-
-def _pairs(plain: list[tuple[ir.Instruction, Stream]]) -> Iterator[tuple[ir.Instruction, ir.Instruction]]:
-    for k, (first, a) in enumerate(plain):
-        for second, b in plain[k + 1 :]:
-            if overlap(a, b):
-                yield first, second
+    sizes(isa, machine)
+    found = said(isa)
+    unused_traps(isa, found, machine)
+    unused_state(isa, found, machine)
+    unused_operands(pieces, machine)
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -83,13 +42,23 @@ def scheme_names(isa: ir.Isa, machine: Machine) -> None:
                 machine.problems.report("PG275", f"there is no scheme {expect.scheme}", expect.span, hint)
 
 
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def sizes(isa: ir.Isa, machine: Machine) -> None:
+    """Expressions that stand alone must not be too deep or too large; those of bodies have been looked at."""
+    for near, expr in lone(isa):
+        span = near or (machine.mode.span if machine.mode is not None else None)
+        with machine.problems.catch(span):
+            machine.locals.read(expr, span)
+
+
 # -- what is declared for nothing --------------------------------------------------------------------------------------
 
 
-def unused_traps(isa: ir.Isa, machine: Machine) -> None:
+def unused_traps(isa: ir.Isa, said: Said, machine: Machine) -> None:
     """Trap kinds that nothing raises."""
-    raised = {stmt.trap for block in blocks(isa) for stmt in ir.statements(block) if isinstance(stmt, ir.Trap)}
-    raised |= {interrupt.trap for interrupt in isa.interrupts}
+    raised = said.traps | {interrupt.trap for interrupt in isa.interrupts}
     raised |= {s.beyond.trap for s in isa.spaces.values() if isinstance(s, ir.Memory) and s.beyond is not None}
     if isa.fetch.beyond is not None:
         raised.add(isa.fetch.beyond.trap)
@@ -99,35 +68,58 @@ def unused_traps(isa: ir.Isa, machine: Machine) -> None:
             machine.problems.report("PG333", f"nothing raises trap {name}", kind.span, None, "warning")
 
 
-def unused_state(isa: ir.Isa, machine: Machine) -> None:
+def unused_state(isa: ir.Isa, said: Said, machine: Machine) -> None:
     """State that nothing reads or writes."""
-    named = set(machine.prefixes)
-    for block in blocks(isa):
-        for stmt in ir.statements(block):
-            match stmt:
-                case ir.Set(element):
-                    named.add(element)
-                case ir.SetEntry(file):
-                    named.add(file)
-                case _:
-                    pass
-            for expr in ir.expressions(stmt):
-                named.update(state_in(expr))
-    for expr in lone(isa):
-        named.update(state_in(expr))
     declared: list[ir.Element | ir.File] = [*isa.elements.values(), *isa.files.values()]
     for item in declared:
-        if item.name not in named and item.name != isa.fetch.pc and item.caveat is None:
+        if item.name not in said.state and item.name != isa.fetch.pc and item.caveat is None:
             machine.problems.report("PG334", f"nothing reads or writes {item.name}", item.span, None, "warning")
 
 
-def state_in(expr: ir.Expr) -> Iterator[str]:
-    """The elements and files that an expression reads."""
-    for e in ir.subterms(expr):
-        if isinstance(e, ir.Get):
-            yield e.element
-        elif isinstance(e, ir.GetEntry):
-            yield e.file
+class Said(Struct, frozen=True):
+    """The state that is read or written anywhere, and the traps that are raised."""
+
+    state: set[str] = set()
+    traps: set[str] = set()
+
+
+SILENT = frozenset({ir.Const, ir.BoolConst, ir.Local, ir.Operand, ir.Unknown})
+"""Expressions that say nothing of the state."""
+
+
+def said(isa: ir.Isa) -> Said:
+    """What statements and expressions are about; looks once at what several of them share."""
+    found = Said()
+    seen: set[int] = set()
+    stmts: list[ir.Stmt] = list(chain.from_iterable(blocks(isa)))
+    exprs: list[ir.Expr] = [expr for _, expr in lone(isa)]
+    while stmts:
+        stmt = stmts.pop()
+        if id(stmt) in seen:
+            continue
+        seen.add(id(stmt))
+        match stmt:
+            case ir.Set(name) | ir.SetEntry(name):
+                found.state.add(name)
+            case ir.Trap(name):
+                found.traps.add(name)
+            case _:
+                stmts += nested(stmt)
+        exprs += ir.expressions(stmt)
+    while exprs:
+        expr = exprs.pop()
+        if type(expr) in SILENT or id(expr) in seen:
+            continue
+        seen.add(id(expr))
+        match expr:
+            case ir.Get(name):
+                found.state.add(name)
+            case ir.GetEntry(name):
+                found.state.add(name)
+                exprs.append(expr.index)
+            case _:
+                exprs += ir.children(expr)
+    return found
 
 
 def blocks(isa: ir.Isa) -> Iterator[ir.Block]:
@@ -150,43 +142,56 @@ def blocks(isa: ir.Isa) -> Iterator[ir.Block]:
                 pass
 
 
-def lone(isa: ir.Isa) -> Iterator[ir.Expr]:
-    """The expressions that stand outside of statements."""
-    yield isa.mode.expr
+def lone(isa: ir.Isa) -> Iterator[tuple[Span | None, ir.Expr]]:
+    """The expressions that stand outside of statements, with a place near them."""
+    yield None, isa.mode.expr
     for kind in isa.traps.values():
         for _, expr in kind.attributes:
-            yield expr
+            yield kind.span, expr
     for interrupt in isa.interrupts:
-        yield from (interrupt.cond, *interrupt.args)
+        for expr in (interrupt.cond, *interrupt.args):
+            yield isa.traps[interrupt.trap].span, expr
     for instruction in isa.instructions:
         if instruction.where is not None:
-            yield instruction.where
+            yield instruction.span, instruction.where
     for space in isa.spaces.values():
-        if isinstance(space, ir.Map):
-            yield from (p.default for p in space.params if p.default is not None)
+        match space:
+            case ir.Map():
+                yield from ((space.span, p.default) for p in space.params if p.default is not None)
+            case ir.Memory() | ir.Bus():
+                pass
 
 
-def unused_operands(pieces: list[Piece], machine: Machine) -> None:
+def unused_operands(pieces: Sequence[Piece], machine: Machine) -> None:
     """Operands that no encoding has."""
-    used: set[str] = set()
+    used = {name for item in {id(p.node): p.node for p in pieces}.values() for name in uses(item)}
+    used |= {cell.node.text for cell in cells(pieces) if isinstance(cell.node, ast.Name)}
     for piece in pieces:
-        for node in walk(piece.node):
-            match node:
-                case ast.FieldUse(name=name) | ast.Scatter(name=name) | ast.NamedType(name=name):
-                    used.add(name.text)
-                case _:
-                    pass
-        scope = piece.scope
-        while scope is not None:
-            for entity in scope.names.values():
-                cell = getattr(entity, "node", None)
-                if isinstance(cell, ast.Name):
-                    used.add(cell.text)
-            scope = scope.parent  # type: ignore[assignment]
-    for piece in pieces:
-        if isinstance(piece.node, ast.Operand) and not any(
-            isinstance(s, ast.PlainStyle) and s.word.text == "prefix" for s in piece.node.styles
-        ):
+        if isinstance(piece.node, ast.Operand) and not encodings.is_prefix(piece.node):
             for name in piece.node.names:
                 if name.text not in used:
                     machine.problems.report("PG332", f"no encoding has operand {name.text}", name.span, None, "warning")
+
+
+def uses(item: ast.Item) -> Iterator[str]:
+    """The names in the patterns of an item that may be those of operands."""
+    found: tuple[ast.Node | None, ...] = ()
+    match item:
+        case ast.Instr(pattern=pattern) | ast.Format(pattern=pattern):
+            found = (pattern,)
+        case ast.Operand(type=type_, arms=arms):
+            found = (type_, *(arm.pattern for arm in arms))
+        case _:
+            pass
+    for node in chain.from_iterable(map(walk, filter(None, found))):
+        match node:
+            case ast.FieldUse(name=name) | ast.Scatter(name=name) | ast.NamedType(name=name):
+                yield name.text
+            case _:
+                pass
+
+
+def cells(pieces: Sequence[Piece]) -> Iterator[Cell]:
+    """The cells of all rows."""
+    for scope in {id(scope): scope for piece in pieces for scope in piece.scope.around()}.values():
+        yield from (entity for entity in scope.names.values() if isinstance(entity, Cell))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from analyzer import ir
@@ -100,10 +100,11 @@ class DoubleFault:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """The step exceeded a limit of the executor; what it wrote is undone."""
+    """The step exceeded a limit of the executor; what it wrote is undone.  `cause` is the error that said so."""
 
     reason: str
     instruction: ir.Instruction | None = None
+    cause: Exception | None = field(default=None, compare=False)
 
 
 Event = Completed | Trapped | Undefined | Unpredicted | Halted | DoubleFault | Stuck

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -42,6 +43,9 @@ from emulator.state import State
 class Machine:
     """A bare machine: a state that steps."""
 
+    run_type: ClassVar[type[Run]] = Run
+    """What makes a step; one that knows devices may stand in its place."""
+
     def __init__(self, isa: ir.Isa, state: State | None = None, policy: Policy | None = None) -> None:
         self.isa = isa
         self.state = State(isa) if state is None else state
@@ -57,7 +61,7 @@ class Machine:
 
     def step(self) -> Event:
         """Takes an interrupt, or fetches, decodes and executes one instruction."""
-        run = Run(self._code, self.state, self.policy)
+        run = self.run_type(self._code, self.state, self.policy)
         for trap, cond, args in self._code.interrupts:
             if cond(run, {}):
                 taken = LeaveTrap(trap, tuple(a(run, {}) for a in args), None)
@@ -86,7 +90,7 @@ class Machine:
         given = completed(self.isa, instruction, operands)
         if length_ is None:
             length_ = length(self.isa, instruction, given)
-        return self._run(Run(self._code, self.state, self.policy), instruction, given, length_)
+        return self._run(self.run_type(self._code, self.state, self.policy), instruction, given, length_)
 
     def load(self, space: str, address: int, bits: int, kind: ir.AccessKind = "read") -> int:
         """What an access to any space reads in the present state; the state does not change.
@@ -118,7 +122,7 @@ class Machine:
     def _access_run(self, space: str) -> Run:
         if space not in self.isa.spaces:
             raise UsageError(f"there is no space {space}", f"there are {', '.join(self.isa.spaces)}")
-        return Run(self._code, self.state, self.policy)
+        return self.run_type(self._code, self.state, self.policy)
 
     def _fetcher(self, run: Run) -> Callable[[int], int]:
         """Reads parcels at the program counter, up to the limit of the Isa."""
@@ -167,7 +171,7 @@ class Machine:
             return Unpredicted(instruction, tuple(run.accesses), unpredictable.span)
         except (LeaveStuck, RecursionError) as stuck:
             run.undo()
-            return Stuck(str(stuck), instruction)
+            return Stuck(str(stuck), instruction, stuck)
         assert instruction is not None
         return Completed(instruction, tuple(run.accesses))
 
@@ -208,7 +212,7 @@ class Machine:
                 return _undelivered(event)
             except (LeaveStuck, RecursionError) as stuck:
                 run.undo()
-                return Stuck(str(stuck), instruction)
+                return Stuck(str(stuck), instruction, stuck)
             else:
                 return event
 

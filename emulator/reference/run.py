@@ -118,8 +118,7 @@ class Run(Environment):
         """Reads `bits` bits from a space."""
         space, cell, rest = self._locate(name, address, bits, kind, args)
         if isinstance(space, ir.Memory):
-            memory = self.state.memories[space.name]
-            value = memory[cell] if bits == space.unit else self.state.load(space.name, cell, bits)
+            value = self.get(space, cell, bits)
         else:
             units = (self._read(space, cell + i, rest, bits) for i in range(bits // space.unit))
             value = join(units, space.unit, self.code.isa.endian)
@@ -129,16 +128,27 @@ class Run(Environment):
     def store(self, name: str, address: int, bits: int, value: int, args: Args, table: bool) -> None:
         """Writes `bits` bits to a space; a bus without a `write` ignores it."""
         space, cell, rest = self._locate(name, address, bits, "write", args)
+        if isinstance(space, ir.Memory):
+            self.put(space, cell, bits, value)
+        else:
+            wrap = (1 << space.address_width) - 1
+            for i, unit in enumerate(split(value, bits, space.unit, self.code.isa.endian)):
+                self._write(space, cell + i & wrap, rest, bits, unit)
+        self.accesses.append(Touch(name, address, bits, "write", value, (space.name, cell), table))
+
+    def get(self, space: ir.Memory, cell: int, bits: int) -> int:
+        """Reads physical memory."""
+        memory = self.state.memories[space.name]
+        return memory[cell] if bits == space.unit else self.state.load(space.name, cell, bits)
+
+    def put(self, space: ir.Memory, cell: int, bits: int, value: int) -> None:
+        """Writes physical memory, and journals what was there."""
+        memory = self.state.memories[space.name]
         wrap = (1 << space.address_width) - 1
         for i, unit in enumerate(split(value, bits, space.unit, self.code.isa.endian)):
             at = cell + i & wrap
-            if isinstance(space, ir.Memory):
-                memory = self.state.memories[space.name]
-                self.journal.append((memory, at, memory.written(at)))
-                memory[at] = unit
-            else:
-                self._write(space, at, rest, bits, unit)
-        self.accesses.append(Touch(name, address, bits, "write", value, (space.name, cell), table))
+            self.journal.append((memory, at, memory.written(at)))
+            memory[at] = unit
 
     def translate(self, space: ir.Map, address: int, bits: int, kind: ir.AccessKind, args: Args) -> int:
         """The address in the space below.  A trap on the way is a memory trap."""

@@ -11,35 +11,37 @@ from conftest import Popek
 ASM = Path(__file__).parents[2] / "benchmarks/guests/asm"
 
 
-@pytest.fixture
-def hello(tmp_path: Path) -> str:
+HELLO = ("run", "pg1974", "hello.s", "--tier", "reference")  # a few steps need no compiler
+
+
+@pytest.fixture(autouse=True)
+def hello(tmp_path: Path) -> None:
     (tmp_path / "hello.s").write_bytes((ASM / "pg1974.s").read_bytes())
-    return "hello.s"
 
 
-def test_what_the_program_prints(popek: Popek, hello: str) -> None:
-    ran = popek("run", "pg1974", hello)
+def test_what_the_program_prints(popek: Popek) -> None:
+    ran = popek(*HELLO)
     assert (ran.code, ran.out, ran.err) == (0, "Hello from pg1974\n", "")
 
 
 def test_the_exit_code_is_the_programs(popek: Popek) -> None:
-    assert popek("run", "m68000", str(ASM / "m68000.s")).code == 7
+    assert popek("run", "m68000", str(ASM / "m68000.s"), "--tier", "reference").code == 7
 
 
-def test_the_budget(popek: Popek, hello: str) -> None:
-    ran = popek("run", "pg1974", hello, "--budget", "0x28")
-    assert (ran.code, ran.out) == (3, "Hello ")
-    assert ran.err == "the budget is spent (pc 0x16, mode s)\n"
+def test_the_budget(popek: Popek) -> None:
+    ran = popek(*HELLO, "--budget", "0x28")
+    assert (ran.code, ran.out) == (3, "Hello f")
+    assert ran.err == "the budget is spent (pc 0x15, mode s)\n"
 
 
-def test_stats(popek: Popek, hello: str) -> None:
-    found = json.loads(popek("run", "pg1974", hello, "--stats", "json").err)
+def test_stats(popek: Popek) -> None:
+    found = json.loads(popek(*HELLO, "--stats", "json").err)
     assert found["reason"] == "stopped"
     assert (found["code"], found["steps"], found["retired"], found["mode"]) == (0, 97, 97, "s")
 
 
-def test_a_trace(popek: Popek, hello: str) -> None:
-    ran = popek("run", "pg1974", hello, "--trace", "--budget", "2")
+def test_a_trace(popek: Popek) -> None:
+    ran = popek(*HELLO, "--trace", "--budget", "2")
     assert ran.err.splitlines()[:2] == [
         "       1  s  000010  li r1, 0",
         "       2  s  000011  li r2, 1  ; r[2] = 0x1",
@@ -52,9 +54,9 @@ def test_a_spec_without_a_board_runs_in_bare_memory(popek: Popek, tiny: str, tmp
     assert ran.code == 3
 
 
-def test_memory_in_units_with_a_letter(popek: Popek, hello: str) -> None:
-    assert popek("run", "pg1974", hello, "--mem", "2K").code == 0
-    ran = popek("run", "pg1974", hello, "--mem", "16")
+def test_memory_in_units_with_a_letter(popek: Popek) -> None:
+    assert popek(*HELLO, "--mem", "2K").code == 0
+    ran = popek(*HELLO, "--mem", "16")
     assert ran.code == 2
     assert "PG513" in ran.err
 
@@ -73,9 +75,10 @@ def test_memory_in_units_with_a_letter(popek: Popek, hello: str) -> None:
         (("hello.s", "--load", "hello.s@zz"), "zz"),
         (("hello.s", "--disk", "none.img"), "none.img"),
         (("hello.s", "--format", "elf"), "PG511"),
+        (("hello.s", "--tier", "fast"), "there is no tier fast"),
     ],
 )
-def test_wrong_usage(popek: Popek, hello: str, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage(popek: Popek, arguments: tuple[str, ...], told: str) -> None:
     ran = popek("run", "pg1974", *arguments)
     assert ran.code == 2
     assert told in ran.err

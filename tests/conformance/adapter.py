@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from analyzer import ir
@@ -77,10 +77,12 @@ class Adapter(ABC):
         modeled: the bits of an oracle's register that the spec describes, where it does not describe all.
         undefined: how many of a hundred vectors are encodings that no instruction has.
         memory: the name of the spec's physical memory.
+        oracle_stops_at: the code after which the oracle takes an instruction for done, if it needs one.
     """
 
     machine: str
     memory: str
+    oracle_stops_at: bytes = b""
     modeled: Mapping[str, int] = {}
     undefined: int = 0
 
@@ -92,8 +94,8 @@ class Adapter(ABC):
         """The oracles, the first of which is recorded."""
 
     @abstractmethod
-    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
-        """A random state; with `pointers`, registers mostly hold addresses of memory."""
+    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction, mode: str | None) -> Scene:
+        """A random state, in a mode or any; with `pointers`, registers mostly hold addresses of memory."""
 
     @abstractmethod
     def state(self, registers: Mapping[str, int]) -> State:
@@ -111,9 +113,26 @@ class Adapter(ABC):
     def code_address(self, registers: Mapping[str, int]) -> int:
         """Where the code of a vector lies if nothing is translated."""
 
+    def operand(self, rng: random.Random, instruction: ir.Instruction, name: str) -> int | None:
+        """A value with which an operand of this name is more interesting than with a random one, if there is one."""
+        return None
+
     def addressable(self, address: int) -> bool:
         """Whether the oracle has memory at a physical address."""
         return True
+
+    def landing(self, event: Event, after: State) -> int | None:
+        """The physical address where `oracle_stops_at` has to be, or None if it need not be anywhere."""
+        return None
+
+    def accepts(self, scene: Scene, event: Event, after: State, touched: Set[int]) -> bool:
+        """Whether the oracle can be shown this, given the physical addresses that the instruction touches."""
+        return True
+
+    def unmodeled(self, vector: Vector, event: Event) -> Mapping[str, int]:
+        """The bits of the oracle's registers that the spec does not describe in this case, beside those that it never
+        does."""
+        return {}
 
     def again(self, event: Event, before: State, after: State) -> bool:
         """Whether the oracle's one instruction goes on where the spec's step ended."""

@@ -27,6 +27,8 @@ DIRECTORY, TABLE = 0x7_0000, 0x7_1000
 HANDLERS = 0x8_0000
 PAGE = 0x1000
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
+FAR = ("les_lds", "lss_lfs_lgs", "jmp_far_M", "call_far_M", "pop_sreg", "pop_fs_gs", "mov_to_sreg", "lldt", "ltr")
+TIME_STAMP_COUNTER = 0x10
 STRINGS = ("movs", "cmps", "stos", "lods", "scas", "ins", "outs")
 PRESENT, ATTRIBUTES = 0x80, 0x40FE  # of the hidden part, not the accessed bit
 FLAGS = 0x0024_7ED5  # without TF, RF and VM
@@ -91,8 +93,8 @@ class Ia32(Adapter):
 
     # -- scenes --------------------------------------------------------------------------------------------------------
 
-    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
-        cpl = rng.choice((0, 0, 1, 2, 3, 3, 3))
+    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction, mode: str | None) -> Scene:
+        cpl = rng.choice((0, 0, 1, 2, 3, 3, 3)) if mode is None else int(mode)
         registers = {"cr0": 0x11, "cr2": rng.getrandbits(32), "cr3": DIRECTORY | rng.choice((0, 0, 0x18))}
         registers["cr0"] |= sum(rng.randrange(2) << bit for bit in (1, 2, 3, 5, 16))
         registers["cr4"] = rng.getrandbits(9) & 0x15C if rng.random() < 0.5 else 0
@@ -116,11 +118,21 @@ class Ia32(Adapter):
             registers["esp"] = number(rng, 32)
         if instruction.family in STRINGS:
             registers["ecx"] = rng.randrange(5)
-        if rng.random() < 0.4:
+        if instruction.family in ("rdmsr", "wrmsr", "rdpmc") and rng.random() < 0.7:
+            registers["ecx"] = rng.choice((TIME_STAMP_COUNTER, 0, 1))
+        if instruction.family == "mov_to_sreg" and rng.random() < 0.7:
+            registers |= dict.fromkeys(GENERAL, FLAT_DATA[cpl] | cpl)
+        if rng.random() < (0.9 if instruction.family in FAR else 0.3):
             selectors = b"".join(_selector(rng, cpl).to_bytes(2, "little") for _ in range(64))
             scene.put(DATA, selectors * (REGION // len(selectors)))
         scene.put(registers["esp"], _frame(rng, cpl))
         return scene
+
+    def operand(self, rng: random.Random, instruction: ir.Instruction, name: str) -> int | None:
+        if instruction.family not in ("jmp_far", "call_far"):
+            return None
+        level = rng.randrange(4)
+        return {"s": FLAT_CODE[level] | level, "k": CODE + rng.randrange(REGION)}.get(name)
 
     # -- states --------------------------------------------------------------------------------------------------------
 

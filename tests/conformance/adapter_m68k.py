@@ -38,7 +38,7 @@ class M68k(Adapter):
     def oracles(self) -> tuple[Oracle, ...]:
         return (self._oracle,)
 
-    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
+    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction, mode: str | None) -> Scene:
         registers = {f"d{n}": number(rng, 32) for n in range(8)}
         if rng.random() < 0.1:
             registers = dict.fromkeys(registers, registers["d0"])
@@ -46,8 +46,8 @@ class M68k(Adapter):
             registers[f"a{n}"] = _address(rng, DATA) if pointers and rng.random() < 0.9 else number(rng, 32)
         registers["usp"], registers["ssp"] = _address(rng, USER_STACK, 2), _address(rng, SYSTEM_STACK, 2)
         registers["sr"] = rng.getrandbits(16) & (SR_BITS if rng.random() < 0.1 else SR_BITS & 0x7FFF)
-        if rng.random() < 0.3:
-            registers["sr"] |= SUPERVISOR
+        supervisor = rng.random() < 0.65 if mode is None else mode == "super"
+        registers["sr"] = registers["sr"] & ~SUPERVISOR | supervisor * SUPERVISOR
         registers["pc"] = CODE + 2 * rng.randrange(REGION // 2)
         scene = Scene(registers, registers["pc"], rng.getrandbits(64))
         table = 0

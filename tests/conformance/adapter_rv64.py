@@ -18,6 +18,7 @@ from emulator.reference.events import Trapped
 from emulator.state import State
 
 U, S, M = 0, 1, 3
+MODES = {"U": U, "S": S, "M": M}
 M_HANDLER, S_HANDLER = RAM_BASE + 0x1000, RAM_BASE + 0x3000
 CODE, DATA, REGION = RAM_BASE + 0x10_0000, RAM_BASE + 0x20_0000, 0x1_0000
 ROOT, MIDDLE, LEAVES = RAM_BASE + 0x40_0000, RAM_BASE + 0x40_1000, RAM_BASE + 0x40_2000
@@ -56,8 +57,8 @@ class Rv64(Adapter):
     def oracles(self) -> tuple[Oracle, ...]:
         return (self._oracle,)
 
-    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction) -> Scene:
-        priv = rng.choice((M, S, U))
+    def scene(self, rng: random.Random, pointers: bool, instruction: ir.Instruction, mode: str | None) -> Scene:
+        priv = rng.choice((M, S, U)) if mode is None else MODES[mode]
         satp = SV39 | rng.getrandbits(16) << 44 | ROOT >> 12 if rng.random() < 0.5 else 0
         mstatus = MSTATUS | rng.getrandbits(23) & MSTATUS_BITS | rng.choice((U, S, M)) << 11
         if priv == M and rng.random() < 0.3:
@@ -67,7 +68,10 @@ class Rv64(Adapter):
         registers |= {"medeleg": rng.getrandbits(64) & MEDELEG, "mideleg": rng.getrandbits(64) & MIDELEG}
         interrupts = rng.random() < 0.1
         registers |= {"mie": rng.getrandbits(12) & MIE, "mip": rng.getrandbits(12) & MIP if interrupts else 0}
-        registers |= {name: rng.getrandbits(3) for name in ("mcounteren", "scounteren")}
+        enabled = 7 if rng.random() < 0.5 else rng.getrandbits(3)
+        registers |= {
+            name: enabled if rng.random() < 0.6 else rng.getrandbits(3) for name in ("mcounteren", "scounteren")
+        }
         registers["mcountinhibit"] = rng.getrandbits(3) & 5 if rng.random() < 0.2 else 0
         for name in ("mscratch", "sscratch", "mcause", "scause", "mtval", "stval", "mcycle", "minstret"):
             registers[name] = number(rng, 64)

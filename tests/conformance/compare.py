@@ -6,12 +6,13 @@ again with other values. A bit that is not the same in all runs is open and take
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from conformance.adapter import Adapter, Delivered
-from conformance.known import Case, Deviation, deviations
+from conformance.deviation import Case, Deviation, Excuse
+from conformance.known import deviations
 from conformance.vector import Outcome, Vector, changed_bytes, differences
 from emulator.evaluate import hashed
 from emulator.reference.events import Completed, DoubleFault, Event, Policy, Stuck, Trapped, Undefined
@@ -29,6 +30,7 @@ class Expectation:
     Attributes:
         event: of the first run.
         outcome: of the first run.
+        mode: in which the instruction is executed.
         open_bits: register to the bits that are open.
         open_bytes: physical address to the bits that are open.
         open_reason: why nothing at all can be compared, or None.
@@ -36,6 +38,7 @@ class Expectation:
 
     event: Event
     outcome: Outcome
+    mode: str
     open_bits: Mapping[str, int]
     open_bytes: Mapping[int, int]
     open_reason: str | None = None
@@ -50,6 +53,11 @@ class Verdict:
     lines: tuple[str, ...] = ()
     deviation: Deviation | None = None
     open_reason: str | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the outcomes agree, be it but for single bits that a deviation excuses."""
+        return self.kind == "agrees" or (self.deviation is not None and self.deviation.partial)
 
 
 class _Variation:
@@ -87,18 +95,19 @@ def expect(adapter: Adapter, vector: Vector) -> Expectation:
         RuntimeError: the reference exceeded its limits, which is a bug.
     """
     before = adapter.before(vector)
+    mode = before.mode()
     image = vector.image(adapter.code_address(vector.registers))
     event, outcome, reason, after, used = _run(adapter, vector, before, image, 0)
     if reason is not None:
-        return Expectation(event, outcome, {}, {}, reason)
+        return Expectation(event, outcome, mode, {}, {}, reason)
     bits: dict[str, int] = {}
     byte_bits: dict[int, int] = {}
     for number in range(1, VARIATIONS if used else 1):
         _, other, reason, other_after, _ = _run(adapter, vector, before, image, number)
         if reason is not None:
-            return Expectation(event, outcome, {}, {}, reason)
+            return Expectation(event, outcome, mode, {}, {}, reason)
         if (other.trap, other.error_code) != (outcome.trap, outcome.error_code):
-            return Expectation(event, outcome, {}, {}, "whether it traps is open")
+            return Expectation(event, outcome, mode, {}, {}, "whether it traps is open")
         for name, value in outcome.registers.items():
             if value != other.registers.get(name, value):
                 bits[name] = bits.get(name, 0) | value ^ other.registers[name]
@@ -106,7 +115,7 @@ def expect(adapter: Adapter, vector: Vector) -> Expectation:
             for at, (left, right) in enumerate(zip(data, other_after[address], strict=True), address):
                 if left != right:
                     byte_bits[at] = byte_bits.get(at, 0) | left ^ right
-    return Expectation(event, outcome, bits, byte_bits)
+    return Expectation(event, outcome, mode, bits, byte_bits)
 
 
 def _run(
@@ -153,56 +162,69 @@ def judge(adapter: Adapter, oracle: str, vector: Vector, expected: Expectation, 
     if expected.open_reason is not None:
         return Verdict("open", open_reason=expected.open_reason)
     delivers = next(o.delivers for o in adapter.oracles() if o.name == oracle)
-    settled = _settled(adapter, vector, expected, observed, {})
+    settled = _settled(adapter, vector, expected, observed)
     lines = tuple(differences(expected.outcome, settled, delivers))
     if not lines:
         return Verdict("agrees")
     at = adapter.code_address(vector.registers)
     case = Case(adapter.machine, vector, expected.event, expected.outcome, settled, lines, at, adapter.before)
-    for deviation in deviations(oracle, adapter.machine):
-        if not deviation.applies(case):
-            continue
-        if deviation.bits is None:
-            return Verdict("known", lines, deviation)
-        excused = _settled(adapter, vector, expected, observed, deviation.bits)
+    known = [deviation for deviation in deviations(oracle, adapter.machine) if deviation.applies(case)]
+    partial = [deviation for deviation in known if deviation.partial]
+    if partial:
+        excused = _settled(adapter, vector, expected, observed, [deviation.excuses(case) for deviation in partial])
         if not differences(expected.outcome, excused, delivers):
-            return Verdict("known", lines, deviation)
-    return Verdict("differs", lines)
+            return Verdict("known", lines, partial[0])
+    whole = next((deviation for deviation in known if not deviation.partial), None)
+    return Verdict("differs" if whole is None else "known", lines, whole)
 
 
 def _settled(
-    adapter: Adapter, vector: Vector, expected: Expectation, observed: Outcome, excused: Mapping[str, int]
+    adapter: Adapter, vector: Vector, expected: Expectation, observed: Outcome, excuses: Sequence[Excuse] = ()
 ) -> Outcome:
     """The observed outcome with what the spec expects in all bits that are open, that it does not describe, or that
-    are `excused`; registers that the spec does not have are left out."""
+    are excused; registers that the spec does not have are left out."""
     registers: dict[str, int] = {}
+    unmodeled = adapter.unmodeled(vector, expected.event)
     for name, value in observed.registers.items():
         wanted = expected.outcome.registers.get(name)
         if wanted is None:
             continue
-        ignored = expected.open_bits.get(name, 0) | excused.get(name, 0)
+        ignored = expected.open_bits.get(name, 0) | unmodeled.get(name, 0)
+        for excuse in excuses:
+            ignored |= excuse.registers.get(name, 0)
         if name in adapter.modeled:
             ignored |= ~adapter.modeled[name]
         registers[name] = value & ~ignored | wanted & ignored
+    ignored_bytes = dict(expected.open_bytes)
+    for excuse in excuses:
+        for at, bits in excuse.memory.items():
+            ignored_bytes[at] = ignored_bytes.get(at, 0) | bits
     memory = observed.memory
-    if expected.open_bytes and observed.failure is None and observed.registers:
-        memory = _settled_memory(vector.image(adapter.code_address(vector.registers)), expected, observed)
-    return Outcome(registers, memory, observed.trap, observed.error_code, observed.failure)
+    if ignored_bytes and observed.failure is None and observed.registers:
+        image = vector.image(adapter.code_address(vector.registers))
+        memory = _settled_memory(image, expected.outcome, observed, ignored_bytes)
+    error_code = observed.error_code
+    if error_code is not None and expected.outcome.error_code is not None:
+        for excuse in excuses:
+            error_code = error_code & ~excuse.error_code | expected.outcome.error_code & excuse.error_code
+    return Outcome(registers, memory, observed.trap, error_code, observed.failure)
 
 
-def _settled_memory(image: Mapping[int, bytes], expected: Expectation, observed: Outcome) -> dict[int, bytes]:
-    """The memory changes of the observed outcome, with what the spec expects in the open bits."""
+def _settled_memory(
+    image: Mapping[int, bytes], expected: Outcome, observed: Outcome, ignored: Mapping[int, int]
+) -> dict[int, bytes]:
+    """The memory changes of the observed outcome, with what the spec expects in the ignored bits of bytes."""
     sides: list[dict[int, bytearray]] = []
-    for outcome in (expected.outcome, observed):
+    for outcome in (expected, observed):
         side = {address: bytearray(data) for address, data in image.items()}
         for start, run in outcome.memory.items():
             window = _window(side, start)
             side[window][start - window : start - window + len(run)] = run
         sides.append(side)
-    for at, ignored in expected.open_bytes.items():
+    for at, bits in ignored.items():
         window = _window(image, at)
         wanted, seen = (side[window][at - window] for side in sides)
-        sides[1][window][at - window] = seen & ~ignored & 0xFF | wanted & ignored
+        sides[1][window][at - window] = seen & ~bits & 0xFF | wanted & bits
     return changed_bytes(image, {address: bytes(data) for address, data in sides[1].items()})
 
 

@@ -30,6 +30,8 @@ MARGIN = 8
 LONGEST = 16
 ENCODINGS = 100
 """How many operands are tried until `where` holds."""
+DRAWS = 2000
+"""How many vectors of an instruction in a mode are drawn at most."""
 
 
 class Barren(Exception):
@@ -53,8 +55,10 @@ def vectors(adapter: Adapter, count: int, seed: int) -> Iterator[Vector]:
             break
 
 
-def vector_of(adapter: Adapter, rng: random.Random, instruction: ir.Instruction, index: int) -> Vector:
-    """A vector of this instruction, or near it if it is to be undefined.
+def vector_of(
+    adapter: Adapter, rng: random.Random, instruction: ir.Instruction, index: int, mode: str | None = None
+) -> Vector:
+    """A vector of this instruction, or near it if it is to be undefined, in a mode or any.
 
     Raises:
         Barren: no attempt made one.
@@ -63,15 +67,23 @@ def vector_of(adapter: Adapter, rng: random.Random, instruction: ir.Instruction,
     undefined = rng.randrange(100) < adapter.undefined
     accesses = any(isinstance(s, (ir.Load, ir.Store, ir.Call)) for s in ir.statements(instruction.body))
     for attempt in range(ATTEMPTS):
-        decoded, units = _encoding(isa, instruction, rng, undefined)
+        decoded, units = _encoding(adapter, instruction, rng, undefined)
         pointers = rng.random() < (0.85 if accesses else 0.15)
-        scene = adapter.scene(rng, pointers, instruction)
+        scene = adapter.scene(rng, pointers, instruction, mode)
         if rng.random() < 0.05:
             scene.fill = rng.choice((0, 0xFF))
         before = adapter.state({**adapter.oracles()[0].base, **scene.registers})
         scene.put(scene.code, bytes(units))
-        event, touched = _dry_run(adapter, before, scene)
+        event, after, touched = _dry_run(adapter, before, scene)
+        landing = adapter.landing(event, after)
+        if landing is not None:
+            scene.put(landing, adapter.oracle_stops_at)
+            event, after, touched = _dry_run(adapter, before, scene)
+            if adapter.landing(event, after) != landing or not _intact(adapter, scene, bytes(units), after, landing):
+                continue
         if isinstance(event, Stuck) or not all(map(adapter.addressable, touched)):
+            continue
+        if not adapter.accepts(scene, event, after, touched):
             continue
         fault = isinstance(event, Trapped) and event.memory
         if fault and attempt < ATTEMPTS - 1 and rng.random() > FAULTS:
@@ -88,16 +100,28 @@ def vector_of(adapter: Adapter, rng: random.Random, instruction: ir.Instruction,
     raise Barren
 
 
+def directed(adapter: Adapter, name: str, mode: str, seed: int) -> Iterator[Vector]:
+    """Vectors of one instruction that start in one mode, as many as DRAWS draws give."""
+    instruction = next(i for i in adapter.isa.instructions if i.name == name)
+    for draw in range(DRAWS):
+        rng = random.Random(f"{adapter.machine} {seed} {name} {mode} {draw}")
+        with contextlib.suppress(Barren):
+            vector = vector_of(adapter, rng, instruction, draw, mode)
+            if f" {name}: " in vector.name:
+                yield vector
+
+
 def _encoding(
-    isa: ir.Isa, instruction: ir.Instruction, rng: random.Random, undefined: bool
+    adapter: Adapter, instruction: ir.Instruction, rng: random.Random, undefined: bool
 ) -> tuple[Decoded | None, tuple[int, ...]]:
     """An encoding of the instruction with random operands, or one near it that no instruction has.
 
     Raises:
         Barren: none was found.
     """
+    isa = adapter.isa
     for _ in range(ENCODINGS):
-        units = encode(isa, instruction, _placed(isa, instruction, operands_of(isa, instruction, rng)))
+        units = encode(isa, instruction, _placed(isa, instruction, operands_of(adapter, instruction, rng)))
         if undefined:
             units = _spoiled(units, rng)
             if decode_units(isa, units + (0,) * LONGEST) is None:
@@ -128,19 +152,24 @@ def _placed(isa: ir.Isa, instruction: ir.Instruction, operands: dict[str, int]) 
     return {name: value & masks.get(name, 0) for name, value in operands.items()}
 
 
-def operands_of(isa: ir.Isa, instruction: ir.Instruction, rng: random.Random) -> dict[str, int]:
+def operands_of(adapter: Adapter, instruction: ir.Instruction, rng: random.Random) -> dict[str, int]:
     """Random values for the operands and the prefixes."""
     values: dict[str, int] = {}
     for operand in instruction.operands:
-        if operand.cases and rng.random() < 0.95:
+        preferred = adapter.operand(rng, instruction, operand.name) if rng.random() < 0.8 else None
+        if preferred is not None:
+            values[operand.name] = preferred
+        elif operand.cases and rng.random() < 0.95:
             named = [case for case in operand.cases if case[1]]
             values[operand.name] = rng.choice(rng.choice(named)[1])
+        elif rng.random() < (0.15 if operand.width < 7 else 0.02):
+            values[operand.name] = 0
         elif operand.width >= 12 and rng.random() < 0.5:
             values[operand.name] = rng.randrange(-64, 64) & (1 << operand.width) - 1
         else:
             values[operand.name] = rng.getrandbits(operand.width) if operand.width < 7 else number(rng, operand.width)
     named_by = {e.name for e in _where_operands(instruction)}
-    for prefix in isa.prefixes:
+    for prefix in adapter.isa.prefixes:
         if rng.random() < (0.5 if prefix.name in named_by else 0.06):
             values[prefix.name] = rng.choice([value for _, value in prefix.values])
     return values
@@ -153,8 +182,16 @@ def _where_operands(instruction: ir.Instruction) -> Iterator[ir.Operand]:
                 yield expr
 
 
-def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, set[int]]:
-    """What the instruction does in a scene, and the physical addresses that it touches."""
+def _intact(adapter: Adapter, scene: Scene, code: bytes, after: State, landing: int) -> bool:
+    """Whether what the oracle stops at lies beside the code, and is still there after the instruction."""
+    content, cells, stop = scene.content(), after.memories[adapter.memory], adapter.oracle_stops_at
+    return bytes(content(scene.code + i) for i in range(len(code))) == code and stop == bytes(
+        cells[landing + i] for i in range(len(stop))
+    )
+
+
+def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, State, set[int]]:
+    """What the instruction does in a scene, the state after it, and the physical addresses that it touches."""
     touched: set[int] = set()
     content = scene.content()
 
@@ -166,15 +203,16 @@ def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, set[
         chosen = adapter.arbitrary(name, args, width)
         return hashed(name, args, width) if chosen is None else chosen
 
-    before.memories[adapter.memory].default = look
     start = before.copy()
-    machine = Machine(adapter.isa, before, Policy(arbitrary=choose))
+    start.memories[adapter.memory].default = look
+    after = start.copy()
+    machine = Machine(adapter.isa, after, Policy(arbitrary=choose))
     event = machine.step()
-    while adapter.again(event, start, before):
+    while adapter.again(event, start, after):
         event = machine.step()
-    _fetch(adapter.isa, before)  # an oracle may look at the next instruction
-    touched.update(before.memories[adapter.memory])
-    return event, touched
+    _fetch(adapter.isa, after)  # an oracle may look at the next instruction
+    touched.update(after.memories[adapter.memory])
+    return event, after, touched
 
 
 def _fetch(isa: ir.Isa, state: State) -> None:

@@ -8,8 +8,9 @@ from conformance.adapter import Adapter
 from conformance.adapter_ia32 import Ia32
 from conformance.adapter_m68k import M68k
 from conformance.adapter_rv64 import Rv64
+from conformance.adapter_s370 import S370
 
-MACHINES = ("m68000", "m68010", "rv64", "ia32")
+MACHINES = ("m68000", "m68010", "rv64", "ia32", "s370")
 
 
 @cache
@@ -24,4 +25,5 @@ def adapter_of(machine: str) -> Adapter:
         "m68010": lambda: M68k("m68010"),
         "rv64": Rv64,
         "ia32": Ia32,
+        "s370": S370,
     }[machine]()

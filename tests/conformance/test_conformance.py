@@ -46,8 +46,7 @@ def compare(adapter: Adapter, oracle: str, pairs: Iterable[tuple[Vector, Outcome
     for vector, observed in pairs:
         verdict = judge(adapter, oracle, vector, expect(adapter, vector), observed)
         total += 1
-        in_part = verdict.deviation is not None and verdict.deviation.bits is not None
-        agreeing += verdict.kind == "agrees" or in_part
+        agreeing += verdict.compared
         if verdict.kind == "differs":
             differing.append("\n  ".join((vector.name, *verdict.lines)))
     assert not differing, "\n".join(differing[:10])

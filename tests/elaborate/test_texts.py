@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer import ir
 from analyzer.errors import SpecError
 from analyzer.passes import check, show
 from analyzer.source import Source
@@ -40,7 +41,7 @@ def listed(items: Iterable[object]) -> str:
     return "".join(f"{item}\n" for item in items).replace(f"{FOLDER}/", "")
 
 
-def base() -> show.ir.Isa:
+def base() -> ir.Isa:
     """What the cases extend."""
     return load_source(Source("base.isa", (FOLDER / "base.isa").read_text(encoding="utf-8")), FOLDER)[0]
 

@@ -1,0 +1,49 @@
+"""What a monitor asks of the analyzer before it gives a virtual machine memory: the question, and the answer.
+
+Answering needs a solver, which the emulator does not have; an `Allocator` is handed to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from analyzer import ir
+from analyzer.replayer import MachineState
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A virtual machine is to have `size` units from `base` on, which are to be the host's from `at` on.  `virtual` and
+    `real` are the choices of the two machines."""
+
+    base: int
+    size: int
+    at: int
+    virtual: Mapping[str, int] = field(default_factory=dict)
+    real: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Values for what the scheme lets the monitor choose; the state that the monitor holds while a guest runs, with the
+    cells of memory that it needs; and of each shadowed map the address bits that it passes on unseen.
+
+    All are proved: the composed map leads to the place and nowhere else, the state has the monitor's invariants, and
+    accesses to one granule go the same way.
+    """
+
+    chosen: Mapping[str, int]
+    held: MachineState
+    granules: Mapping[str, int]
+
+
+class Allocator(Protocol):
+    """Answers requests."""
+
+    def __call__(
+        self, isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[str, ...]
+    ) -> Allocation | None:
+        """None: no values were found with which the `composed` maps serve the request."""
+        ...

@@ -1,0 +1,1 @@
+"""Basic blocks as generated Python: what runs where there is no llvmlite, and a second opinion where there is."""

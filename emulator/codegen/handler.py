@@ -1,0 +1,285 @@
+"""The threaded interpreter: one function for each variant of an instruction.
+
+A *variant* is an instruction with its length and the values of those operands that its text branches on; the others
+are read from the record.  A handler ends by calling the next record's, in tail position, so nothing is ever returned
+through; it leaves to the driver through the routine `exit_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from analyzer import ir
+from emulator.codegen.direct import PC, SLOW, Direct, below
+from emulator.codegen.layout import Record, places
+from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
+from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, ty
+
+CONVENTION = "preserve_nonecc"
+PARAMETERS = "ptr %st, ptr %rec, ptr %ram, i64 %b, i64 %pc, i64 %x"
+CONTROL = 12
+"""Operands with no more bits are fixed in a variant, if the text branches on them."""
+CHEAP = 24
+"""An interrupt condition with no more nodes is evaluated in place where its inputs are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a handler is for; `trap` instead of an instruction stands for an encoding that raises it."""
+
+    instruction: int
+    fixed: tuple[tuple[str, int], ...]
+    length: int
+    trap: tuple[str, tuple[int, ...]] | None = None
+
+
+class Tail(Direct):
+    """Code that ends in tail calls."""
+
+    def go(self, target: str, rec: Value, budget: Value, pc: Value, more: Value = "poison") -> None:
+        self.text.do(
+            f"musttail call {CONVENTION} void {target}"
+            f"(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 {more})"
+        )
+        self.text.do("ret void")
+
+    def wide_pc(self) -> Value:
+        return self.extend(self.regs[PC], self.plan.pc_width, 64)
+
+    def jump(self, budget: Value) -> None:
+        """Goes to the record of the program counter, by the fetch cache of the context."""
+        pc = self.wide_pc()
+        page = ones(64) - ones(CODE_PAGE)
+        index = self.binary("and", self.binary("lshr", pc, CODE_PAGE - 4, 64), (CODE_ENTRIES - 1) * CODE_ENTRY, 64)
+        entry = self.text.let(f"getelementptr i8, ptr {self.pointer('itlb')}, i64 {index}")
+        tag = self.text.let(f"load i64, ptr {entry}")
+        aligned = page | self.plan.per_parcel - 1
+        hit = self.compare("eq", self.binary("and", pc, aligned, 64), tag, 64)
+        fast, miss = self.text.fresh("fast"), self.text.fresh("miss")
+        self.text.do(f"br i1 {hit}, label %{fast}, label %{miss}{LIKELY}")
+        self.text.label(miss)
+        self.go(self.pointer("lookup"), "poison", budget, pc)
+        self.text.label(fast)
+        base = self.text.let(f"load ptr, ptr {self.at(8, entry)}")
+        scale = (self.layout.record.size // self.plan.per_parcel).bit_length() - 1
+        if (
+            self.layout.record.size % self.plan.per_parcel
+            or 1 << scale != self.layout.record.size // self.plan.per_parcel
+        ):
+            raise Unsupported("parcels of an odd number of units")
+        away = self.binary("shl", self.binary("and", pc, ones(CODE_PAGE), 64), scale, 64)
+        rec = self.text.let(f"getelementptr i8, ptr {base}, i64 {away}")
+        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc)
+
+    def checks(self) -> list[int] | None:
+        """What must be looked at after what was written: None for everything, else interrupt conditions by number."""
+        if self.written & ({*self.plan.key, *self.plan.processor} | self.plan.roots):
+            return None
+        due = [i for i, inputs in enumerate(self.plan.interrupt_inputs) if inputs & self.written]
+        for i in due:
+            terms = list(ir.subterms(self.isa.interrupts[i].cond))
+            if len(terms) > CHEAP or any(isinstance(t, ir.Arbitrary) for t in terms):
+                return None
+        return due
+
+    def pending(self, due: list[int]) -> Value:
+        """Whether one of these conditions holds."""
+        any_: Value = 0
+        outer, self.locals = self.locals, {}
+        for i in due:
+            any_ = self.binary("or", any_, self.value(self.isa.interrupts[i].cond), 1)
+        self.locals = outer
+        return any_
+
+
+class Handler(Tail):
+    """Lowers one variant."""
+
+    def __init__(self, plan: Plan, text: Text, variant: Variant) -> None:
+        super().__init__(plan, text)
+        self.variant = variant
+        self.fixed = dict(variant.fixed)
+        self.places = places(plan.isa.instructions[variant.instruction].operands)
+        self.here = "%here" if plan.pc_width < 64 else "%pc"
+        self.delta: dict[Value, int] = {self.here: 0}
+        self.regs[PC] = self.here
+
+    def operand(self, name: str, width: int) -> Value:
+        if name in self.fixed:
+            return self.fixed[name]
+        place = self.places.get(name)
+        if place is None:
+            raise Unsupported(f"an operand of {width} bits")
+        whole = place.bytes * 8
+        value = self.text.pure(f"load i{whole}, ptr {self.at(place.offset, '%rec')}{below(width, whole)}")
+        if width == place.bytes * 8:
+            return value
+        return self.text.pure(f"trunc nuw i{place.bytes * 8} {value} to {ty(width)}")
+
+    def binary(self, op: str, a: Value, b: Value, width: int) -> Value:
+        """Follows how far the program counter has moved."""
+        if op in ("add", "sub") and width == self.plan.pc_width and isinstance(b, int) and a in self.delta:
+            away = self.delta[a] + (b if op == "add" else -b) & ones(width)
+            if away == 0:
+                return self.here
+            found = self.text.pure(f"add {ty(width)} {self.here}, {away}")
+            self.delta[found] = away
+            return found
+        return super().binary(op, a, b, width)
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def spent(self) -> Value:
+        return self.binary("sub", "%b", 1, 64)
+
+    def end(self) -> None:
+        due = self.checks()
+        if due is None:
+            self.go(self.pointer("check"), "poison", self.spent(), self.wide_pc())
+            return
+        wait = self.pending(due) if due else 0
+        slow = self.regs[SLOW]
+        if wait == 1:
+            self.go(self.pointer("check"), "poison", self.spent(), self.wide_pc())
+            return
+        if slow == 1 and wait == 0:
+            self.go(self.pointer("attend"), "poison", self.spent(), self.wide_pc())
+            return
+        for cond, routine in ((wait, "check"), (slow, "attend")):
+            if cond == 0:
+                continue
+            yes, no = self.text.fresh(routine), self.text.fresh("on")
+            self.text.do(f"br i1 {cond}, label %{yes}, label %{no}{UNLIKELY}")
+            self.text.label(yes)
+            self.go(self.pointer(routine), "poison", self.spent(), self.wide_pc())
+            self.text.label(no)
+        if self.journals:
+            first = self.pointer("journal0")
+            self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
+        if self.delta.get(self.regs[PC]) == self.variant.length:
+            rec = self.at(self.variant.length // self.plan.per_parcel * self.layout.record.size, "%rec")
+            target = self.text.let(f"load ptr, ptr {rec}")
+            self.go(target, rec, self.spent(), self.wide_pc())
+            return
+        self.jump(self.spent())
+
+    def undo(self) -> None:
+        self.text.do(f"call void {self.pointer('rollback')}(ptr %st, ptr {self.pointer('journal0')})")
+
+    def failed(self, status: str) -> None:
+        self.undo()
+        self.put_word("reason", status)
+        self.go(self.pointer("raise_"), "%rec", "%b", "%pc", self.variant.length)
+
+    def trap(self, kind: ir.TrapKind, args: list[Value]) -> None:
+        for i, (arg, (_, w)) in enumerate(zip(args, kind.params, strict=True)):
+            if w > 64:
+                raise Unsupported("a wide argument of a trap")
+            self.text.do(f"store i64 {self.extend(arg, w, 64)}, ptr {self.at(self.layout.arguments + 8 * i)}")
+        if self.journalled:
+            self.undo()
+        self.regs[PC] = self.here if kind.resume == "here" else self.next_pc()
+        self.go(self.routine(f"deliver.{kind.name}"), "poison", "%b", self.wide_pc())
+
+    def next_pc(self) -> Value:
+        return self.binary("add", self.here, self.variant.length, self.plan.pc_width)
+
+    def unpredictable(self) -> None:
+        """What it wrote is undone, and it is skipped."""
+        if self.journalled:
+            self.undo()
+        self.regs[PC] = self.next_pc()
+        self.go(self.pointer("attend"), "poison", self.spent(), self.wide_pc())
+
+    def commit(self) -> bool:
+        if self.journalled:
+            first = self.pointer("journal0")
+            self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
+        return True
+
+    def execute(self, word: Value, width: int, limit: int) -> None:
+        raise Unsupported("an instruction that executes another")
+
+    def save(self) -> object:
+        return None
+
+    def reg_code(self, key: Hashable) -> tuple[str, int]:
+        if key == PC:
+            return "", self.plan.pc_width
+        return "add i1 0, 0", 1
+
+
+def handler(plan: Plan, variant: Variant, name: str) -> str:
+    """The function of a variant, with its constants.
+
+    Raises:
+        Unsupported: the reference must execute it.
+    """
+    text = Text()
+    lower = Handler(plan, text, variant)
+    text.do("%spent = icmp eq i64 %b, 0")
+    text.do(f"br i1 %spent, label %over, label %body{UNLIKELY}")
+    text.label("over")
+    lower.go(lower.pointer("exit_budget"), "%rec", 0, "%pc")
+    text.label("body")
+    if plan.pc_width < 64:
+        text.do(f"%here = trunc nuw i64 %pc to {ty(plan.pc_width)}")
+    if variant.trap is not None:
+        kind = plan.isa.traps[variant.trap[0]]
+        lower.trap(kind, list(variant.trap[1]))
+    else:
+        lower.run(plan.isa.instructions[variant.instruction].body, tail=True)
+    body = "\n".join(text.lines)
+    head = "\n".join(lower.globals.values()).replace("@table.", f"@{name}.table.")
+    return f"{head}\ndefine {CONVENTION} void @{name}({PARAMETERS}) nounwind {{\nentry:\n{body}\n}}\n".replace(
+        "@table.", f"@{name}.table."
+    )
+
+
+_control: dict[int, tuple[ir.Instruction, frozenset[str]]] = {}
+
+
+def control_operands(isa: ir.Isa, instruction: ir.Instruction) -> frozenset[str]:
+    """The operands that a variant fixes: those of few bits on which the text branches, directly, through locals, or in
+    a procedure; and those that only say how long the instruction is."""
+    known = _control.get(id(instruction))
+    if known is not None and known[0] is instruction:
+        return known[1]
+    widths = {o.name: o.width for o in instruction.operands} | {p.name: p.width for p in isa.prefixes}
+    widths |= {"prefix_parcels": 8} if isa.prefixes else {}
+    from_operands: dict[str, set[str]] = {}
+
+    def sources(expr: ir.Expr) -> set[str]:
+        found: set[str] = set()
+        for term in ir.subterms(expr):
+            if isinstance(term, ir.Operand):
+                found.add(term.name)
+            elif isinstance(term, ir.Local):
+                found |= from_operands.get(term.name, set())
+        return found
+
+    branching: set[str] = set()
+    for stmt in ir.statements(instruction.body):
+        if isinstance(stmt, ir.Let) and not any(isinstance(t, ir.Get | ir.GetEntry) for t in ir.subterms(stmt.value)):
+            from_operands.setdefault(stmt.local, set()).update(sources(stmt.value))
+        if isinstance(stmt, ir.When | ir.Loop):
+            branching |= sources(stmt.cond)
+        if isinstance(stmt, ir.Call):
+            for arg in stmt.args:
+                if not any(isinstance(t, ir.Get | ir.GetEntry) for t in ir.subterms(arg)):
+                    branching |= sources(arg)
+        for expr in ir.expressions(stmt):
+            for term in ir.subterms(expr):
+                if isinstance(term, ir.If):
+                    branching |= sources(term.cond)
+                elif isinstance(term, ir.Lookup):
+                    branching |= sources(term.index)
+    for segment in instruction.segments:
+        if segment.when is not None:
+            branching |= sources(segment.when)
+    branching |= {"prefix_parcels"} & set(widths)
+    found = frozenset(name for name in branching if widths.get(name, 99) <= CONTROL)
+    found |= {name for name in widths if name not in {o.name for o in instruction.operands}}
+    _control[id(instruction)] = (instruction, found)
+    return found

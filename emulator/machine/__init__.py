@@ -1,0 +1,55 @@
+"""Machines that run programs: one interface (`emulator.interface`), several tiers that give the same results.
+
+`reference` is the reference executor with regions and devices, and `blocks` adds basic blocks as generated Python; they
+need nothing and are slow.  `interpreter` is the threaded interpreter made by LLVM, `regions` adds regions of hot code.
+`auto` is the fastest that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Literal, assert_never
+
+from analyzer import ir
+from analyzer.errors import UsageError
+from emulator.interface import Machine, Region
+from emulator.machine.blocks import BlocksMachine
+from emulator.machine.plain import PlainMachine
+
+Tier = Literal["auto", "reference", "blocks", "interpreter", "regions"]
+
+HOT = 300
+"""Jumps to an address after which it becomes the entry of a region."""
+
+__all__ = ["Tier", "build"]
+
+
+def build(
+    isa: ir.Isa,
+    regions: Sequence[Region],
+    choices: Mapping[str, int] | None = None,
+    tier: Tier = "auto",
+    hot: int = HOT,
+) -> Machine:
+    """A machine at reset.  `hot` is for `regions`.
+
+    Raises:
+        UsageError: the regions are not possible, or the tier needs llvmlite and it is not there.
+    """
+    compiled = find_spec("llvmlite") is not None
+    match tier:
+        case "reference":
+            return PlainMachine(isa, regions, choices)
+        case "blocks":
+            return BlocksMachine(isa, regions, choices)
+        case "auto" if not compiled:
+            return BlocksMachine(isa, regions, choices)
+        case "interpreter" | "regions" | "auto":
+            if not compiled:
+                raise UsageError(f"the tier {tier} needs llvmlite", "pip install llvmlite")
+            from emulator.machine.native import NativeMachine
+
+            return NativeMachine(isa, regions, choices, hot=0 if tier == "interpreter" else hot)
+        case _:
+            assert_never(tier)
