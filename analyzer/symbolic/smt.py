@@ -7,9 +7,11 @@ speed of the machine or on what ran before.
 from __future__ import annotations
 
 from analyzer.symbolic.builder import Builder
+from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
+from analyzer.symbolic.propagate import simplified
 from analyzer.symbolic.solver import Answer, Context, Solver, z3_version
-from analyzer.symbolic.term import Array, Bits, Bool, conjuncts
+from analyzer.symbolic.term import Array, Bits, Bool
 
 DEFAULT_RLIMIT = 3_000_000
 """Work allowed for one check, in z3's units (about a second for every few millions)."""
@@ -45,13 +47,30 @@ class Smt(Builder):
         for model in reversed(self._models):
             if _is_model(model, formula):
                 return Answer("sat", model)
-        solver = Solver(self.context, self.rlimit if rlimit is None else min(rlimit, self.rlimit), simplifying=True)
-        solver.add(*conjuncts(formula))
-        answer = self.ask(solver)
+        answer = self._searched(formula, self.rlimit if rlimit is None else min(rlimit, self.rlimit))
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
         return answer
+
+    def _searched(self, formula: Bool, rlimit: int) -> Answer:
+        rest = simplified(self, formula)
+        if False in rest.parts:
+            return Answer("unsat")
+        guess = repaired(rest.parts, self._models[-1] if self._models else Model())
+        if guess is not None:
+            model = rest.completed(guess)
+            if _is_model(model, formula):
+                return Answer("sat", model)
+        solver = Solver(self.context, rlimit, simplifying=True)
+        solver.add(*rest.parts)
+        answer = self.ask(solver)
+        if answer.model is None:
+            return answer
+        model = rest.completed(answer.model)
+        if _is_model(model, formula, opaque=True):
+            return Answer("sat", model)
+        return Answer("unknown", reason="the model could not be confirmed")
 
     def ask(self, solver: Solver, *assumptions: Bool) -> Answer:
         """Checks a solver that may already have been used."""
@@ -59,11 +78,12 @@ class Smt(Builder):
         return solver.check(assumptions)
 
 
-def _is_model(model: Model, formula: Bool) -> bool:
+def _is_model(model: Model, formula: Bool, opaque: bool = False) -> bool:
+    """Is the formula true in the model?  `opaque` is the answer where a quantifier leaves that open."""
     try:
         return model.holds(formula)
     except Opaque:
-        return False
+        return opaque
 
 
 __all__ = ["DEFAULT_RLIMIT", "QUICK_RLIMIT", "Answer", "Array", "Bits", "Bool", "Smt", "z3_version"]
