@@ -46,7 +46,7 @@ def weakest_guard(pair: Pair, reasons: list[Reason], project_it: bool = True) ->
 def real_user_states(pair: Pair) -> Bool:
     """What every real state of a guest satisfies."""
     r, smt = pair.r, pair.smt
-    terms = [r.where, pair.constraint, pair.in_modes(r, pair.user_modes)]
+    terms = [r.where, pair.constraint, pair.in_modes(r, pair.user_modes), pg.monitor_invariants(pair)]
     terms += [r.start(i.expr, i.prelude) for i in pair.setting.isa.invariants]
     terms += [pair.legal(r, e) for e in pair.setting.isa.elements.values() if e.legal is not None]
     return smt.and_(*terms)

@@ -550,7 +550,8 @@ class Builder:
         return self.eq(self.joined(pieces), b & mask(width), width) if pieces else True
 
     def _eq_pieces(self, a: Term, b: Term, width: int) -> Bool:
-        """Two concatenations: pieces that are plainly equal are left out, and one that plainly differs decides."""
+        """Two concatenations: pieces that are plainly equal are left out, and one that plainly differs decides.  Words
+        of memory are compared as a whole, fields one by one."""
         pairs = _common_cuts(self, a, b)
         if pairs is None:
             return self._commuted("eq", a, b, 0, width)
@@ -558,11 +559,10 @@ class Builder:
         if False in decided:
             return False
         open_ = [(pair, e) for pair, e in zip(pairs, decided, strict=True) if e is not True]
+        if len(open_) == 1 or any(not _is_cell(x) or not _is_cell(y) for (x, y, _), _ in open_):
+            return self.and_(*(e for _, e in open_))
         if len(open_) == len(pairs):
-            constant = any(type(x) is int or type(y) is int for x, y, _ in pairs)
-            return self.and_(*decided) if constant else self._commuted("eq", a, b, 0, width)
-        if len(open_) == 1:
-            return open_[0][1]
+            return self._commuted("eq", a, b, 0, width)
         x = self.joined([(p[0], p[2]) for p, _ in open_])
         y = self.joined([(p[1], p[2]) for p, _ in open_])
         return self.eq(x, y, sum(p[2] for p, _ in open_))
@@ -780,6 +780,10 @@ def offset(term: Term) -> tuple[Any, int]:
     if term.op == "add" and type(term.args[1]) is int:
         return term.args[0], term.args[1]
     return term, 0
+
+
+def _is_cell(piece: Bits) -> bool:
+    return isinstance(piece, Term) and piece.op == "select"
 
 
 def _bits_of(piece: Bits) -> tuple[Term, int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,20 +28,77 @@ class Model:
     symbols: Mapping[str, int] = field(default_factory=dict)
     arrays: Mapping[str, Entries] = field(default_factory=dict)
     functions: Mapping[str, Entries] = field(default_factory=dict)
-    _values: dict[Term, Any] = field(default_factory=dict)
+    _values: dict[Term, Any] = field(default_factory=dict, init=False)
 
-    def value(self, term: Bits | Bool) -> int:
+    def value(self, t: Bits | Bool) -> int:
         """The value of a term of bits; of a boolean, 0 or 1.
 
         Raises:
             Opaque: it has a quantifier in it.
         """
-        if not isinstance(term, Term):
-            return int(term)
-        known = self._values.get(term)
+        if not isinstance(t, Term):
+            return int(t)
+        known = self._values.get(t)
         if known is None:
-            known = self._values[term] = _EVALUATE[term.op](self, term)
-        return int(known)
+            known = self._values[t] = self._computed(t, t.op, t.args)
+        return known
+
+    def _computed(self, t: Term, op: str, args: tuple[Any, ...]) -> int:
+        """The value of a term that is met for the first time; plain loops recur without Python's own stack."""
+        value = self.value
+        match op:
+            case "symbol":
+                return self.symbols.get(t.data, 0)
+            case "eq":
+                return int(value(args[0]) == value(args[1]))
+            case "not":
+                return 1 - value(args[0])
+            case "and":
+                for a in args:
+                    if not value(a):
+                        return 0
+                return 1
+            case "or":
+                for a in args:
+                    if value(a):
+                        return 1
+                return 0
+            case "ite":
+                return value(args[1]) if value(args[0]) else value(args[2])
+            case "concat":
+                out = 0
+                for part, width in zip(args, t.data, strict=True):
+                    out = out << width | value(part)
+                return out
+            case "extract":
+                return value(args[0]) >> t.data[1] & mask(t.width)
+            case "select":
+                return self.cell(args[0], value(args[1]))
+            case "ule":
+                return int(value(args[0]) <= value(args[1]))
+            case "apply":
+                entries = self.functions.get(t.data.name)
+                if entries is None:
+                    return 0
+                at = []
+                for a in args:
+                    at.append(value(a))
+                return entries.known.get(tuple(at), entries.default)
+            case "xor":
+                return int(value(args[0]) != value(args[1]))
+            case "sle":
+                return int(signed(value(args[0]), t.data) <= signed(value(args[1]), t.data))
+            case "same":
+                return int(self.same(args[0], args[1]))
+            case "sext":
+                return signed(value(args[0]), args[0].width) & mask(t.width)
+            case "bvnot":
+                return value(args[0]) ^ mask(t.width)
+            case "neg":
+                return -value(args[0]) & mask(t.width)
+            case "forall":
+                raise Opaque
+        return fold(op, value(args[0]), value(args[1]), t.width)
 
     def holds(self, formula: Bool) -> bool:
         """Whether a formula is true."""
@@ -90,71 +147,3 @@ class Model:
             return False
         return one.default == two.default or len(named) == 1 << a.index
 
-
-def _binary(op: str) -> Callable[[Model, Term], int]:
-    return lambda m, t: fold(op, m.value(t.args[0]), m.value(t.args[1]), t.width)
-
-
-def _and(m: Model, t: Term) -> bool:
-    for a in t.args:  # a plain loop: it recurs without Python's own stack
-        if not m.value(a):
-            return False
-    return True
-
-
-def _or(m: Model, t: Term) -> bool:
-    for a in t.args:
-        if m.value(a):
-            return True
-    return False
-
-
-def _ite(m: Model, t: Term) -> int:
-    return m.value(t.args[1]) if m.value(t.args[0]) else m.value(t.args[2])
-
-
-def _concat(m: Model, t: Term) -> int:
-    value = 0
-    for part, width in zip(t.args, t.data, strict=True):
-        value = value << width | m.value(part)
-    return value
-
-
-def _apply(m: Model, t: Term) -> int:
-    entries = m.functions.get(t.data.name)
-    if entries is None:
-        return 0
-    at = []
-    for a in t.args:
-        at.append(m.value(a))
-    return entries.known.get(tuple(at), entries.default)
-
-
-def _opaque(m: Model, t: Term) -> int:
-    raise Opaque
-
-
-_EVALUATE: dict[str, Callable[[Model, Term], Any]] = {
-    "symbol": lambda m, t: m.symbols.get(t.data, 0),
-    "apply": _apply,
-    **{
-        op: _binary(op)
-        for op in ("add sub mul udiv urem sdiv srem bvand bvor bvxor shl lshr ashr".split())  # noqa: SIM905
-    },
-    "bvnot": lambda m, t: m.value(t.args[0]) ^ mask(t.width),
-    "neg": lambda m, t: -m.value(t.args[0]) & mask(t.width),
-    "extract": lambda m, t: m.value(t.args[0]) >> t.data[1] & mask(t.width),
-    "concat": _concat,
-    "sext": lambda m, t: signed(m.value(t.args[0]), t.args[0].width) & mask(t.width),
-    "ite": _ite,
-    "eq": lambda m, t: m.value(t.args[0]) == m.value(t.args[1]),
-    "ule": lambda m, t: m.value(t.args[0]) <= m.value(t.args[1]),
-    "sle": lambda m, t: signed(m.value(t.args[0]), t.data) <= signed(m.value(t.args[1]), t.data),
-    "not": lambda m, t: not m.value(t.args[0]),
-    "and": _and,
-    "or": _or,
-    "xor": lambda m, t: m.value(t.args[0]) != m.value(t.args[1]),
-    "select": lambda m, t: m.cell(t.args[0], m.value(t.args[1])),
-    "same": lambda m, t: m.same(t.args[0], t.args[1]),
-    "forall": _opaque,
-}

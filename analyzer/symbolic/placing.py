@@ -17,6 +17,7 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, Array, Bits, Bool, Smt
 from analyzer.symbolic.term import Term
@@ -31,6 +32,9 @@ PLACE_BITS = 16
 
 FIRST_UNITS = 8
 """Units that can be reached at a home of every space."""
+
+MEETINGS = 8
+"""Times that known cells may be told before a place is given up."""
 
 ATTEMPTS = 4
 """Places tried for one access before the state is given up."""
@@ -54,8 +58,13 @@ class KnownSmt(Smt):
         return cell
 
     def _once(self, what: str, a: Any, b: Any, make: Any) -> Any:
-        """Reads are made anew, because more cells may be known by now."""
-        return make(a, b) if what == "select" else super()._once(what, a, b, make)
+        """Reads are made anew when more cells are known."""
+        if what != "select":
+            return super()._once(what, a, b, make)
+        reads = self.known.reads
+        if (a, b) not in reads:
+            reads[a, b] = make(a, b)
+        return reads[a, b]
 
 
 class Known:
@@ -65,6 +74,7 @@ class Known:
         self.smt = smt
         self.pins: dict[Term, int] = {}
         self.cells: dict[str, dict[int, int]] = {}  # of arrays, by their names
+        self.reads: dict[tuple[Array, Bits], Bits] = {}
         self._replacing: Substitution | None = None
 
     def pin(self, atom: Term, value: int) -> None:
@@ -73,6 +83,7 @@ class Known:
             self.cells.setdefault(atom.args[0].name, {})[atom.args[1]] = value
         else:
             self.pins[atom] = value
+        self.reads.clear()
         self._replacing = None
 
     def with_(self, assigned: list[tuple[Term, int]]) -> Known:
@@ -117,7 +128,7 @@ class Known:
         return term if isinstance(term, bool) else None
 
 
-class Model(Protocol):
+class Shows(Protocol):
     """What accesses show, and which are refused."""
 
     def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int: ...
@@ -128,7 +139,7 @@ class Model(Protocol):
 class Placing(Windows):
     """Memories in which every access is translated down to physical memory, and finds there what the model shows."""
 
-    def __init__(self, isa: ir.Isa, smt: KnownSmt, world: World, shapes: dict[str, MapShape], model: Model) -> None:
+    def __init__(self, isa: ir.Isa, smt: KnownSmt, world: World, shapes: dict[str, MapShape], model: Shows) -> None:
         super().__init__(isa, smt, world, shapes)
         self.plain = Spread()
         self.model = model
@@ -282,22 +293,56 @@ class Placing(Windows):
         return (*(args[i] for i in self.shapes[space.name].plain), address)
 
 
-def assignment(smt: Smt, known: Known, formula: Bool, at: Bits, plain: Spread) -> list[tuple[Term, int]] | None:
+def assignment(smt: KnownSmt, known: Known, formula: Bool, at: Bits, plain: Spread) -> list[tuple[Term, int]] | None:
     """Values of what is open in a formula that make it true, and settle the term `at`; None if there are none."""
     goal, at = known.term(formula), known.term(at)
     if goal is False:
         return None
     if goal is True and isinstance(at, int):
         return []
-    solver = smt.solver(goal)
-    solver.limit(PLACING_RLIMIT)
-    model = smt.ask(solver).model
+    asking = _Asking(smt, known, goal)
+    model = asking.model(True)
+    if model is None:
+        return None
     for wish in plain.wishes(smt, goal, at):
-        wished = smt.ask(solver, wish).model
+        wished = asking.model(wish)
         if wished is not None:
-            solver.add(wish)
+            asking.wanted = smt.and_(asking.wanted, wish)
             model = wished
-    return None if model is None else _assigned(smt, goal, at, model.value)
+    return _assigned(smt, goal, at, model.value)
+
+
+class _Asking:
+    """Questions about a goal in which cells are read at open addresses: where these meet cells that are known, that is
+    told when a model has it otherwise."""
+
+    def __init__(self, smt: KnownSmt, known: Known, goal: Bool) -> None:
+        self.smt = smt
+        self.known = known
+        self.wanted = goal
+        self.reads = [a for a in atoms(smt, goal) if a.op == "select" and not isinstance(a.args[1], int)]
+        smt.suggest(Model(arrays={n: Entries(c) for n, c in known.cells.items()}))
+
+    def model(self, wish: Bool) -> Model | None:
+        """A model of what is wanted and the wish, and of the known cells; None if none was found."""
+        for _ in range(MEETINGS):
+            model: Model | None = self.smt.check(self.wanted, wish, rlimit=PLACING_RLIMIT).model
+            if model is None:
+                return None
+            met = [fact for read in self.reads if (fact := self._violated(read, model)) is not None]
+            if not met:
+                return model
+            self.wanted = self.smt.and_(self.wanted, *met)
+        return None
+
+    def _violated(self, read: Term, model: Model) -> Bool | None:
+        array, index = read.args
+        at = model.value(index)
+        cell = self.known.cells.get(array.name, {}).get(at)
+        if cell is None or cell == model.value(read):
+            return None
+        here = self.smt.eq(index, at, array.index)
+        return self.smt.implies(here, self.smt.eq(read, cell, array.width))
 
 
 def _assigned(smt: Smt, goal: Bool, at: Bits, value: Callable[[Any], int]) -> list[tuple[Term, int]] | None:

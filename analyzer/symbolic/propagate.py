@@ -23,22 +23,24 @@ MAX_DEFINITION = 40
 
 @dataclass(slots=True)
 class Simplified:
-    """What remains of a conjunction, and the definitions of what was replaced, each in terms of later ones."""
+    """What remains of a conjunction, and the definitions of what was replaced, batch by batch; those of one batch are in
+    terms of what is replaced later, if at all."""
 
     parts: list[Bool]
-    definitions: list[tuple[Term, Any]] = field(default_factory=list)
+    batches: list[dict[Term, Any]] = field(default_factory=list)
 
     def completed(self, model: Model) -> Model:
         """A model of the remaining parts as one of the whole."""
-        if not self.definitions:
+        if not self.batches:
             return model
         symbols, arrays = dict(model.symbols), dict(model.arrays)
-        for term, value in reversed(self.definitions):
-            now = Model(symbols, arrays, model.functions)
-            if term.op == "array":
-                arrays[term.data] = now.entries(value)
-            else:
-                symbols[term.data] = now.value(value)
+        for batch in reversed(self.batches):
+            now = Model(dict(symbols), dict(arrays), model.functions)
+            for term, value in batch.items():
+                if term.op == "array":
+                    arrays[term.data] = now.entries(value)
+                else:
+                    symbols[term.data] = now.value(value)
         return Model(symbols, arrays, model.functions)
 
 
@@ -49,7 +51,7 @@ def simplified(builder: Builder, formula: Bool) -> Simplified:
     for _ in range(ROUNDS):
         definitions = _definitions(out.parts)
         if definitions:
-            out.definitions += definitions.items()
+            out.batches.append(definitions)
             replace = builder.substitution(definitions.items())
             out.parts = list(conjuncts(builder.and_(*map(replace, out.parts))))
             continue

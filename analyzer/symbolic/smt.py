@@ -6,6 +6,8 @@ speed of the machine or on what ran before.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
@@ -28,10 +30,14 @@ class Smt(Builder):
 
     def __init__(self, rlimit: int = DEFAULT_RLIMIT) -> None:
         super().__init__()
-        self.context = Context()
         self.rlimit = rlimit
         self.checks = 0
         self._models: list[Model] = []
+
+    @cached_property
+    def context(self) -> Context:
+        """The solver's context, made when a question needs it."""
+        return Context()
 
     def solver(self, *constraints: Bool) -> Solver:
         """A plain solver that holds the constraints, with this object's resource limit."""
@@ -39,27 +45,28 @@ class Smt(Builder):
         solver.add(*constraints)
         return solver
 
-    def check(self, *constraints: Bool, rlimit: int | None = None) -> Answer:
-        """Is the conjunction satisfiable?  A model of an earlier question often answers this one."""
+    def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True) -> Answer:
+        """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
+        do so (which is not tried without `guess`: the answer will hardly be yes)."""
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
         for model in reversed(self._models):
             if _is_model(model, formula):
                 return Answer("sat", model)
-        answer = self._searched(formula, self.rlimit if rlimit is None else min(rlimit, self.rlimit))
+        answer = self._searched(formula, self.rlimit if rlimit is None else min(rlimit, self.rlimit), guess)
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
         return answer
 
-    def _searched(self, formula: Bool, rlimit: int) -> Answer:
+    def _searched(self, formula: Bool, rlimit: int, guess: bool) -> Answer:
         rest = simplified(self, formula)
         if False in rest.parts:
             return Answer("unsat")
-        guess = repaired(rest.parts, self._models[-1] if self._models else Model())
-        if guess is not None:
-            model = rest.completed(guess)
+        near = repaired(rest.parts, self._models[-1] if self._models else Model()) if guess else None
+        if near is not None:
+            model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
         solver = Solver(self.context, rlimit, simplifying=True)
@@ -71,6 +78,10 @@ class Smt(Builder):
         if _is_model(model, formula, opaque=True):
             return Answer("sat", model)
         return Answer("unknown", reason="the model could not be confirmed")
+
+    def suggest(self, model: Model) -> None:
+        """A model to begin with."""
+        self._models.append(model)
 
     def ask(self, solver: Solver, *assumptions: Bool) -> Answer:
         """Checks a solver that may already have been used."""
