@@ -17,6 +17,7 @@ from analyzer.properties import Cause, Reason
 from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import QUICK_RLIMIT, Answer, Bool
+from analyzer.symbolic.term import Term
 
 
 class Truth(Enum):
@@ -316,8 +317,8 @@ class Asker:
         """∃σ ∀ real(σ, μ): σ goes on and the real run traps.  The universal part ranges over the real side's own
         symbols."""
         pair, smt = self.pair, self.pair.smt
-        bound = [t for n, t in pair.r.world.values.items() if not pair.setting.is_guest(n) and hasattr(t, "decl")]
-        bound = [t for t in bound if str(t.decl().name()).endswith("@r")]
+        bound = [t for n, t in pair.r.world.values.items() if not pair.setting.is_guest(n) and isinstance(t, Term)]
+        bound = [t for t in bound if t.name.endswith("@r")]
         if not bound:
             return Truth.of(smt.check(real, pair.v.stays(), pair.r.traps()))
         claim = smt.forall(bound, smt.implies(real, pair.r.traps()))

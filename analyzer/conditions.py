@@ -95,8 +95,8 @@ def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
     if any(not product for product in cover):
         return "always"
     words = Wording(isa, side)
-    common = [lit for lit in cover[0] if all(any(lit.eq(other) for other in p) for p in cover)]
-    rests = [[lit for lit in p if not any(lit.eq(c) for c in common)] for p in cover]
+    common = [lit for lit in cover[0] if all(any(lit is other for other in p) for p in cover)]
+    rests = [[lit for lit in p if not any(lit is c for c in common)] for p in cover]
     parts = [words.text(lit) for lit in common]
     if all(rests) and rests[0]:
         sums = [" and ".join(_bracketed(words.text(lit)) for lit in r) for r in rests]

@@ -65,7 +65,7 @@ def _least_stuck(setting: Setting, name: str, virtual: int, real: int, kind: ir.
     answer = smt.check(v_mode, smt.not_(v_fault), claim)
     if answer.status != "sat":
         return None
-    return int(answer.model.eval(address, model_completion=True).as_long())
+    return int(answer.model.value(address))
 
 
 def _monitor(setting: Setting, smt: Smt, world: World) -> Bool:

@@ -12,10 +12,10 @@ from analyzer.properties import Reason
 from analyzer.replayer import MachineState, Ran, Replayer
 from analyzer.source import Span
 from analyzer.symbolic.concrete import Concretizer
-from analyzer.symbolic.least import atoms, least_model
+from analyzer.symbolic.least import least_model
 from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.terms import cell_at, is_cell, stored_indices
+from analyzer.symbolic.terms import atoms, base_name, is_cell, stored_indices
 from analyzer.symbolic.wording import Wording
 
 
@@ -94,13 +94,12 @@ def in_order(pair: Pair, formula: Bool) -> list[Any]:
 
     def key(item: tuple[int, Any]) -> tuple[int, int, int]:
         position, term = item
-        name = str(term.decl().name())
-        base, _, side = name.partition("@")
-        if term.num_args() == 0 and base in rank:
+        base, _, side = term.name.partition("@")
+        if term.op == "symbol" and base in rank:
             return rank[base], "vr".find(side) if side else 0, position
-        return len(rank) + (term.num_args() > 0), 0, position
+        return len(rank) + (term.op != "symbol"), 0, position
 
-    terms = list(enumerate(atoms(pair.smt.formula(formula))))
+    terms = list(enumerate(atoms(pair.smt, formula)))
     return [t for _, t in sorted(terms, key=key)]
 
 
@@ -184,8 +183,8 @@ class Telling:
         lines = {"mode": Line("mode", mode[0], mode[1])}
         modes = {t.element for t in ir.subterms(self.isa.mode.expr) if isinstance(t, ir.Get)}
         for term in self.ordered:
-            name = str(term.decl().name())
-            if term.num_args() == 0 and not name.startswith(("operand ", "chosen ", "unknown ")):
+            name = base_name(term)
+            if term.op == "symbol" and not name.startswith(("operand ", "chosen ", "unknown ")):
                 base = name.partition("@")[0]
                 if base not in modes and base not in lines and not base.startswith("arbitrary "):
                     lines[base] = self.input(base)
@@ -195,9 +194,9 @@ class Telling:
                 text, _, _ = text.partition(" of the real machine")
                 line = lines.get(text, Line(text, None, None))
                 shown = f"{number:#x}"
-                if "@r" in str(term.arg(0).decl().name()):
+                if "@r" in name:
                     lines[text] = Line(text, line.virtual, shown)
-                elif "@v" in str(term.arg(0).decl().name()):
+                elif "@v" in name:
                     lines[text] = Line(text, shown, line.real)
                 else:
                     lines[text] = Line(text, shown, shown)
@@ -209,7 +208,8 @@ class Telling:
 
     def cell(self, term: Any) -> str:
         """An array's cell with the index as a number."""
-        text = self.words.text(cell_at(term, self.value(term.arg(1))))
+        array, index = term.args
+        text = self.words.text(self.pair.smt.select_at(array, self.value(index)))
         return text.removeprefix("real(").removesuffix(")") if text.startswith("real(") else text
 
     def outcome(self, ends: tuple[str, str]) -> tuple[Line, ...]:
@@ -236,11 +236,11 @@ class Telling:
         lines = []
         for cell in self.touched(name):
             values = [
-                self.value(side.final(name)[cell]) if end == "completes" else None
+                self.concrete.model.cell(side.final(name), cell) if end == "completes" else None
                 for side, end in zip((self.pair.v, self.pair.r), ends, strict=True)
             ]
             if values[0] != values[1]:
-                text = self.cell(self.pair.v.ex.initial(name)[cell])
+                text = self.cell(self.pair.smt.select_at(self.pair.v.ex.initial(name), cell))
                 lines.append(Line(text, *(None if v is None else f"{v:#x}" for v in values)))
         return lines
 
@@ -300,4 +300,4 @@ class Telling:
         term = side.after[name]
         if isinstance(term, int):
             return False
-        return any(str(a.decl().name()).startswith(("unknown ", "arbitrary ")) for a in atoms(term))
+        return any(a.name.startswith(("unknown ", "arbitrary ")) for a in atoms(self.pair.smt, term))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import z3
-
 from analyzer import ir
 from analyzer.replayer import MachineState
 from analyzer.symbolic.execute import Changes, Executor, Frame
@@ -63,8 +61,7 @@ class Concretizer:
         """A term's value in the model; what the model leaves open is 0."""
         if isinstance(term, bool | int):
             return int(term)
-        value = self.model.eval(term, model_completion=True)
-        return int(z3.is_true(value)) if z3.is_bool(value) else value.as_long()
+        return int(self.model.value(term))
 
     def state(self, side: Side) -> MachineState | None:
         """A state in which this side's accesses go as in the model: in the setting's home, or one made for it.  None if
@@ -90,8 +87,7 @@ class Concretizer:
         memories.limits = limits(ex)
         try:
             ex.instruction(side.instruction.body)
-            goal = smt.formula(smt.and_(*memories.limits))
-            assigned = assignment(smt, smt.known, goal, smt.bits(0, 1), Spread())
+            assigned = assignment(smt, smt.known, smt.and_(*memories.limits), 0, Spread())
         except NoPlace:
             return None
         if assigned is None:
@@ -105,9 +101,9 @@ class Concretizer:
         if array is None:
             return {}
         if self.pair.setting.is_guest(name):
-            return {i: self.number(array[i]) for i in range(min(file.size, 256))}
-        mine = (r for r in self.reads if z3.is_select(r) and r.arg(0).eq(array))
-        return {self.number(r.arg(1)): self.number(r) for r in mine}
+            return {i: self.model.cell(array, i) for i in range(min(file.size, 256))}
+        mine = (r for r in self.reads if r.op == "select" and r.args[0] is array)
+        return {self.number(r.args[1]): self.number(r) for r in mine}
 
     def _read_out(self, isa: ir.Isa, world: World, smt: KnownSmt) -> MachineState:
         def value(term: Any) -> int:
@@ -129,10 +125,10 @@ class Concretizer:
 
 def _array(smt: KnownSmt, file: ir.File, entries: dict[int, int]) -> Array:
     """A file with these entries, the others 0."""
-    array = z3.K(smt.sort(file.index_width), smt.bits(0, file.width))
+    array = smt.fill(0, file.index_width, file.width)
     for index, value in sorted(entries.items()):
         if value:
-            array = z3.Store(array, smt.bits(index, file.index_width), smt.bits(value, file.width))
+            array = smt.store_at(array, index, value, file.width)
     return array
 
 

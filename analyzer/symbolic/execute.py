@@ -430,11 +430,11 @@ class Executor:
                 self.run.unknowns.append((expr.site, term, expr.width))
                 return term
             case ir.Arbitrary():
-                args = [smt.bits(self.value(a, frame), ir.width(a)) for a in expr.args]
+                args = [self.value(a, frame) for a in expr.args]
                 if not args:
                     return smt.symbol(f"arbitrary {expr.name}", expr.width)
                 f = smt.function(f"arbitrary {expr.name}", (ir.width(a) for a in expr.args), expr.width)
-                return f(*args)
+                return smt.apply(f, args)
             case _:
                 assert_never(expr)
 

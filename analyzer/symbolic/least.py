@@ -1,144 +1,134 @@
 """Canonical models: the lexicographically least values of the terms that a formula mentions, in a given order.
 
 The least model does not depend on the solver's choices, its seed, or what was asked before, so witnesses are the same
-bytes everywhere.
+bytes everywhere.  What is settled is put into the formula at once: it shrinks, and soon decides the rest by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-import z3
-
+from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.model import Entries, Model
+from analyzer.symbolic.propagate import Simplified, simplified
 from analyzer.symbolic.smt import Bool, Smt
-from analyzer.symbolic.walk import nodes, wrapped
+from analyzer.symbolic.term import Term, nodes
 
 
-def atoms(term: Any) -> Iterator[Any]:
-    """The symbols, reads of array symbols and applications of unknown functions in a term, each once, in order of first
-    appearance."""
-    told: dict[int, Any] = {}  # kept, because z3 gives the numbers of dead terms to others
-    bases: dict[int, tuple[Any, list[Any]]] = {}
-    for ast, kind, count in nodes(term):
-        if kind == z3.Z3_OP_UNINTERPRETED:
-            symbol = wrapped(term, ast)
-            if count or not z3.is_array(symbol):
-                yield symbol
-        elif kind == z3.Z3_OP_SELECT:
-            read = wrapped(term, ast)
-            array = read.arg(0)
-            if array.get_id() not in bases:
-                bases[array.get_id()] = array, list(dict.fromkeys(_bases(array)))
-            for base in bases[array.get_id()][1]:
-                cell = z3.Select(base, read.arg(1))
-                if cell.get_id() not in told:
-                    told[cell.get_id()] = cell
-                    yield cell
-
-
-def _bases(array: Any) -> Iterator[Any]:
-    """The array symbols under stores and conditionals."""
-    seen: set[int] = set()
-    stack = [array]
-    while stack:
-        array = stack.pop()
-        if array.get_id() in seen:
-            continue
-        seen.add(array.get_id())
-        kind = array.decl().kind()
-        if kind == z3.Z3_OP_STORE:
-            stack.append(array.arg(0))
-        elif kind == z3.Z3_OP_ITE:
-            stack += (array.arg(2), array.arg(1))
-        elif kind == z3.Z3_OP_UNINTERPRETED:
-            yield array
-
-
-def least_model(smt: Smt, formula: Bool, ordered: Iterable[Any]) -> Any | None:
+def least_model(smt: Smt, formula: Bool, ordered: Iterable[Term]) -> Model | None:
     """A model of `formula` in which the ordered terms have, one after another, their least values.
 
     Returns:
         The model, or None if the formula has none or a check ran out of its budget.
     """
-    solver = smt.solver(formula)
-    answer = smt.ask(solver)
+    answer = smt.check(formula)
     if answer.status != "sat":
         return None
-    model = answer.model
-    rest = list(ordered)
-    while rest:
-        zeros, model = _leading_zeros(smt, solver, model, rest)
-        if zeros is None:
-            return None
-        solver.add(*(_is_zero(term) for term in rest[:zeros]))
-        rest = rest[zeros:]
-        if rest:
-            least = _least_bool if z3.is_bool(rest[0]) else _least_bits
-            fixed, model = least(smt, solver, model, rest[0])
-            if fixed is None:
+    settling = _Settling(smt, formula, answer.model)
+    if not all(map(settling.settle, ordered)):
+        return None
+    model = settling.finished()
+    return model if model.holds(formula) else None
+
+
+class _Settling:
+    """A formula while the values of terms are put into it."""
+
+    def __init__(self, smt: Smt, formula: Bool, model: Model) -> None:
+        self.smt = smt
+        self.model = model  # of what remains
+        self.remaining: Bool = formula
+        self.settled: list[Bool] = []  # not yet put into what remains
+        self.batches: list[dict[Term, Any]] = []
+        self.steps: list[Substitution] = []
+        self._put_in()
+        self._improve()
+
+    def _put_in(self) -> None:
+        """Puts what has been settled into what remains."""
+        rest = simplified(self.smt, self.smt.and_(self.remaining, *self.settled))
+        self.settled.clear()
+        self.remaining = self.smt.and_(*rest.parts)
+        self.batches += rest.batches
+        self.steps += [self.smt.substitution(batch) for batch in rest.batches]
+
+    def _improve(self, besides: Bool = True) -> None:
+        """Makes the model zero wherever that needs no thought."""
+        for trial in self._zeros():
+            if trial.holds(self.remaining) and trial.holds(besides):
+                self.model = trial
+
+    def _zeros(self) -> Iterator[Model]:
+        """The present model with more of its values 0: arrays and functions as a whole, their entries, symbols."""
+        found = list(nodes(self.remaining))
+        for array in (t.data for t in found if t.op == "array"):
+            for entries in _emptier(lambda name=array: self.model.arrays.get(name, NOTHING)):
+                yield replace(self.model, arrays={**self.model.arrays, array: entries})
+        for name in dict.fromkeys(t.data.name for t in found if t.op == "apply"):
+            for entries in _emptier(lambda name=name: self.model.functions.get(name, NOTHING)):
+                yield replace(self.model, functions={**self.model.functions, name: entries})
+        for symbol in (t.data for t in found if t.op == "symbol"):
+            if self.model.symbols.get(symbol, 0):
+                yield replace(self.model, symbols={**self.model.symbols, symbol: 0})
+
+    def settle(self, term: Term) -> bool:
+        """Settles a term on the least value that it can have; False if that could not be found out."""
+        image = self._image(term)
+        if isinstance(image, Term) and self.model.value(image):
+            self._put_in()
+            image = self._image(term)
+        if not isinstance(image, Term):
+            return True
+        value = self._least(image)
+        if value is None:
+            return False
+        self.settled.append(self.smt.eq(image, value, image.width) if image.width else self._literal(image, value))
+        return True
+
+    def _image(self, term: Term) -> Any:
+        """A term with everything put in."""
+        image: Any = term
+        for step in self.steps:
+            image = step(image)
+        return image
+
+    def _literal(self, image: Bool, value: int) -> Bool:
+        return image if value else self.smt.not_(image)
+
+    def _least(self, image: Term) -> int | None:
+        """The least value of a term, which the model then has; None if a check ran out of its budget."""
+        low, high = 0, self.model.value(image)
+        limit = high - 1  # very often there is nothing below the model's value
+        while low < high:
+            below = self.smt.compare("ule", image, limit, image.width) if image.width else self.smt.not_(image)
+            answer = self.smt.check(self.remaining, below)
+            if answer.status == "unknown":
                 return None
-            solver.add(fixed)
-            rest = rest[1:]
-    return model
+            if answer.status == "sat":
+                self.model = answer.model
+                self._improve(below)
+                high = self.model.value(image)
+            else:
+                low = limit + 1
+            limit = (low + high - 1) // 2 if low else 0
+        return high
+
+    def finished(self) -> Model:
+        """The model of the whole formula."""
+        self._put_in()
+        return Simplified([], self.batches).completed(self.model)
 
 
-def _is_zero(term: Any) -> Any:
-    return z3.Not(term) if z3.is_bool(term) else term == 0
+NOTHING = Entries({})
 
 
-def _leading_zeros(smt: Smt, solver: Any, model: Any, rest: list[Any]) -> tuple[int | None, Any]:
-    """The greatest number of leading terms that can be zero together, by bisection; the model shows them so."""
-    low = 0
-    while low < len(rest) and z3.is_true(model.eval(_is_zero(rest[low]), model_completion=True)):
-        low += 1
-    high = len(rest)
-    attempt = high
-    while low < high:
-        answer = smt.ask(solver, *(_is_zero(term) for term in rest[:attempt]))
-        if answer.status == "unknown":
-            return None, model
-        if answer.status == "sat":
-            low, model = attempt, answer.model
-            while low < high and z3.is_true(model.eval(_is_zero(rest[low]), model_completion=True)):
-                low += 1
-        else:
-            high = attempt - 1
-        attempt = (low + high + 1) // 2
-    return low, model
-
-
-def _least_bool(smt: Smt, solver: Any, model: Any, term: Any) -> tuple[Any, Any]:
-    if z3.is_false(model.eval(term, model_completion=True)):
-        return z3.Not(term), model
-    answer = smt.ask(solver, z3.Not(term))
-    if answer.status == "unknown":
-        return None, model
-    return (z3.Not(term), answer.model) if answer.status == "sat" else (term, model)
-
-
-def _least_bits(smt: Smt, solver: Any, model: Any, term: Any) -> tuple[Any, Any]:
-    """Tries 0 at once, then settles bits from the top; a bit that the present model has as 0 is settled for free."""
-    value = model.eval(term, model_completion=True).as_long()
-    if value == 0:
-        return term == 0, model
-    answer = smt.ask(solver, term == 0)
-    if answer.status == "sat":
-        return term == 0, answer.model
-    if answer.status == "unknown":
-        return None, model
-    width = term.size()
-    prefix = 0
-    for bit in reversed(range(width)):
-        if not value >> bit & 1:
-            continue
-        high = z3.Extract(width - 1, bit, term)
-        answer = smt.ask(solver, high == (prefix >> bit))
-        if answer.status == "unknown":
-            return None, model
-        if answer.status == "sat":
-            model = answer.model
-            value = model.eval(term, model_completion=True).as_long()
-        else:
-            prefix |= 1 << bit
-    return term == prefix, model
+def _emptier(present: Callable[[], Entries]) -> Iterator[Entries]:
+    """No entries; the present ones without one of them."""
+    if present().default or any(present().known.values()):
+        yield NOTHING
+    for at in list(present().known):
+        now = present()
+        if now.known.get(at, now.default):
+            yield Entries({**now.known, at: 0}, now.default)

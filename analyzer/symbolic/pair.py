@@ -307,18 +307,18 @@ class Pair:
         smt = self.smt
         other = self.r if angelic is self.v else self.v
         formula = smt.not_(self.v.equal(name, self.v.final(name), self.r.final(name)))
-        mine = {term.get_id(): (site, term, width) for site, term, width in angelic.run.unknowns}
+        mine = {term: (site, term, width) for site, term, width in angelic.run.unknowns}
         if isinstance(formula, bool) or not mine:
             return formula
         element = self.setting.isa.elements.get(name)
         ends = other.final(name) if element is not None else None
         same_site = [(t, other.world.unknown(site, w)) for site, t, w in mine.values()]
         as_other = [
-            (t, smt.bits(ends, w) if element is not None and element.width == w else other.world.unknown(site, w))
+            (t, ends if element is not None and element.width == w else other.world.unknown(site, w))
             for site, t, w in mine.values()
         ]
-        zeros = [(t, smt.bits(0, w)) for _, t, w in mine.values()]
-        ones = [(t, smt.bits((1 << w) - 1, w)) for _, t, w in mine.values()]
+        zeros = [(t, 0) for _, t, w in mine.values()]
+        ones = [(t, (1 << w) - 1) for _, t, w in mine.values()]
         return smt.and_(*(smt.substituted(formula, choice) for choice in (same_site, as_other, zeros, ones)))
 
     def same_choices(self, formula: Bool) -> Bool:
@@ -332,7 +332,7 @@ class Pair:
         """Machine invariants and decoder restrictions, of both runs; equal time."""
         terms: list[Bool] = [self.v.where, self.r.where]
         for side in (self.v, self.r):
-            terms += [self.smt.formula(side.start(i.expr, i.prelude)) for i in self.setting.isa.invariants]
+            terms += [side.start(i.expr, i.prelude) for i in self.setting.isa.invariants]
             terms += [self.legal(side, e) for e in self.setting.isa.elements.values() if e.legal is not None]
             terms.append(self.in_modes(side, (m.code for m in self.setting.isa.mode.modes())))
         terms.append(self.equal_roles(ir.Role.TIME))
@@ -357,7 +357,5 @@ class Pair:
         if isinstance(fault, bool):
             return True
         name, kind, bits = event.key
-        args = [fault.arg(i) for i in range(fault.num_args())]
-        widths = [a.size() for a in args]
-        f = self.smt.function(f"fault {name} {kind} {bits}@{two.world.name}", widths, 0)
-        return f(*args) == fault
+        f = self.smt.function(f"fault {name} {kind} {bits}@{two.world.name}", fault.data.widths, 0)
+        return self.smt.iff(self.smt.apply(f, fault.args), fault)

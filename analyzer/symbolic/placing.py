@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-import z3
-
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.symbolic.execute import Changes, Executor, Frame
-from analyzer.symbolic.least import atoms
+from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, Array, Bits, Bool, Smt
+from analyzer.symbolic.term import Term
+from analyzer.symbolic.terms import atoms
 from analyzer.symbolic.windows import MapShape, Windows, World, linear
 
 PLACING_RLIMIT = 100_000
@@ -31,6 +32,9 @@ PLACE_BITS = 16
 
 FIRST_UNITS = 8
 """Units that can be reached at a home of every space."""
+
+MEETINGS = 8
+"""Times that known cells may be told before a place is given up."""
 
 ATTEMPTS = 4
 """Places tried for one access before the state is given up."""
@@ -48,43 +52,41 @@ class KnownSmt(Smt):
         self.known = Known(self)
 
     def select(self, array: Array, index: Bits, index_width: int) -> Bits:
-        if isinstance(index, int):
-            base = array
-            while base.decl().kind() == z3.Z3_OP_STORE and z3.is_bv_value(base.arg(1)):
-                if base.arg(1).as_long() == index:
-                    return _number(base.arg(2))
-                base = base.arg(0)
-            match base.decl().kind():
-                case z3.Z3_OP_CONST_ARRAY:
-                    return _number(base.arg(0))
-                case z3.Z3_OP_UNINTERPRETED:
-                    cell = self.known.cells.get(str(base.decl().name()), {}).get(index)
-                    if cell is not None:
-                        return cell
-                case _:
-                    pass
-        return super().select(array, index, index_width)
+        cell = super().select(array, index, index_width)
+        if isinstance(cell, Term) and cell.op == "select" and isinstance(cell.args[1], int):
+            return self.known.cells.get(cell.args[0].name, {}).get(cell.args[1], cell)
+        return cell
 
-
-def _number(term: Any) -> Bits:
-    return term.as_long() if z3.is_bv_value(term) else term
+    def _once(self, what: str, a: Any, b: Any, make: Any) -> Any:
+        """Reads are made anew when more cells are known."""
+        if what != "select":
+            return super()._once(what, a, b, make)
+        reads = self.known.reads
+        if (a, b) not in reads:
+            reads[a, b] = make(a, b)
+        return reads[a, b]
 
 
 class Known:
     """What has been settled of the symbols of one state."""
 
-    def __init__(self, smt: Smt) -> None:
+    def __init__(self, smt: KnownSmt) -> None:
         self.smt = smt
-        self.pins: dict[int, tuple[Any, Any]] = {}
-        self.cells: dict[str, dict[int, int]] = {}  # of arrays, by the name of their symbol
+        self.pins: dict[Term, int] = {}
+        self.cells: dict[str, dict[int, int]] = {}  # of arrays, by their names
+        self.reads: dict[tuple[Array, Bits], Bits] = {}
+        self._replacing: Substitution | None = None
 
-    def pin(self, atom: Any, value: Any) -> None:
+    def pin(self, atom: Term, value: int) -> None:
         """Settles a symbol, or a cell whose index is a number."""
-        if z3.is_select(atom):
-            self.cells.setdefault(str(atom.arg(0).decl().name()), {})[atom.arg(1).as_long()] = value.as_long()
-        self.pins[atom.get_id()] = (atom, value)
+        if atom.op == "select":
+            self.cells.setdefault(atom.args[0].name, {})[atom.args[1]] = value
+        else:
+            self.pins[atom] = value
+        self.reads.clear()
+        self._replacing = None
 
-    def with_(self, assigned: list[tuple[Any, Any]]) -> Known:
+    def with_(self, assigned: list[tuple[Term, int]]) -> Known:
         """What is known when these atoms are settled too."""
         other = Known(self.smt)
         other.pins = dict(self.pins)
@@ -94,13 +96,16 @@ class Known:
         return other
 
     def term(self, term: Any) -> Any:
-        """A z3 term with everything settled put in, simplified."""
-        for _ in range(4):  # settled values settle the indices of further cells
-            before = term
-            term = z3.simplify(z3.substitute(term, *self.pins.values()) if self.pins else term)
-            if term.eq(before):
-                break
-        return term
+        """A term with everything settled put in."""
+        if not isinstance(term, Term):
+            return term
+        before, self.smt.known = self.smt.known, self
+        if self._replacing is None:
+            self._replacing = self.smt.substitution(self.pins.items())
+        try:
+            return self._replacing(term)
+        finally:
+            self.smt.known = before
 
     def number(self, value: Bits) -> int:
         """A term whose value is settled.
@@ -108,26 +113,22 @@ class Known:
         Raises:
             NoPlace: it is not.
         """
-        if isinstance(value, int):
-            return value
         term = self.term(value)
-        if not z3.is_bv_value(term):
+        if not isinstance(term, int):
             raise NoPlace
-        return int(term.as_long())
+        return int(term)
 
     def has(self, value: Bits) -> bool:
         """Whether a term is settled."""
-        return isinstance(value, int) or z3.is_bv_value(self.term(value))
+        return isinstance(self.term(value), int)
 
     def truth(self, value: Bool) -> bool | None:
         """Whether a formula is settled, and how."""
-        if isinstance(value, bool):
-            return value
         term = self.term(value)
-        return True if z3.is_true(term) else False if z3.is_false(term) else None
+        return term if isinstance(term, bool) else None
 
 
-class Model(Protocol):
+class Shows(Protocol):
     """What accesses show, and which are refused."""
 
     def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int: ...
@@ -138,7 +139,7 @@ class Model(Protocol):
 class Placing(Windows):
     """Memories in which every access is translated down to physical memory, and finds there what the model shows."""
 
-    def __init__(self, isa: ir.Isa, smt: KnownSmt, world: World, shapes: dict[str, MapShape], model: Model) -> None:
+    def __init__(self, isa: ir.Isa, smt: KnownSmt, world: World, shapes: dict[str, MapShape], model: Shows) -> None:
         super().__init__(isa, smt, world, shapes)
         self.plain = Spread()
         self.model = model
@@ -243,8 +244,8 @@ class Placing(Windows):
         value."""
         apart: list[Bool] = []
         for _ in range(ATTEMPTS):
-            goal = self.smt.formula(self.smt.and_(formula, *self.limits, *apart))
-            assigned = assignment(self.smt, self.known, goal, self.smt.bits(at, below.address_width), self.plain)
+            goal = self.smt.and_(formula, *self.limits, *apart)
+            assigned = assignment(self.smt, self.known, goal, at, self.plain)
             if assigned is None:
                 raise NoPlace
             trial = self.known.with_(assigned)
@@ -272,8 +273,7 @@ class Placing(Windows):
         known = self.known.cells.get(f"memory {below.name}@{self.world.name}", {})
         for cell, part in zip(self._spread(below, at, bits), self.parts(value, bits, below.unit), strict=True):
             if (below.name, cell) not in self.touched and cell not in known:
-                atom = z3.Select(initial, self.smt.bits(cell, below.address_width))
-                self.known.pin(atom, self.smt.bits(part, below.unit))
+                self.known.pin(self.smt.select_at(initial, cell), part)
 
     def known_units(self, frame: Frame, below: ir.Memory, at: int, bits: int) -> Bits:
         """What the instruction reads there: what it wrote itself, or the beginning's."""
@@ -293,36 +293,71 @@ class Placing(Windows):
         return (*(args[i] for i in self.shapes[space.name].plain), address)
 
 
-def assignment(smt: Smt, known: Known, formula: Any, at: Any, plain: Spread) -> list[tuple[Any, Any]] | None:
+def assignment(smt: KnownSmt, known: Known, formula: Bool, at: Bits, plain: Spread) -> list[tuple[Term, int]] | None:
     """Values of what is open in a formula that make it true, and settle the term `at`; None if there are none."""
     goal, at = known.term(formula), known.term(at)
-    if z3.is_false(goal):
+    if goal is False:
         return None
-    if z3.is_true(goal) and z3.is_bv_value(at):
+    if goal is True and isinstance(at, int):
         return []
-    solver = smt.solver(goal)
-    solver.set("rlimit", PLACING_RLIMIT)
-    model = smt.ask(solver).model
-    for wish in plain.wishes(goal, at):
-        wished = smt.ask(solver, wish).model
+    asking = _Asking(smt, known, goal)
+    model = asking.model(True)
+    if model is None:
+        return None
+    for wish in plain.wishes(smt, goal, at):
+        wished = asking.model(wish)
         if wished is not None:
-            solver.add(wish)
+            asking.wanted = smt.and_(asking.wanted, wish)
             model = wished
-    return None if model is None else _assigned(goal, at, lambda a: model.eval(a, model_completion=True))
+    return _assigned(smt, goal, at, model.value)
 
 
-def _assigned(goal: Any, at: Any, value: Callable[[Any], Any]) -> list[tuple[Any, Any]] | None:
+class _Asking:
+    """Questions about a goal in which cells are read at open addresses: where these meet cells that are known, that is
+    told when a model has it otherwise."""
+
+    def __init__(self, smt: KnownSmt, known: Known, goal: Bool) -> None:
+        self.smt = smt
+        self.known = known
+        self.wanted = goal
+        self.reads = [a for a in atoms(smt, goal) if a.op == "select" and not isinstance(a.args[1], int)]
+        smt.suggest(Model(arrays={n: Entries(c) for n, c in known.cells.items()}))
+
+    def model(self, wish: Bool) -> Model | None:
+        """A model of what is wanted and the wish, and of the known cells; None if none was found."""
+        for _ in range(MEETINGS):
+            model: Model | None = self.smt.check(self.wanted, wish, rlimit=PLACING_RLIMIT).model
+            if model is None:
+                return None
+            met = [fact for read in self.reads if (fact := self._violated(read, model)) is not None]
+            if not met:
+                return model
+            self.wanted = self.smt.and_(self.wanted, *met)
+        return None
+
+    def _violated(self, read: Term, model: Model) -> Bool | None:
+        array, index = read.args
+        at = model.value(index)
+        cell = self.known.cells.get(array.name, {}).get(at)
+        if cell is None or cell == model.value(read):
+            return None
+        here = self.smt.eq(index, at, array.index)
+        return self.smt.implies(here, self.smt.eq(read, cell, array.width))
+
+
+def _assigned(smt: Smt, goal: Bool, at: Bits, value: Callable[[Any], int]) -> list[tuple[Term, int]] | None:
     """Gives values to what is open: first to symbols, then to the cells that still matter.  None if the goal is then
     not true."""
-    assigned: list[tuple[Any, Any]] = []
-    while not z3.is_false(goal):
-        found = {a.get_id(): a for term in (goal, at) for a in atoms(term)}
-        ready = [a for a in found.values() if not z3.is_select(a)]
-        ready = ready or [a for a in found.values() if z3.is_bv_value(a.arg(1))]
+    assigned: list[tuple[Term, int]] = []
+    while goal is not False:
+        found = list(atoms(smt, goal, at))
+        ready = [a for a in found if a.op != "select"]
+        ready = ready or [a for a in found if isinstance(a.args[1], int)]
         if not ready:
-            return assigned if z3.is_true(goal) and not found else None
+            return assigned if goal is True and not found else None
         step = [(a, value(a)) for a in ready]
-        goal, at = (z3.simplify(z3.substitute(term, *step)) for term in (goal, at))
+        replacement = smt.substitution((a, v if a.width else bool(v)) for a, v in step)
+        goal, at = replacement(goal), replacement(at)
         assigned += step
     return None
 
@@ -333,20 +368,21 @@ class Spread:
     def __init__(self) -> None:
         self.given = 0
 
-    def wishes(self, goal: Any, at: Any) -> Iterator[Any]:
+    def wishes(self, smt: Smt, goal: Bool, at: Bits) -> Iterator[Bool]:
         """That registers hold places of their own, and the addresses of cells and of the access itself lie there."""
-        found = list(atoms(goal))
-        cells = [a.arg(1) for a in found if z3.is_select(a) and not _addressing(a)]
+        found = list(atoms(smt, goal))
+        cells = [a.args[1] for a in found if a.op == "select" and not _addressing(a)]
         for term in (*(a for a in found if _addressing(a)), *cells, at):
-            if term.size() > PLACE_BITS + 4 and not z3.is_bv_value(term):
+            if isinstance(term, Term) and term.width > PLACE_BITS + 4:
                 self.given += 1
-                yield z3.LShR(term, PLACE_BITS) == self.given
+                place = smt.op("lshr", term, PLACE_BITS, term.width)
+                yield smt.eq(place, self.given, term.width)
 
 
-def _addressing(atom: Any) -> bool:
+def _addressing(atom: Term) -> bool:
     """A register (or an entry of a file of them) that is wide enough for an address."""
-    memory = z3.is_select(atom) and str(atom.arg(0).decl().name()).startswith("memory ")
-    return bool(z3.is_bv(atom)) and not memory and atom.size() > PLACE_BITS + 4
+    memory = atom.op == "select" and atom.args[0].name.startswith("memory ")
+    return not memory and atom.width > PLACE_BITS + 4
 
 
 # -- homes -------------------------------------------------------------------------------------------------------------

@@ -5,33 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import z3
-
 from analyzer import ir
-from analyzer.symbolic.least import atoms
+from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair
-from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.walk import nodes, symbols, wrapped
+from analyzer.symbolic.smt import Array, Bits, Bool, Smt
+from analyzer.symbolic.term import Term, conjuncts, mask, nodes, symbols
+from analyzer.symbolic.terms import atoms, base_name
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
     """Bits of a symbol or cell that the formula determines, as (high, low, term)."""
 
-    base: Any
+    base: Term
     pieces: list[tuple[int, int, Any]]
 
-    def filled(self, free: Any) -> Any:
+    def filled(self, smt: Smt, free: Bits) -> Bits:
         """The whole value, bits without a pin from `free`."""
-        parts, top = [], self.base.size() - 1
+        width = self.base.width
+        parts, top = [], width - 1
         for hi, lo, term in sorted(self.pieces, key=lambda piece: -piece[0]):
             if hi < top:
-                parts.append(z3.Extract(top, hi + 1, free))
-            parts.append(term)
+                parts.append((smt.extract(free, top, hi + 1, width), top - hi))
+            parts.append((term, hi - lo + 1))
             top = lo - 1
         if top >= 0:
-            parts.append(z3.Extract(top, 0, free))
-        return parts[0] if len(parts) == 1 else z3.Concat(*parts)
+            parts.append((smt.extract(free, top, 0, width), top + 1))
+        return smt.joined(parts)
 
 
 class Projection:
@@ -39,11 +39,12 @@ class Projection:
 
     def __init__(self, pair: Pair, formula: Bool, side: str) -> None:
         self.pair = pair
-        self.formula = pair.smt.formula(formula)
+        self.smt = pair.smt
+        self.formula = formula
         self.side = side
         self.other = "v" if side == "r" else "r"
-        self.definitions: list[Any] = []
-        self.ones: dict[int, Any] = {}
+        self.definitions: list[Bool] = []
+        self.ones: dict[Term, int] = {}
         self.formula = self._without_side_conditions()
         self.shared = self._shared()
         self.faults = self._faults()
@@ -52,38 +53,36 @@ class Projection:
 
     # -- what need not be replaced -------------------------------------------------------------------------------------
 
-    def _without_side_conditions(self) -> Any:
+    def _without_side_conditions(self) -> Bool:
         """Drops conjuncts on this side alone that values of symbols found nowhere else make true: an invariant of the
         monitor about registers that the instruction does not touch."""
-        conjuncts = list(_conjuncts(self.formula))
-        uses: dict[int, int] = {}
-        for conjunct in conjuncts:
-            for symbol in symbols(conjunct):
-                uses[symbol.get_id()] = uses.get(symbol.get_id(), 0) + 1
+        listed = [(conjunct, symbols(conjunct)) for conjunct in conjuncts(self.formula)]
+        uses: dict[Term, int] = {}
+        for _, mentioned in listed:
+            for symbol in mentioned:
+                uses[symbol] = uses.get(symbol, 0) + 1
         kept = []
-        for conjunct in conjuncts:
-            local = [s for s in symbols(conjunct) if uses[s.get_id()] == 1 and self._pinnable(s)]
+        for conjunct, mentioned in listed:
+            local = [s for s in mentioned if uses[s] == 1 and self._pinnable(s)]
             if not local or not self._satisfiable_by(conjunct, local):
                 kept.append(conjunct)
-        return z3.And(*kept) if kept else z3.BoolVal(True, self.formula.ctx)
+        return self.smt.and_(*kept)
 
-    def _satisfiable_by(self, conjunct: Any, local: list[Any]) -> bool:
+    def _satisfiable_by(self, conjunct: Bool, local: list[Term]) -> bool:
         """Can the local symbols alone make the conjunct true, whatever the others are?"""
-        answer = self.pair.smt.check(conjunct)
+        if self.smt.substituted(conjunct, [(s, 0) for s in local]) is True:
+            return True
+        answer = self.smt.check(conjunct)
         if answer.status != "sat":
             return False
-        values = [(s, answer.model.eval(s, model_completion=True)) for s in local]
-        if z3.is_true(z3.simplify(z3.substitute(conjunct, *values))):
-            return True
-        zeros = [(s, z3.BitVecVal(0, s.size(), s.ctx)) for s in local if z3.is_bv(s)]
-        return bool(zeros) and z3.is_true(z3.simplify(z3.substitute(conjunct, *zeros)))
+        return self.smt.substituted(conjunct, [(s, answer.model.value(s)) for s in local]) is True
 
     def _shared(self) -> set[str]:
         """Arrays that a top-level equation makes the other side's."""
         out = set()
-        for conjunct in _conjuncts(self.formula):
-            if z3.is_eq(conjunct) and z3.is_array(conjunct.arg(0)):
-                out |= {n for n in map(_symbol, conjunct.children()) if n is not None and n.endswith(f"@{self.side}")}
+        for conjunct in conjuncts(self.formula):
+            if isinstance(conjunct, Term) and conjunct.op == "same":
+                out |= {a.name for a in conjunct.args if a.op == "array" and a.name.endswith(f"@{self.side}")}
         return out
 
     # -- what can be replaced ------------------------------------------------------------------------------------------
@@ -104,7 +103,7 @@ class Projection:
             fault, _ = two.windows.fault_at(two.ex, event)
             named = self.named(two, event, fault)
             if not pair.setting.shapes[event.key[0]].concrete:
-                out.append((event.fault, smt.formula(fault)))
+                out.append((event.fault, fault))
             elif smt.check(self.formula, smt.xor(event.fault, fault)).status == "unsat":
                 out.append((event.fault, named))
         for event in two.run.events:
@@ -112,44 +111,41 @@ class Projection:
                 out.append((event.fault, self.named(two, event, event.fault)))
         return out
 
-    def named(self, side: Any, event: Any, fault: Any) -> Any:
+    def named(self, side: Any, event: Any, fault: Bool) -> Bool:
         """A concrete fault as an atom that prints as an access; what it stands for goes to `definitions`."""
-        pair = self.pair
+        pair, smt = self.pair, self.pair.smt
         space = pair.setting.isa.spaces[event.key[0]]
         if isinstance(fault, bool) or not isinstance(space, ir.Map) or not pair.setting.shapes[space.name].concrete:
-            return pair.smt.formula(fault)
+            return fault
         name, kind, bits = event.key
         index = side.windows.index(space, event.place, 0)
         width = pair.setting.shapes[name].index_width(space)
-        function = pair.smt.function(f"fault {name} {kind} {bits}@{side.name}", (width,), 0)
-        atom = function(pair.smt.bits(index, width))
-        self.definitions.append(atom == fault)
+        atom = smt.apply(smt.function(f"fault {name} {kind} {bits}@{side.name}", (width,), 0), (index,))
+        self.definitions.append(smt.iff(atom, fault))
         return atom
 
-    def _pinned(self) -> dict[int, Pin]:
+    def _pinned(self) -> dict[Term, Pin]:
         """Symbols and cells of which a top-level equation determines some bits by the other side's, and deprivileged
         modes."""
-        out: dict[int, Pin] = {}
+        out: dict[Term, Pin] = {}
         for base, term in self._mode():
-            out[base.get_id()] = Pin(base, [(base.size() - 1, 0, term)])
-        for conjunct in _conjuncts(self.formula):
-            if not z3.is_eq(conjunct) or z3.is_array(conjunct.arg(0)):
-                continue
-            for a, b in ((conjunct.arg(0), conjunct.arg(1)), (conjunct.arg(1), conjunct.arg(0))):
-                base, hi, lo = _slice(a)
-                if not self._pinnable(base) or self._mentions(b):
-                    continue
-                pin = out.setdefault(base.get_id(), Pin(base, []))
-                if all(lo > top or hi < bottom for top, bottom, _ in pin.pieces):
-                    pin.pieces.append((hi, lo, b))
-                    break
+            out[base] = Pin(base, [(base.width - 1, 0, term)])
+        for conjunct in conjuncts(self.formula):
+            for left, right in _equations(conjunct):
+                for a, b in ((left, right), (right, left)):
+                    if not isinstance(a, Term):
+                        continue
+                    base, hi, lo = _slice(a)
+                    if not self._pinnable(base) or self._mentions(b):
+                        continue
+                    pin = out.setdefault(base, Pin(base, []))
+                    if all(lo > top or hi < bottom for top, bottom, _ in pin.pieces):
+                        pin.pieces.append((hi, lo, b))
+                        break
         return out
 
-    def _pinnable(self, base: Any) -> bool:
-        name = _symbol(base)
-        if name is None and z3.is_select(base):
-            name = _symbol(base.arg(0))
-        return name is not None and name.endswith(f"@{self.side}")
+    def _pinnable(self, base: Term) -> bool:
+        return base.op in ("symbol", "select") and base_name(base).endswith(f"@{self.side}")
 
     def _mode(self) -> list[tuple[Any, Any]]:
         pair = self.pair
@@ -159,125 +155,114 @@ class Projection:
         term: Any = pair.setting.scheme.run[-1][1]
         for virtual, real in pair.setting.scheme.run[:-1]:
             term = pair.smt.ite(pair.smt.eq(pair.v.mode, virtual, width), real, term, width)
-        return [(pair.r.mode, pair.smt.bits(term, width))]
+        return [(pair.r.mode, term)]
 
-    def _mentions(self, term: Any) -> bool:
+    def _mentions(self, term: Bits) -> bool:
         """Does a term mention symbols of this side other than the monitor's choices?"""
-        return any(str(a.decl().name()).endswith(f"@{self.side}") for a in symbols(term))
+        return any(a.name.endswith(f"@{self.side}") for a in symbols(term))
 
-    def _arrays(self) -> list[Any]:
+    def _arrays(self) -> list[Array]:
         """Array symbols of this side."""
-        seen: dict[str, Any] = {}
-        for address, kind, count in nodes(self.formula):
-            if kind == z3.Z3_OP_UNINTERPRETED and not count:
-                term = wrapped(self.formula, address)
-                if z3.is_array(term) and self.mine(str(term.decl().name())):
-                    seen[str(term.decl().name())] = term
-        return [seen[n] for n in sorted(seen)]
+        mine = [t for t in nodes(self.formula) if t.op == "array" and self.mine(t.name)]
+        return sorted(mine, key=lambda t: t.name)
 
     # -- replacing -----------------------------------------------------------------------------------------------------
 
-    def instance(self, model: Any | None) -> Any:
+    def instance(self, model: Model | None) -> Bool:
         """The formula with this side's symbols replaced: as unlike the other side's as can be, or as in the model."""
-        term = z3.substitute(self.formula, *self.faults) if self.faults else self.formula
-        apart: list[Any] = []
+        smt = self.smt
+        term = smt.substituted(self.formula, self.faults)
+        apart: list[Bool] = []
         self.ones = {} if model is None else self._generous(term, model)
         if model is not None:
             term, apart = self._as_read(term, model)
         for _ in range(3):  # pinned terms may mention pinned symbols
-            cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if z3.is_select(p.base)]
-            term = z3.substitute(term, *cells) if cells else term
-            replaced = [(a, self._value(a, model)) for a in symbols(term) if self.mine(str(a.decl().name()))]
+            cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if p.base.op == "select"]
+            term = smt.substituted(term, cells)
+            replaced = [(a, self._value(a, model)) for a in symbols(term) if self.mine(a.name)]
             replaced += [(a, self._array(a, model)) for a in self.arrays]
             if not replaced:
                 break
-            term = z3.substitute(term, *replaced)
-            apart = [z3.substitute(t, *replaced) for t in apart]
-        return z3.simplify(z3.And(term, *apart)) if apart else z3.simplify(term)
+            replacement = smt.substitution(replaced)
+            term = replacement(term)
+            apart = [replacement(t) for t in apart]
+        return smt.and_(term, *apart)
 
-    def _generous(self, term: Any, model: Any) -> dict[int, Any]:
+    def _generous(self, term: Bool, model: Model) -> dict[Term, int]:
         """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do
         not bind."""
-        ones: dict[int, tuple[Any, Any]] = {}
+        ones: dict[Term, int] = {}
         for symbol in symbols(term):
-            if not self._pinnable(symbol) or symbol.get_id() in self.pinned or not z3.is_bv(symbol):
+            if not self._pinnable(symbol) or symbol in self.pinned or not symbol.width:
                 continue
-            tried = [*ones.values(), (symbol, z3.BitVecVal(-1, symbol.size(), symbol.ctx))]
-            if z3.is_true(model.eval(z3.substitute(term, *tried), model_completion=True)):
-                ones[symbol.get_id()] = tried[-1]
-        return {key: value for key, (_, value) in ones.items()}
+            tried = {**ones, symbol: mask(symbol.width)}
+            changed = {**model.symbols, **{s.name: v for s, v in tried.items()}}
+            if Model(changed, model.arrays, model.functions).holds(term):
+                ones = tried
+        return ones
 
-    def _as_read(self, term: Any, model: Any) -> tuple[Any, list[Any]]:
+    def _as_read(self, term: Bool, model: Model) -> tuple[Bool, list[Bool]]:
         """Cells of this side's tables become what the model has there, whatever their addresses; returned with the
         conditions that cells with different contents lie apart."""
-        reads = [r for r in atoms(term) if z3.is_select(r) and self._pinnable(r) and r.get_id() not in self.pinned]
-        known = [(r, model.eval(r, model_completion=True)) for r in reads]
+        smt = self.smt
+        reads = [r for r in atoms(smt, term) if r.op == "select" and self._pinnable(r) and r not in self.pinned]
+        known = [(r, model.value(r)) for r in reads]
         apart = []
         for i, (one, a) in enumerate(known):
             for two, b in known[i + 1 :]:
-                if one.arg(0).eq(two.arg(0)) and not a.eq(b):
-                    differ = z3.simplify(one.arg(1) != two.arg(1))
-                    if not z3.is_true(differ):
-                        apart.append(one.arg(1) != two.arg(1))
-        return (z3.substitute(term, *known) if known else term), apart
+                if one.args[0] is two.args[0] and a != b:
+                    apart.append(smt.not_(smt.eq(one.args[1], two.args[1], one.args[0].index)))
+        return smt.substituted(term, known), apart
 
-    def _counterpart(self, symbol: Any) -> Any:
-        if z3.is_select(symbol):
-            return z3.Select(self._counterpart(symbol.arg(0)), symbol.arg(1))
-        name = str(symbol.decl().name()).removesuffix(f"@{self.side}") + f"@{self.other}"
-        return z3.Const(name, symbol.sort())
+    def _counterpart(self, symbol: Term) -> Any:
+        if symbol.op == "select":
+            return self.smt.select_at(self._counterpart(symbol.args[0]), symbol.args[1])
+        name = symbol.name.removesuffix(f"@{self.side}") + f"@{self.other}"
+        if symbol.op == "array":
+            return self.smt.array(name, symbol.index, symbol.width)
+        return self.smt.symbol(name, symbol.width)
 
-    def _value(self, symbol: Any, model: Any | None) -> Any:
-        name = str(symbol.decl().name())
-        if name.startswith(("chosen ", "unknown ")):
-            value = 1 if model is None else model.eval(symbol, model_completion=True).as_long()
-            return z3.BitVecVal(value, symbol.size(), symbol.ctx)
+    def _value(self, symbol: Term, model: Model | None) -> Bits:
+        if symbol.name.startswith(("chosen ", "unknown ")):
+            return 1 if model is None else model.value(symbol)
         free = self._free(symbol, model)
-        pin = self.pinned.get(symbol.get_id())
-        return free if pin is None else pin.filled(free)
+        pin = self.pinned.get(symbol)
+        return free if pin is None else pin.filled(self.smt, free)
 
-    def _free(self, symbol: Any, model: Any | None) -> Any:
+    def _free(self, symbol: Term, model: Model | None) -> Bits:
         """Bits that nothing pins: the opposite of the other side's, or relative to them as in the model."""
         other = self._counterpart(symbol)
         if model is None:
-            return ~other
-        if symbol.get_id() in self.ones:
-            return self.ones[symbol.get_id()]
-        mine, theirs = (model.eval(t, model_completion=True) for t in (symbol, other))
-        if mine.eq(theirs):
+            return self.smt.invert(other, symbol.width)
+        if symbol in self.ones:
+            return self.ones[symbol]
+        mine, theirs = model.value(symbol), model.value(other)
+        if mine == theirs:
             return other
-        return ~other if mine.as_long() == ~theirs.as_long() & ((1 << symbol.size()) - 1) else mine
+        return self.smt.invert(other, symbol.width) if mine == theirs ^ mask(symbol.width) else mine
 
-    def _array(self, array: Any, model: Any | None) -> Any:
+    def _array(self, array: Array, model: Model | None) -> Array:
         other = self._counterpart(array)
-        if str(array.decl().name()) in self.shared:
+        if array.name in self.shared or (model is not None and model.same(array, other)):
             return other
-        if model is not None and not _differs(model, array, other):
-            return other
-        element = z3.Const("element", array.range())
-        return z3.Map((~element).decl(), other)
+        return self.smt.flip(other)
 
 
-def _differs(model: Any, a: Any, b: Any) -> bool:
-    return not z3.is_true(model.eval(a == b, model_completion=True))
+def _equations(conjunct: Bool) -> list[tuple[Bits, Bits]]:
+    """The equation that a literal is, as left and right sides."""
+    if not isinstance(conjunct, Term):
+        return []
+    if conjunct.op == "eq":
+        return [(conjunct.args[0], conjunct.args[1])]
+    if conjunct.op == "not" and conjunct.args[0].op == "eq" and conjunct.args[0].data == 1:
+        a, b = conjunct.args[0].args
+        if isinstance(b, int):
+            return [(a, 1 - b)]
+    return []
 
 
-def _conjuncts(term: Any) -> Any:
-    if z3.is_and(term):
-        for child in term.children():
-            yield from _conjuncts(child)
-    else:
-        yield term
-
-
-def _slice(term: Any) -> tuple[Any, int, int]:
+def _slice(term: Term) -> tuple[Term, int, int]:
     """A term as bits hi..lo of a base."""
-    if term.decl().kind() == z3.Z3_OP_EXTRACT:
-        hi, lo = term.params()
-        return term.arg(0), hi, lo
-    return term, term.size() - 1 if z3.is_bv(term) else 0, 0
-
-
-def _symbol(term: Any) -> str | None:
-    plain = z3.is_app(term) and term.num_args() == 0 and term.decl().kind() == z3.Z3_OP_UNINTERPRETED
-    return str(term.decl().name()) if plain else None
+    if term.op == "extract":
+        return term.args[0], term.data[0], term.data[1]
+    return term, term.width - 1, 0

@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import z3
+from analyzer.symbolic.smt import Array, Bits, Smt
+from analyzer.symbolic.term import Term, nodes
 
 MEMORIES = ("window ", "memory ", "table ", "other ")
 """How the names of arrays begin that stand for memory."""
 
 
-def is_cell(term: Any) -> bool:
-    """Is the term a read of an array?"""
-    return bool(z3.is_select(term))
+def atoms(smt: Smt, *terms: Bits) -> Iterator[Term]:
+    """The symbols, reads of array symbols and applications of unknown functions in terms, each once, in order of first
+    appearance."""
+    told: dict[Any, None] = {}
+    bases: dict[Array, list[Array]] = {}
+    for root in terms:
+        for term in nodes(root):
+            if term.op in ("symbol", "apply"):
+                if term not in told:
+                    told[term] = None
+                    yield term
+            elif term.op == "select":
+                array, index = term.args
+                if array not in bases:
+                    bases[array] = [t for t in nodes_of_array(array) if t.op == "array"]
+                for base in bases[array]:
+                    cell = smt.select_at(base, index)
+                    if isinstance(cell, Term) and cell not in told:
+                        told[cell] = None
+                        yield cell
 
 
-def cell_at(cell: Any, index: int) -> Any:
-    """The cell of the same array at a number."""
-    return z3.Select(cell.arg(0), z3.BitVecVal(index, cell.arg(1).size(), cell.ctx))
-
-
-def stored_indices(array: Any, holds: Callable[[Any], bool]) -> list[Any]:
-    """The indices that an array was stored at, the last first; `holds` decides its conditionals."""
-    out: list[Any] = []
+def nodes_of_array(array: Array) -> Iterator[Term]:
+    """The arrays that an array is made of by stores and conditionals, itself included."""
+    seen: set[Term] = set()
     stack = [array]
     while stack:
         array = stack.pop()
-        kind = array.decl().kind()
-        if kind == z3.Z3_OP_STORE:
-            out.append(array.arg(1))
-            stack.append(array.arg(0))
-        elif kind == z3.Z3_OP_ITE:
-            stack.append(array.arg(1) if holds(array.arg(0)) else array.arg(2))
-    return out
+        if array in seen:
+            continue
+        seen.add(array)
+        yield array
+        match array.op:
+            case "store" | "flip":
+                stack.append(array.args[0])
+            case "ite":
+                stack += (array.args[2], array.args[1])
+
+
+def is_cell(term: Any) -> bool:
+    """Is the term a read of an array?"""
+    return isinstance(term, Term) and term.op == "select"
+
+
+def base_name(term: Term) -> str:
+    """The name of a symbol or function, or of the array that is read."""
+    return term.args[0].name if term.op == "select" else term.name
+
+
+def stored_indices(array: Array, holds: Callable[[Any], bool]) -> list[Any]:
+    """The indices that an array was stored at, the last first; `holds` decides its conditionals."""
+    out: list[Any] = []
+    while True:
+        match array.op:
+            case "store":
+                out.append(array.args[1])
+                array = array.args[0]
+            case "ite":
+                array = array.args[1] if holds(array.args[0]) else array.args[2]
+            case _:
+                return out
 
 
 def testable(literal: Any) -> bool:
     """Does it speak of registers and operands of the real machine only?"""
-    stack = [literal]
-    while stack:
-        t = stack.pop()
-        if z3.is_select(t) and str(t.arg(0).decl().name()).startswith(MEMORIES):
+    for t in nodes(literal):
+        if t.op == "select" and t.args[0].name.startswith(MEMORIES):
             return False
-        unknown = z3.is_app(t) and t.decl().kind() == z3.Z3_OP_UNINTERPRETED
-        if unknown and (t.num_args() or "@v" in str(t.decl().name())):
+        if t.op == "apply" or (t.op in ("symbol", "array") and "@v" in t.name):
             return False
-        stack.extend(t.children())
     return True

@@ -159,9 +159,7 @@ class Cell:
 
 def linear(smt: Smt, space: ir.Space, address: Bits) -> Callable[[int], Bits]:
     """Units from an address on."""
-    return lambda unit: smt.bits(
-        smt.op("add", address, unit & ((1 << space.address_width) - 1), space.address_width), space.address_width
-    )
+    return lambda unit: smt.op("add", address, unit & ((1 << space.address_width) - 1), space.address_width)
 
 
 # -- the memories ------------------------------------------------------------------------------------------------------
@@ -339,7 +337,7 @@ class Windows:
             args.append((ex.value(self.isa.mode.expr, frame), ir.width(self.isa.mode.expr)))
         args.append((self.index(space, place, 0), shape.index_width(space)))
         f = self.smt.function(f"fault {space.name} {kind} {bits}@{self.world.name}", (w for _, w in args), 0)
-        return f(*(self.smt.bits(a, w) for a, w in args))
+        return self.smt.apply(f, (a for a, _ in args))
 
     def fault_at(self, ex: Executor, event: Event) -> tuple[Bool, Bool]:
         """Would this world, at its beginning and in its current mode, fault on the access of `event`?  And would the

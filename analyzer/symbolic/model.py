@@ -1,0 +1,149 @@
+"""Models: values of symbols, arrays and functions, and the values that terms have under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from analyzer.symbolic.term import Array, Bits, Bool, Term, fold, mask, signed
+
+
+class Opaque(Exception):
+    """A term without a value that could be computed: a quantifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The value of an array or function: entries by index or arguments, and the value of all others."""
+
+    known: Mapping[Any, int]
+    default: int = 0
+
+
+@dataclass(slots=True)
+class Model:
+    """An assignment; what it leaves open is 0.  Symbols and arrays by name, functions by name."""
+
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, Entries] = field(default_factory=dict)
+    functions: Mapping[str, Entries] = field(default_factory=dict)
+    _values: dict[Term, Any] = field(default_factory=dict, init=False)
+
+    def value(self, t: Bits | Bool) -> int:
+        """The value of a term of bits; of a boolean, 0 or 1.
+
+        Raises:
+            Opaque: it has a quantifier in it.
+        """
+        if not isinstance(t, Term):
+            return int(t)
+        known = self._values.get(t)
+        if known is None:
+            known = self._values[t] = self._computed(t, t.op, t.args)
+        return known
+
+    def _computed(self, t: Term, op: str, args: tuple[Any, ...]) -> int:
+        """The value of a term that is met for the first time; plain loops recur without Python's own stack."""
+        value = self.value
+        match op:
+            case "symbol":
+                return self.symbols.get(t.data, 0)
+            case "eq":
+                return int(value(args[0]) == value(args[1]))
+            case "not":
+                return 1 - value(args[0])
+            case "and":
+                for a in args:
+                    if not value(a):
+                        return 0
+                return 1
+            case "or":
+                for a in args:
+                    if value(a):
+                        return 1
+                return 0
+            case "ite":
+                return value(args[1]) if value(args[0]) else value(args[2])
+            case "concat":
+                out = 0
+                for part, width in zip(args, t.data, strict=True):
+                    out = out << width | value(part)
+                return out
+            case "extract":
+                return value(args[0]) >> t.data[1] & mask(t.width)
+            case "select":
+                return self.cell(args[0], value(args[1]))
+            case "ule":
+                return int(value(args[0]) <= value(args[1]))
+            case "apply":
+                entries = self.functions.get(t.data.name)
+                if entries is None:
+                    return 0
+                at = []
+                for a in args:
+                    at.append(value(a))
+                return entries.known.get(tuple(at), entries.default)
+            case "xor":
+                return int(value(args[0]) != value(args[1]))
+            case "sle":
+                return int(signed(value(args[0]), t.data) <= signed(value(args[1]), t.data))
+            case "same":
+                return int(self.same(args[0], args[1]))
+            case "sext":
+                return signed(value(args[0]), args[0].width) & mask(t.width)
+            case "bvnot":
+                return value(args[0]) ^ mask(t.width)
+            case "neg":
+                return -value(args[0]) & mask(t.width)
+            case "forall":
+                raise Opaque
+        return fold(op, value(args[0]), value(args[1]), t.width)
+
+    def holds(self, formula: Bool) -> bool:
+        """Whether a formula is true."""
+        return bool(self.value(formula))
+
+    def cell(self, array: Array, at: int) -> int:
+        """An entry of an array."""
+        inverted = 0
+        while True:
+            match array.op:
+                case "store":
+                    if self.value(array.args[1]) == at:
+                        return self.value(array.args[2]) ^ inverted
+                    array = array.args[0]
+                case "ite":
+                    array = array.args[1] if self.value(array.args[0]) else array.args[2]
+                case "fill":
+                    return self.value(array.args[0]) ^ inverted
+                case "flip":
+                    inverted ^= mask(array.width)
+                    array = array.args[0]
+                case _:
+                    entries = self.arrays.get(array.data)
+                    return (0 if entries is None else entries.known.get(at, entries.default)) ^ inverted
+
+    def entries(self, array: Array) -> Entries:
+        """The value of an array."""
+        match array.op:
+            case "store":
+                below = self.entries(array.args[0])
+                return Entries({**below.known, self.value(array.args[1]): self.value(array.args[2])}, below.default)
+            case "ite":
+                return self.entries(array.args[1] if self.value(array.args[0]) else array.args[2])
+            case "fill":
+                return Entries({}, self.value(array.args[0]))
+            case "flip":
+                below, ones = self.entries(array.args[0]), mask(array.width)
+                return Entries({i: v ^ ones for i, v in below.known.items()}, below.default ^ ones)
+        return self.arrays.get(array.data) or Entries({})
+
+    def same(self, a: Array, b: Array) -> bool:
+        """Whether two arrays are equal."""
+        one, two = self.entries(a), self.entries(b)
+        named = one.known.keys() | two.known.keys()
+        if any(one.known.get(i, one.default) != two.known.get(i, two.default) for i in named):
+            return False
+        return one.default == two.default or len(named) == 1 << a.index
+

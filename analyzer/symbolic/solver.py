@@ -1,0 +1,357 @@
+"""z3: terms go in, answers and models come out.  Nothing else knows of it.
+
+The raw interface is used, because z3's own Python classes cost more than the solving.  A context that does not count
+references keeps all its terms for its life, which is that of one analysis.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from z3 import z3consts, z3core, z3types
+
+from analyzer.symbolic.model import Entries, Model, Opaque
+from analyzer.symbolic.term import Bool, Function, Term
+
+_z3: Any = z3core
+
+_BINARY = {
+    "add": _z3.Z3_mk_bvadd,
+    "sub": _z3.Z3_mk_bvsub,
+    "mul": _z3.Z3_mk_bvmul,
+    "udiv": _z3.Z3_mk_bvudiv,
+    "urem": _z3.Z3_mk_bvurem,
+    "sdiv": _z3.Z3_mk_bvsdiv,
+    "srem": _z3.Z3_mk_bvsrem,
+    "bvand": _z3.Z3_mk_bvand,
+    "bvor": _z3.Z3_mk_bvor,
+    "bvxor": _z3.Z3_mk_bvxor,
+    "shl": _z3.Z3_mk_bvshl,
+    "lshr": _z3.Z3_mk_bvlshr,
+    "ashr": _z3.Z3_mk_bvashr,
+}
+_COMPARE = {"eq": _z3.Z3_mk_eq, "ule": _z3.Z3_mk_bvule, "sle": _z3.Z3_mk_bvsle}
+
+SIMPLIFYING = ("simplify", "propagate-values", "solve-eqs", "elim-uncnstr", "simplify", "smt")
+"""The steps of a search: simplifying before searching is far stronger than searching alone on equations between table
+entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the solver said.  `model` is set for `sat`; `reason` for `unknown`."""
+
+    status: Literal["sat", "unsat", "unknown"]
+    model: Any = None
+    reason: str | None = None
+
+
+class Unreadable(Exception):
+    """A value in a model that is no number."""
+
+
+class Context:
+    """A z3 context with the terms that were sent there."""
+
+    def __init__(self) -> None:
+        config = _z3.Z3_mk_config()
+        self.ref = _z3.Z3_mk_context(config)
+        _z3.Z3_del_config(config)
+        self._sorts: dict[Any, Any] = {}
+        self._numbers: dict[tuple[int, int], Any] = {}
+        self._functions: dict[Function, Any] = {}
+        self._tactic: Any = None
+
+    def __del__(self) -> None:
+        if self._tactic is not None:
+            _z3.Z3_tactic_dec_ref(self.ref, self._tactic)
+        _z3.Z3_del_context(self.ref)
+
+    # -- terms ---------------------------------------------------------------------------------------------------------
+
+    def _sort(self, width: int, index: int = 0) -> Any:
+        if (width, index) not in self._sorts:
+            if index:
+                sort = _z3.Z3_mk_array_sort(self.ref, self._sort(index), self._sort(width))
+            else:
+                sort = _z3.Z3_mk_bv_sort(self.ref, width) if width else _z3.Z3_mk_bool_sort(self.ref)
+            self._sorts[width, index] = sort
+        return self._sorts[width, index]
+
+    def _number(self, value: int, width: int) -> Any:
+        if (value, width) not in self._numbers:
+            sort = self._sort(width)
+            self._numbers[value, width] = _z3.Z3_mk_numeral(self.ref, str(value), sort)
+        return self._numbers[value, width]
+
+    def _named(self, name: str) -> Any:
+        return _z3.Z3_mk_string_symbol(self.ref, name)
+
+    def handle(self, term: Any, width: int = 0) -> Any:
+        """z3's handle of a term; constants have this width."""
+        if not isinstance(term, Term):
+            if isinstance(term, bool):
+                return _z3.Z3_mk_true(self.ref) if term else _z3.Z3_mk_false(self.ref)
+            return self._number(term, width)
+        if term.handle is None:
+            term.handle = self._made(term)
+        return term.handle
+
+    def _made(self, t: Term) -> Any:
+        ref, op, handle = self.ref, t.op, self.handle
+        if op in _BINARY:
+            a, b = t.args
+            return _BINARY[op](ref, handle(a, t.width), handle(b, t.width))
+        if op in _COMPARE:
+            a, b = t.args
+            return _COMPARE[op](ref, handle(a, t.data), handle(b, t.data))
+        match op:
+            case "symbol" | "array":
+                return _z3.Z3_mk_const(ref, self._named(t.data), self._sort(t.width, t.index))
+            case "and" | "or":
+                args = (z3types.Ast * len(t.args))()
+                for i, a in enumerate(t.args):
+                    args[i] = handle(a)
+                return (_z3.Z3_mk_and if op == "and" else _z3.Z3_mk_or)(ref, len(t.args), args)
+            case "not":
+                return _z3.Z3_mk_not(ref, handle(t.args[0]))
+            case "xor":
+                return _z3.Z3_mk_xor(ref, handle(t.args[0]), handle(t.args[1]))
+            case "ite":
+                return _z3.Z3_mk_ite(ref, handle(t.args[0]), handle(t.args[1], t.width), handle(t.args[2], t.width))
+            case "extract":
+                return _z3.Z3_mk_extract(ref, t.data[0], t.data[1], handle(t.args[0]))
+            case "concat":
+                return self._concat(t)
+            case "sext":
+                return _z3.Z3_mk_sign_ext(ref, t.width - t.args[0].width, handle(t.args[0]))
+            case "bvnot":
+                return _z3.Z3_mk_bvnot(ref, handle(t.args[0]))
+            case "neg":
+                return _z3.Z3_mk_bvneg(ref, handle(t.args[0]))
+            case "select":
+                array, at = t.args
+                return _z3.Z3_mk_select(ref, handle(array), handle(at, array.index))
+            case "store":
+                array, at, value = t.args
+                return _z3.Z3_mk_store(ref, handle(array), handle(at, t.index), handle(value, t.width))
+            case "fill":
+                return _z3.Z3_mk_const_array(ref, self._sort(t.index), handle(t.args[0], t.width))
+            case "flip":
+                return self._flip(t)
+            case "same":
+                return _z3.Z3_mk_eq(ref, handle(t.args[0]), handle(t.args[1]))
+            case "apply":
+                return self._apply(t)
+            case "forall":
+                return self._forall(t)
+        raise ValueError(op)
+
+    def _concat(self, t: Term) -> Any:
+        out = self.handle(t.args[-1], t.data[-1])
+        for part, width in zip(reversed(t.args[:-1]), reversed(t.data[:-1]), strict=True):
+            out = _z3.Z3_mk_concat(self.ref, self.handle(part, width), out)
+        return out
+
+    def _apply(self, t: Term) -> Any:
+        f: Function = t.data
+        if f not in self._functions:
+            domain = (z3types.Sort * len(f.widths))()
+            for i, width in enumerate(f.widths):
+                domain[i] = self._sort(width)
+            args = (self.ref, self._named(f.name), len(f.widths), domain, self._sort(f.width))
+            self._functions[f] = _z3.Z3_mk_func_decl(*args)
+        given = (z3types.Ast * len(t.args))()
+        for i, (a, width) in enumerate(zip(t.args, f.widths, strict=True)):
+            given[i] = self.handle(a, width)
+        return _z3.Z3_mk_app(self.ref, self._functions[f], len(t.args), given)
+
+    def _flip(self, t: Term) -> Any:
+        sort = self._sort(t.width)
+        entry = _z3.Z3_mk_const(self.ref, self._named("entry"), sort)
+        inverted = _z3.Z3_to_app(self.ref, _z3.Z3_mk_bvnot(self.ref, entry))
+        arrays = (z3types.Ast * 1)(self.handle(t.args[0]))
+        return _z3.Z3_mk_map(self.ref, _z3.Z3_get_app_decl(self.ref, inverted), 1, arrays)
+
+    def _forall(self, t: Term) -> Any:
+        bound = (z3types.Ast * len(t.data))()
+        for i, b in enumerate(t.data):
+            bound[i] = _z3.Z3_to_app(self.ref, self.handle(b))
+        return _z3.Z3_mk_forall_const(self.ref, 0, len(t.data), bound, 0, None, self.handle(t.args[0]))
+
+    # -- solvers -------------------------------------------------------------------------------------------------------
+
+    def simplifying(self) -> Any:
+        """A raw solver that simplifies before it searches."""
+        if self._tactic is None:
+            tactic = None
+            for name in SIMPLIFYING:
+                one = _z3.Z3_mk_tactic(self.ref, name)
+                _z3.Z3_tactic_inc_ref(self.ref, one)
+                if tactic is not None:
+                    both = _z3.Z3_tactic_and_then(self.ref, tactic, one)
+                    _z3.Z3_tactic_inc_ref(self.ref, both)
+                    _z3.Z3_tactic_dec_ref(self.ref, one)
+                    _z3.Z3_tactic_dec_ref(self.ref, tactic)
+                    one = both
+                tactic = one
+            self._tactic = tactic
+        return _z3.Z3_mk_solver_from_tactic(self.ref, self._tactic)
+
+    # -- models --------------------------------------------------------------------------------------------------------
+
+    def read(self, model: Any) -> Model:
+        """A model as values.
+
+        Raises:
+            Unreadable: something in it is no number.
+        """
+        ref = self.ref
+        symbols: dict[str, int] = {}
+        arrays: dict[str, Entries] = {}
+        for i in range(_z3.Z3_model_get_num_consts(ref, model)):
+            decl = _z3.Z3_model_get_const_decl(ref, model, i)
+            value = _z3.Z3_model_get_const_interp(ref, model, decl)
+            if _z3.Z3_get_sort_kind(ref, _z3.Z3_get_range(ref, decl)) == z3consts.Z3_ARRAY_SORT:
+                arrays[self._name_of(decl)] = self._array(model, value)
+            else:
+                symbols[self._name_of(decl)] = self._value(value)
+        functions: dict[str, Entries] = {}
+        for i in range(_z3.Z3_model_get_num_funcs(ref, model)):
+            decl = _z3.Z3_model_get_func_decl(ref, model, i)
+            functions[self._name_of(decl)] = self._function(model, decl, False)
+        return Model(symbols, arrays, functions)
+
+    def _name_of(self, decl: Any) -> str:
+        return str(_z3.Z3_get_symbol_string(self.ref, _z3.Z3_get_decl_name(self.ref, decl)))
+
+    def _value(self, value: Any) -> int:
+        kind = _z3.Z3_get_ast_kind(self.ref, value)
+        if kind == z3consts.Z3_NUMERAL_AST:
+            small = ctypes.c_ulonglong()
+            if _z3.Z3_get_numeral_uint64(self.ref, value, ctypes.byref(small)):
+                return small.value
+            return int(_z3.Z3_get_numeral_string(self.ref, value))
+        truth = _z3.Z3_get_bool_value(self.ref, value)
+        if kind != z3consts.Z3_APP_AST or truth == z3consts.Z3_L_UNDEF:
+            raise Unreadable
+        return int(truth == z3consts.Z3_L_TRUE)
+
+    def _array(self, model: Any, value: Any) -> Entries:
+        ref, known = self.ref, dict[int, int]()
+        while True:
+            if _z3.Z3_get_ast_kind(ref, value) != z3consts.Z3_APP_AST:
+                raise Unreadable
+            app = _z3.Z3_to_app(ref, value)
+            match _z3.Z3_get_decl_kind(ref, _z3.Z3_get_app_decl(ref, app)):
+                case z3consts.Z3_OP_STORE:
+                    array, at, entry = (_z3.Z3_get_app_arg(ref, app, i) for i in range(3))
+                    known.setdefault(self._value(at), self._value(entry))
+                    value = array
+                case z3consts.Z3_OP_CONST_ARRAY:
+                    return Entries(known, self._value(_z3.Z3_get_app_arg(ref, app, 0)))
+                case z3consts.Z3_OP_AS_ARRAY:
+                    below = self._function(model, _z3.Z3_get_as_array_func_decl(ref, value), True)
+                    return Entries({**below.known, **known}, below.default)
+                case _:
+                    raise Unreadable
+
+    def _function(self, model: Any, decl: Any, single: bool) -> Entries:
+        ref = self.ref
+        interpretation = _z3.Z3_model_get_func_interp(ref, model, decl)
+        if not interpretation:
+            return Entries({})
+        _z3.Z3_func_interp_inc_ref(ref, interpretation)
+        known: dict[Any, int] = {}
+        for i in range(_z3.Z3_func_interp_get_num_entries(ref, interpretation)):
+            entry = _z3.Z3_func_interp_get_entry(ref, interpretation, i)
+            _z3.Z3_func_entry_inc_ref(ref, entry)
+            count = _z3.Z3_func_entry_get_num_args(ref, entry)
+            at = tuple(self._value(_z3.Z3_func_entry_get_arg(ref, entry, j)) for j in range(count))
+            known[at[0] if single else at] = self._value(_z3.Z3_func_entry_get_value(ref, entry))
+            _z3.Z3_func_entry_dec_ref(ref, entry)
+        default = self._value(_z3.Z3_func_interp_get_else(ref, interpretation))
+        _z3.Z3_func_interp_dec_ref(ref, interpretation)
+        return Entries(known, default)
+
+
+class Solver:
+    """Assertions that questions can be asked about, each within `rlimit` (z3's measure of work, not of time)."""
+
+    def __init__(self, context: Context, rlimit: int, simplifying: bool = False) -> None:
+        self._context = context
+        self._ref = context.ref
+        self._solver = context.simplifying() if simplifying else _z3.Z3_mk_simple_solver(context.ref)
+        _z3.Z3_solver_inc_ref(self._ref, self._solver)
+        self._asserted: list[Bool] = []
+        self._parameters = _z3.Z3_mk_params(self._ref)
+        _z3.Z3_params_inc_ref(self._ref, self._parameters)
+        self._rlimit = _z3.Z3_mk_string_symbol(self._ref, "rlimit")
+        self.limit(rlimit)
+
+    def __del__(self) -> None:
+        _z3.Z3_params_dec_ref(self._ref, self._parameters)
+        _z3.Z3_solver_dec_ref(self._ref, self._solver)
+
+    def limit(self, rlimit: int) -> None:
+        """The work allowed for a question from now on."""
+        _z3.Z3_params_set_uint(self._ref, self._parameters, self._rlimit, rlimit)
+        _z3.Z3_solver_set_params(self._ref, self._solver, self._parameters)
+
+    def add(self, *formulas: Bool) -> None:
+        """Asserts formulas."""
+        for formula in formulas:
+            if formula is not True:
+                self._asserted.append(formula)
+                _z3.Z3_solver_assert(self._ref, self._solver, self._context.handle(formula))
+
+    def check(self, assumptions: Iterable[Bool] = ()) -> Answer:
+        """Can all that was asserted hold, and the assumptions?  A model is believed when it makes them true."""
+        assumed = [a for a in assumptions if a is not True]
+        handles = (z3types.Ast * len(assumed))()
+        for i, a in enumerate(assumed):
+            handles[i] = self._context.handle(a)
+        result = _z3.Z3_solver_check_assumptions(self._ref, self._solver, len(assumed), handles)
+        if result == z3consts.Z3_L_FALSE:
+            return Answer("unsat")
+        if result != z3consts.Z3_L_TRUE:
+            return Answer("unknown", reason=_z3.Z3_solver_get_reason_unknown(self._ref, self._solver))
+        raw = _z3.Z3_solver_get_model(self._ref, self._solver)
+        _z3.Z3_model_inc_ref(self._ref, raw)
+        try:
+            model = self._context.read(raw)
+            if all(_true(model, f) for f in (*self._asserted, *assumed)):
+                return Answer("sat", model)
+        except Unreadable:
+            pass
+        finally:
+            _z3.Z3_model_dec_ref(self._ref, raw)
+        return Answer("unknown", reason="the model could not be confirmed")
+
+    def spent(self) -> int:
+        """The work done so far."""
+        statistics = _z3.Z3_solver_get_statistics(self._ref, self._solver)
+        _z3.Z3_stats_inc_ref(self._ref, statistics)
+        out = 0
+        for i in range(_z3.Z3_stats_size(self._ref, statistics)):
+            if _z3.Z3_stats_get_key(self._ref, statistics, i) == "rlimit count":
+                out = int(_z3.Z3_stats_get_uint_value(self._ref, statistics, i))
+        _z3.Z3_stats_dec_ref(self._ref, statistics)
+        return out
+
+
+def _true(model: Model, formula: Bool) -> bool:
+    try:
+        return model.holds(formula)
+    except Opaque:
+        return True
+
+
+def z3_version() -> str:
+    """The solver's version: verdicts may differ between versions, because `unknown` is a matter of heuristics."""
+    parts = [ctypes.c_uint() for _ in range(4)]
+    _z3.Z3_get_version(*map(ctypes.byref, parts))
+    return ".".join(str(p.value) for p in parts[:3])
