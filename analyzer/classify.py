@@ -17,6 +17,7 @@ from analyzer.properties import Cause, Reason
 from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import QUICK_RLIMIT, Answer, Bool
+from analyzer.symbolic.term import nodes
 from analyzer.symbolic.term import Term
 
 
@@ -325,11 +326,13 @@ class Asker:
         return Truth.of(smt.check(real, pair.v.stays(), claim))
 
     def depends_on_time(self) -> Truth:
-        """Its guest result follows from a time element."""
-        effects = self.setting.effects.block(self.subject.instruction.body)
-        isa = self.setting.isa
-        read = [n for n in effects.reads if n in isa.elements and isa.elements[n].role is ir.Role.TIME]
-        return YES if read else NO
+        """A time element is part of what it leaves in guest state."""
+        reads = self.setting.effects.block(self.subject.instruction.body).reads
+        time = {n for n in reads if self.setting.role(n) is ir.Role.TIME}
+        if not time:
+            return NO
+        left = (term for n, term in self.pair.v.after.items() if self.setting.is_guest(n))
+        return YES if any(t.name.partition("@")[0] in time for term in left for t in nodes(term)) else NO
 
 
 def examine(setting: Setting, subject: Subject, rlimit: int | None = None) -> Finding:

@@ -95,10 +95,10 @@ def test_a_failed_example(popek: Popek, tiny: str, tmp_path: Path) -> None:
     assert ran.out.splitlines()[-1].endswith("1 failed example")
 
 
-def test_a_budget_that_runs_out_is_no_verdict(popek: Popek, tiny: str) -> None:
-    ran = popek("check", tiny, "--rlimit", "1")
+def test_a_budget_that_runs_out_is_no_verdict(popek: Popek) -> None:
+    ran = popek("check", "pg1974-lra", "--rlimit", "1")  # a machine that simplifying alone does not settle
     assert ran.code in (1, 3)
-    assert "virtualizable," not in ran.out.splitlines()[-1].replace("not virtualizable,", "")
+    assert ran.out.splitlines()[-1].startswith("classic: undecided, 0 holes")
 
 
 @pytest.mark.parametrize(
