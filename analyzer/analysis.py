@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from analyzer import ir, report
 from analyzer.classify import NO, YES, Asker, Finding, Truth, examine, judge, plain
 from analyzer.conditions import hole_condition
 from analyzer.expectations import expectations
-from analyzer.graph import graph_of, transitions
+from analyzer.graph import Transition, graph_of, may_change_mode, moves, transitions
 from analyzer.passes.show import show
 from analyzer.premises import caveats, premises
 from analyzer.repair import weakest_guard
@@ -51,10 +51,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A finding with what is told of its hole."""
+    """A finding with what is told of its hole, and the modes that it moves between."""
 
     finding: Finding
     hole: report.Hole | None
+    moves: tuple[Transition, ...] = ()
 
 
 def analyze(
@@ -66,10 +67,17 @@ def analyze(
     """Analyses a spec under its schemes."""
     options = options or Options()
     chosen = [s for s in isa.schemes if not options.schemes or s.name in options.schemes]
-    reports = tuple(analyze_scheme(isa, s, options, replayer, progress) for s in chosen)
-    edges = mode_edges(isa, chosen[0]) if options.graph and chosen and len(isa.mode.modes()) > 1 else ()
+    reports: list[report.SchemeReport] = []
+    edges: tuple[report.Edge, ...] = ()
+    for scheme in chosen:
+        setting = Setting(isa, scheme)
+        graph = options.graph and scheme is chosen[0] and len(isa.mode.modes()) > 1
+        examined = tuple(examine_all(setting, replace(options, graph=graph), replayer, progress))
+        reports.append(scheme_report(setting, examined))
+        if graph:
+            edges = mode_edges(setting, {e.finding.name: e.moves for e in examined})
     return report.Report(
-        isa.name, isa.title, tool_version(), z3_version(), options.rlimit, spec_hash(isa), reports, edges
+        isa.name, isa.title, tool_version(), z3_version(), options.rlimit, spec_hash(isa), tuple(reports), edges
     )
 
 
@@ -82,7 +90,12 @@ def analyze_scheme(
 ) -> report.SchemeReport:
     """Analyses a spec under one scheme."""
     setting = Setting(isa, scheme)
-    examined = tuple(examine_all(setting, options, replayer, progress))
+    return scheme_report(setting, tuple(examine_all(setting, options, replayer, progress)))
+
+
+def scheme_report(setting: Setting, examined: tuple[Examined, ...]) -> report.SchemeReport:
+    """What the findings under one scheme add up to."""
+    isa, scheme = setting.isa, setting.scheme
     findings = tuple(e.finding for e in examined)
     stuck = stuck_addresses(setting)
     proved = theorems(setting, findings)
@@ -121,6 +134,8 @@ def examine_all(
     """Every subject, in the order of the spec."""
     todo = [s for s in subjects(setting.isa) if wanted(s, options.only)]
     work = partial(examine_one, setting, options, replayer)
+    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
+        setting.always_arrives(trap)
     if options.witnesses:
         for world in ("v", "r"):
             home_of(setting, world)  # found once, before the workers are forked
@@ -129,7 +144,7 @@ def examine_all(
         _WORK = (work, todo)
         context = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-            results = pool.map(_work_on, range(len(todo)), chunksize=4)
+            results = pool.map(_work_on, range(len(todo)), chunksize=2)
             yield from _told(results, todo, progress)
     else:
         yield from _told(map(work, todo), todo, progress)
@@ -163,12 +178,13 @@ def examine_one(setting: Setting, options: Options, replayer: Replayer | None, s
         return Examined(examine(setting, subject), None)
     asker = Asker(setting, subject, options.rlimit)
     finding = judge(asker)
+    changes = moves(asker.pair) if options.graph and may_change_mode(setting, subject) else ()
     if finding.faithful.hole is NO or not options.witnesses:
-        return Examined(finding, None)
+        return Examined(finding, None, changes)
     _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
     if not reasons:
-        return Examined(finding, None)
+        return Examined(finding, None, changes)
     condition = hole_condition(asker.pair, reasons)
     guard = weakest_guard(asker.pair, reasons, project_it=condition.exact)
     witness = find_witness(asker.pair, reasons, replayer)
@@ -183,7 +199,7 @@ def examine_one(setting: Setting, options: Options, replayer: Replayer | None, s
         told,
         sources.place(subject.instruction.span),
     )
-    return Examined(finding, hole)
+    return Examined(finding, hole, changes)
 
 
 def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sources: Sources) -> report.Witness:
@@ -267,9 +283,9 @@ def theorem_result(theorem: Theorem) -> report.TheoremResult:
 # -- the mode graph ----------------------------------------------------------------------------------------------------
 
 
-def mode_edges(isa: ir.Isa, scheme: ir.Scheme) -> tuple[report.Edge, ...]:
+def mode_edges(setting: Setting, known: Mapping[str, tuple[Transition, ...]] | None = None) -> tuple[report.Edge, ...]:
     """The mode-transition graph, parallel transitions put together."""
-    graph = graph_of(transitions(Setting(isa, scheme)), isa)
+    graph = graph_of(transitions(setting, known), setting.isa)
     merged: dict[tuple[str, str, bool], list[str]] = {}
     for source, target, data in graph.edges(data=True):
         merged.setdefault((source, target, data["trap"]), []).append(data["by"])
