@@ -140,6 +140,8 @@ def _examined(
     if wanted.witnesses and todo:
         for world in ("v", "r"):
             home_of(setting, world)  # found once, before the workers are forked
+    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
+        setting.always_arrives(trap)  # likewise
     if jobs > 1 and len(todo) > 8:
         global _WORK
         _WORK = (work, todo)

@@ -7,7 +7,6 @@ that is not a trap is a finding: an unguarded way from user to supervisor.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
 
 import networkx as nx
 
@@ -16,7 +15,7 @@ from analyzer.classify import YES, Truth
 from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.pair import Pair, Subject, subjects
 from analyzer.symbolic.setting import Setting
-from analyzer.symbolic.smt import Smt
+from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import Windows, World
 
 
@@ -58,34 +57,54 @@ def _mode_elements(isa: ir.Isa) -> set[str]:
 
 
 def may_change_mode(setting: Setting, subject: Subject) -> bool:
-    """By its text, does the instruction write what the mode is made of?"""
+    """Does the subject's text write what the mode is made of?"""
     return bool(setting.effects.block(subject.instruction.body).writes & _mode_elements(setting.isa))
 
 
 def moves(pair: Pair) -> tuple[Transition, ...]:
-    """Which mode the instruction of a pair can move to which."""
+    """The transitions that an instruction can make by completing."""
     side, smt, isa = pair.v, pair.smt, pair.setting.isa
-    width = pair.mode_width
     after = side.evaluate(side.run.after, isa.mode.expr)
-    completes = smt.and_(pair.machine(), side.run.completes)
-    out = []
-    for source, target in permutations(isa.mode.modes(), 2):
-        there = smt.and_(smt.eq(side.mode, source.code, width), smt.eq(after, target.code, width))
-        if Truth.of(smt.check(completes, there)) is YES:
-            out.append(Transition(source.name, target.name, pair.subject.name, False))
-    return tuple(out)
+    return tuple(
+        Transition(source, target, pair.subject.name, False)
+        for source, target in _changes(isa, smt, smt.and_(pair.machine(), side.run.completes), side.mode, after)
+    )
 
 
 def trap_moves(setting: Setting) -> tuple[Transition, ...]:
-    """Which mode each trap can move to which."""
-    return tuple(t for trap in setting.isa.traps.values() for t in _by_trap(setting, trap))
+    """The transitions that each trap can make."""
+    smt = Smt()
+    return tuple(t for trap in setting.isa.traps.values() for t in _by_trap(setting, smt, trap))
 
 
-def _by_trap(setting: Setting, trap: ir.TrapKind) -> list[Transition]:
+def _changes(isa: ir.Isa, smt: Smt, given: Bool, before: Bits, after: Bits) -> list[tuple[str, str]]:
+    """The pairs of different modes that `before` and `after` can be: all are asked for at once, and each model shows
+    one that need not be asked for again."""
+    width, modes = ir.width(isa.mode.expr), isa.mode.modes()
+    open_ = {
+        (a.code, b.code): smt.and_(smt.eq(before, a.code, width), smt.eq(after, b.code, width))
+        for a in modes
+        for b in modes
+        if a != b
+    }
+    found: set[tuple[int, int]] = set()
+    while open_:
+        answer = smt.check(given, smt.or_(*open_.values()))
+        if answer.status == "unsat":
+            break
+        if answer.status == "unknown":  # one by one, then
+            found |= {pair for pair, way in open_.items() if Truth.of(smt.check(given, way)) is YES}
+            break
+        pair = answer.model.value(before), answer.model.value(after)
+        found.add(pair)
+        del open_[pair]
+    return [(a.name, b.name) for a in modes for b in modes if (a.code, b.code) in found]
+
+
+def _by_trap(setting: Setting, smt: Smt, trap: ir.TrapKind) -> list[Transition]:
     isa = setting.isa
     if isa.deliver is None:
         return []
-    smt = Smt()
     world = World(isa, smt, "v")
     ex = Executor(isa, smt, world, Windows(isa, smt, world, setting.shapes))
     frame = Frame({}, Changes(), Changes())
@@ -97,10 +116,5 @@ def _by_trap(setting: Setting, trap: ir.TrapKind) -> list[Transition]:
     inner = Frame({}, frame.state, frame.restart)
     ex.body(inner, isa.deliver, tuple(values.get(name, 0) for name, _ in isa.deliver.params), True)
     after = ex.value(isa.mode.expr, inner)
-    width = ir.width(isa.mode.expr)
-    out = []
-    for source, target in permutations(isa.mode.modes(), 2):
-        there = smt.and_(smt.eq(before, source.code, width), smt.eq(after, target.code, width))
-        if Truth.of(smt.check(there, inner.alive)) is YES:
-            out.append(Transition(source.name, target.name, trap.name, True))
-    return out
+    changes = _changes(isa, smt, inner.alive, before, after)
+    return [Transition(source, target, trap.name, True) for source, target in changes]

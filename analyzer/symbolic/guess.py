@@ -2,8 +2,8 @@
 
 A part of the conjunction that is false under the guess is made true by changing the symbols, cells and function values
 below it, values being pushed back through the operators (propagation-based local search; Niemetz, Preiner and Biere,
-FMSD 51(3), 2017).  Most questions have models near those of earlier ones, so a few repairs often do; the solver is asked
-only when they do not.  What is found is evaluated before it is believed, so nothing rests on this being right.
+FMSD 51(3), 2017).  Most questions have models near those of earlier ones, so a few repairs often do; the solver is
+asked only when they do not.  What is found is evaluated before it is believed, so nothing rests on this being right.
 """
 
 from __future__ import annotations
@@ -238,4 +238,3 @@ class _Guess:
     def _call(self, t: Term, v: int) -> None:
         at = tuple(map(self.now.value, t.args))
         self.functions.setdefault(t.data.name, ({}, 0))[0][at] = v
-

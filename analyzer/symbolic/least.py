@@ -6,9 +6,9 @@ bytes everywhere.  What is settled is put into the formula at once: it shrinks, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from analyzer.symbolic.builder import Substitution
 from analyzer.symbolic.model import Entries, Model
@@ -52,7 +52,7 @@ class _Settling:
         self.settled.clear()
         self.remaining = self.smt.and_(*rest.parts)
         self.batches += rest.batches
-        self.steps += [self.smt.substitution(batch) for batch in rest.batches]
+        self.steps += [self.smt.substitution(batch.items()) for batch in rest.batches]
 
     def _improve(self, besides: Bool = True) -> None:
         """Makes the model zero wherever that needs no thought."""
@@ -64,14 +64,28 @@ class _Settling:
         """The present model with more of its values 0: arrays and functions as a whole, their entries, symbols."""
         found = list(nodes(self.remaining))
         for array in (t.data for t in found if t.op == "array"):
-            for entries in _emptier(lambda name=array: self.model.arrays.get(name, NOTHING)):
+            for entries in self._emptier("arrays", array):
                 yield replace(self.model, arrays={**self.model.arrays, array: entries})
         for name in dict.fromkeys(t.data.name for t in found if t.op == "apply"):
-            for entries in _emptier(lambda name=name: self.model.functions.get(name, NOTHING)):
+            for entries in self._emptier("functions", name):
                 yield replace(self.model, functions={**self.model.functions, name: entries})
         for symbol in (t.data for t in found if t.op == "symbol"):
             if self.model.symbols.get(symbol, 0):
                 yield replace(self.model, symbols={**self.model.symbols, symbol: 0})
+
+    def _emptier(self, kind: Literal["arrays", "functions"], name: str) -> Iterator[Entries]:
+        """No entries; the present ones without one of them."""
+        present = self._entries(kind, name)
+        if present.default or any(present.known.values()):
+            yield Entries({})
+        for at in list(self._entries(kind, name).known):
+            now = self._entries(kind, name)
+            if now.known.get(at, now.default):
+                yield Entries({**now.known, at: 0}, now.default)
+
+    def _entries(self, kind: Literal["arrays", "functions"], name: str) -> Entries:
+        values = self.model.arrays if kind == "arrays" else self.model.functions
+        return values.get(name, Entries({}))
 
     def settle(self, term: Term) -> bool:
         """Settles a term on the least value that it can have; False if that could not be found out."""
@@ -100,10 +114,10 @@ class _Settling:
     def _least(self, image: Term) -> int | None:
         """The least value of a term, which the model then has; None if a check ran out of its budget."""
         low, high = 0, self.model.value(image)
-        limit = high - 1  # very often there is nothing below the model's value
+        first = limit = high - 1  # very often there is nothing below the model's value
         while low < high:
             below = self.smt.compare("ule", image, limit, image.width) if image.width else self.smt.not_(image)
-            answer = self.smt.check(self.remaining, below)
+            answer = self.smt.check(self.remaining, below, guess=limit != first)
             if answer.status == "unknown":
                 return None
             if answer.status == "sat":
@@ -119,16 +133,3 @@ class _Settling:
         """The model of the whole formula."""
         self._put_in()
         return Simplified([], self.batches).completed(self.model)
-
-
-NOTHING = Entries({})
-
-
-def _emptier(present: Callable[[], Entries]) -> Iterator[Entries]:
-    """No entries; the present ones without one of them."""
-    if present().default or any(present().known.values()):
-        yield NOTHING
-    for at in list(present().known):
-        now = present()
-        if now.known.get(at, now.default):
-            yield Entries({**now.known, at: 0}, now.default)

@@ -28,7 +28,7 @@ class Model:
     symbols: Mapping[str, int] = field(default_factory=dict)
     arrays: Mapping[str, Entries] = field(default_factory=dict)
     functions: Mapping[str, Entries] = field(default_factory=dict)
-    _values: dict[Term, Any] = field(default_factory=dict, init=False)
+    _values: dict[Term, int] = field(default_factory=dict, init=False)
 
     def value(self, t: Bits | Bool) -> int:
         """The value of a term of bits; of a boolean, 0 or 1.
@@ -71,7 +71,8 @@ class Model:
                     out = out << width | value(part)
                 return out
             case "extract":
-                return value(args[0]) >> t.data[1] & mask(t.width)
+                lo: int = t.data[1]
+                return value(args[0]) >> lo & mask(t.width)
             case "select":
                 return self.cell(args[0], value(args[1]))
             case "ule":
@@ -146,4 +147,3 @@ class Model:
         if any(one.known.get(i, one.default) != two.known.get(i, two.default) for i in named):
             return False
         return one.default == two.default or len(named) == 1 << a.index
-

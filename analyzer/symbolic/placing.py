@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, Array, Bits, Bool, Smt
@@ -245,7 +245,7 @@ class Placing(Windows):
         apart: list[Bool] = []
         for _ in range(ATTEMPTS):
             goal = self.smt.and_(formula, *self.limits, *apart)
-            assigned = assignment(self.smt, self.known, goal, at, self.plain)
+            assigned = assignment(self.terms, self.known, goal, at, self.plain)
             if assigned is None:
                 raise NoPlace
             trial = self.known.with_(assigned)
@@ -463,9 +463,8 @@ def _first_accesses(isa: ir.Isa) -> Iterator[ir.Access]:
         width = 0 if chosen is None else space.params[chosen].width
         for value in range(1 << width) if 0 < width <= 4 else (None,):
             given = tuple(value is not None and i == chosen for i in range(len(space.params)))
-            args = tuple(
-                ir.Const(p.width, value if g and value is not None else 0) for p, g in zip(space.params, given)
-            )
+            chosen_value = 0 if value is None else value
+            args = tuple(ir.Const(p.width, chosen_value * g) for p, g in zip(space.params, given, strict=True))
             for kind in ("write", "read"):
                 yield ir.Access(
                     space.name, ir.Const(space.address_width, 0), FIRST_UNITS * space.unit, kind, args, given

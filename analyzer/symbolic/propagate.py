@@ -23,7 +23,7 @@ MAX_DEFINITION = 40
 
 @dataclass(slots=True)
 class Simplified:
-    """What remains of a conjunction, and the definitions of what was replaced, batch by batch; those of one batch are in
+    """What remains of a conjunction, and the definitions of what was replaced, batch by batch; those of a batch are in
     terms of what is replaced later, if at all."""
 
     parts: list[Bool]
@@ -132,4 +132,3 @@ def _facts(parts: list[Bool]) -> dict[Any, Any]:
             if part.op == "eq" and type(part.args[1]) is int:
                 facts[part.args[0]] = part.args[1]
     return facts
-

@@ -148,9 +148,7 @@ def _friendlier(smt: Smt, given: Bool, atom: Any) -> Any:
     if len(symbols) > 3:
         return atom
     candidates = [smt.eq(s, 0, s.width) for s in symbols]
-    candidates += [
-        smt.eq(a, b, a.width) for i, a in enumerate(symbols) for b in symbols[i + 1 :] if a.width == b.width
-    ]
+    candidates += [smt.eq(a, b, a.width) for i, a in enumerate(symbols) for b in symbols[i + 1 :] if a.width == b.width]
     for candidate in candidates:
         if smt.check(given, smt.xor(candidate, atom)).status == "unsat":
             return candidate

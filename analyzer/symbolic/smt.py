@@ -21,6 +21,9 @@ DEFAULT_RLIMIT = 3_000_000
 QUICK_RLIMIT = 200_000
 """Work allowed for a question that can also be asked in parts."""
 
+LONG_STEPS = 100
+"""Repairs of a model where the solver has given up."""
+
 MODELS = 8
 """Models of earlier questions that are tried on a new one."""
 
@@ -72,12 +75,22 @@ class Smt(Builder):
         solver = Solver(self.context, rlimit, simplifying=True)
         solver.add(*rest.parts)
         answer = self.ask(solver)
+        if answer.status == "unknown":
+            answer = self._sought(rest.parts) or answer
         if answer.model is None:
             return answer
         model = rest.completed(answer.model)
         if _is_model(model, formula, opaque=True):
             return Answer("sat", model)
         return Answer("unknown", reason="the model could not be confirmed")
+
+    def _sought(self, parts: list[Bool]) -> Answer | None:
+        """A longer search for a model, from all that are known."""
+        for start in reversed(self._models):
+            near = repaired(parts, start, LONG_STEPS)
+            if near is not None:
+                return Answer("sat", near)
+        return None
 
     def suggest(self, model: Model) -> None:
         """A model to begin with."""
