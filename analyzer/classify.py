@@ -17,8 +17,7 @@ from analyzer.properties import Cause, Reason
 from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import QUICK_RLIMIT, Answer, Bool
-from analyzer.symbolic.term import nodes
-from analyzer.symbolic.term import Term
+from analyzer.symbolic.term import Term, nodes
 
 
 class Truth(Enum):

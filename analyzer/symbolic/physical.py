@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.symbolic.execute import Executor, Frame
-from analyzer.symbolic.smt import Array, Bits, Bool, Smt
+from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import MapShape, Windows, World, linear
 
 
@@ -99,27 +99,27 @@ class Placed:
         offset = self.smt.op("sub", real, self._symbol("at"), self.width)
         return self.smt.compare("ult", offset, self._symbol("size"), self.width)
 
-    def read(self, host: Array, device: Array, address: Bits) -> Bits:
-        """What the virtual machine finds at an address."""
-        smt = self.smt
-        ram, other = smt.select_at(host, self.real(address)), smt.select_at(device, address)
-        return smt.ite(self.holds(address), ram, other, self.space.unit)
-
     def wrong(self) -> list[tuple[str, Bool]]:
-        """What would make it no memory: none of these may be possible."""
-        smt, unit = self.smt, self.space.unit
-        host, device = (smt.array(name, self.width, unit) for name in ("host", "device"))
+        """What would make it no memory: none of these may be possible.
+
+        One unit is written, and another read; what the arrays of host and device give for it is put in by the axiom of
+        arrays (the written unit's value at the written place, else what was there).
+        """
+        smt, unit, width = self.smt, self.space.unit, self.width
+        host, device = (smt.array(name, width, unit) for name in ("host", "device"))
         one, two, value = self._symbol("written"), self._symbol("read"), smt.symbol("value", unit)
-        inside = self.holds(one)
-        ram = smt.ite_array(inside, smt.store_at(host, self.real(one), value, unit), host)
-        other = smt.ite_array(inside, device, smt.store_at(device, one, value, unit))
-        after = self.read(ram, other, two)
-        expected = smt.ite(smt.eq(one, two, self.width), value, self.read(host, device, two), unit)
-        kept = smt.eq(smt.select_at(ram, two), smt.select_at(host, two), unit)
-        apart = smt.not_(smt.eq(one, two, self.width))
+        there = smt.symbol("any unit of the host", width)
+        equal = smt.eq(one, two, width)
+        ram, other = smt.select_at(host, self.real(two)), smt.select_at(device, two)
+        hit = smt.and_(self.holds(one), smt.eq(self.real(one), self.real(two), width))
+        after_ram = smt.ite(hit, value, ram, unit)
+        after_other = smt.ite(smt.and_(smt.not_(self.holds(one)), equal), value, other, unit)
+        after = smt.ite(self.holds(two), after_ram, after_other, unit)
+        expected = smt.ite(equal, value, smt.ite(self.holds(two), ram, other, unit), unit)
+        changed = smt.and_(self.holds(one), smt.eq(self.real(one), there, width))
         return [
-            ("a read does not give what was last written", smt.not_(smt.eq(after, expected, unit))),
-            ("a write changes memory of others", smt.and_(smt.not_(self.owns(two)), smt.not_(kept))),
-            ("two units have one place", smt.and_(apart, smt.eq(self.real(one), self.real(two), self.width))),
+            ("two units have one place", smt.and_(smt.not_(equal), smt.eq(self.real(one), self.real(two), width))),
             ("a unit lies outside of its region", smt.xor(self.holds(one), self.owns(self.real(one)))),
+            ("a write changes memory of others", smt.and_(changed, smt.not_(self.owns(there)))),
+            ("a read does not give what was last written", smt.not_(smt.eq(after, expected, unit))),
         ]

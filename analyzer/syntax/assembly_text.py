@@ -17,8 +17,8 @@ from msgspec import Struct
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, state
+from analyzer.syntax.decoders import Operand
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.operands import Operand
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.scope import Cell, EnumEntity, FileEntity, PrefixEntity, Scope, ViewEntity
 from analyzer.syntax.values import Number

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_STATEMENTS = 5_000
 """In one body; more is a loop that was unrolled by mistake."""
 
-MOST_STEPS, MOST_STEPS_IN_ALL = 20_000, 250_000
+MOST_STEPS, MOST_STEPS_IN_ALL = 10_000, 200_000
 """Expressions and statements that are elaborated for one body, and for a spec; the bundled specs need up to a thousand,
 and 25 thousand."""
 
@@ -184,15 +184,14 @@ class Env(Struct, frozen=True, eq=False):
         """Inside this place, with more names."""
         return Env(self.machine, self.body, self.scope.child(names))
 
-    def step(self, span: Span) -> None:
+    def step(self, span: Span, steps: int = 1) -> None:
         """Counts the work that a text asks for, so that it cannot ask for endless much."""
         body, machine = self.body, self.machine
-        body.steps += 1
-        machine.steps += 1
-        if body.steps > MOST_STEPS:
-            raise too_much(span)
-        if machine.steps > MOST_STEPS_IN_ALL:
-            raise too_much(span) if machine.steps == MOST_STEPS_IN_ALL + 1 else reported()
+        body.steps += steps
+        machine.steps += steps
+        if body.steps > MOST_STEPS or machine.steps > MOST_STEPS_IN_ALL:
+            over = max(body.steps - MOST_STEPS, machine.steps - MOST_STEPS_IN_ALL)
+            raise too_much(span) if over <= steps else reported()
 
     def at(self, scope: Scope) -> Env:
         """The same body under another scope."""
@@ -236,6 +235,8 @@ def undefined(env: Env, name: ast.Name) -> Failure:
             name.span,
             f"put {name.text} into the pattern",
         )
+    if name.text == "base":
+        return failure("PG201", "`base` is what an `override` replaces, and nothing elsewhere", name.span)
     if name.text in env.machine.trap_names:
         return failure("PG201", f"{name.text} is a trap, not a value", name.span)
     return failure("PG201", f"{name.text} is not declared", name.span, did_you_mean(name.text, env.scope.known()))

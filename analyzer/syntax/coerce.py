@@ -161,6 +161,11 @@ def from_bits(expr: ir.Expr, want: Type) -> Value:
     return Value(fold.to_bool(expr) if isinstance(want, Bool) else expr, want)
 
 
+def parameter(name: str, type_: Type) -> Value:
+    """A local that holds the bits of a parameter (a bool is one bit), as a value of its type."""
+    return from_bits(ir.Local(name, width_of(type_)), type_)
+
+
 def unify(left: Val, right: Val, left_span: Span, right_span: Span, span: Span) -> tuple[Value, Value]:
     """Two values of one type: literals take the other's, a bool and one bit meet as bools.
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from analyzer import ir
-from analyzer.syntax import (
-    ast,
-    encodings,
-    schemes,
-    state,
-    traps,
-    typenames,
-)
+from analyzer.syntax import ast, encodings, schemes, state, traps, typenames
 from analyzer.syntax.coerce import literal
 from analyzer.syntax.machine import Machine, Piece, TrapDecl
 from analyzer.syntax.problems import did_you_mean, failure
@@ -39,7 +32,8 @@ def unit(sections: Sections) -> None:
     if found is None:
         return
     node, _ = found
-    machine.unit = literal(node.bits).value
+    with machine.problems.catch(node.span):
+        machine.unit = typenames.bits(literal(node.bits).value, node.bits.span).width
     for word in node.words:
         match word.text:
             case "little" | "big":
@@ -190,7 +184,9 @@ def mode(sections: Sections) -> None:
     machine = sections.machine
     found = sections.last(ast.Mode)
     if found is None:
-        machine.problems.report("PG310", "this spec has no `mode = …`", None, "write `mode = M order s > u`")
+        machine.problems.report(
+            "PG310", "this spec has no `mode = …`", sections.header.span, "write `mode = M order s > u`"
+        )
         return
     node, piece = found
     machine.mode, machine.mode_scope = node, piece.scope

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from analyzer import ir
-from analyzer.syntax import (
-    ast,
-    expressions,
-    schemes,
-    state,
-    statements,
-    traps,
-)
+from analyzer.syntax import ast, expressions, schemes, state, statements, traps
 from analyzer.syntax.body import Body, Env
 from analyzer.syntax.problems import Problems
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import (
-    BaseEntity,
-    DeliverEntity,
-    Entity,
-    TrapEntity,
-)
+from analyzer.syntax.scope import BaseEntity, DeliverEntity, Entity, TrapEntity
 from analyzer.syntax.sections import Sections
 from analyzer.syntax.value_types import Bits, width_of
 

@@ -15,6 +15,8 @@ from analyzer.syntax.scope import SymbolEntity
 from analyzer.syntax.sections import Sections
 from analyzer.syntax.wellformed import wellformed
 
+Load = families.Load
+
 WORDS = ("unknown", "here", "access", "bits", "width", "length", "true", "false", "fetch", "read", "write")
 """Names that have a meaning unless the spec gives them another."""
 
@@ -40,7 +42,7 @@ STEPS: Sequence[Callable[[Sections], None]] = (
 )
 
 
-def elaborate(file: ast.File, load: Callable[[str], ast.File]) -> ir.Isa:
+def elaborate(file: ast.File, load: Load) -> ir.Isa:
     """The instruction set that a spec describes.
 
     `load` finds what it extends and imports.
@@ -51,16 +53,16 @@ def elaborate(file: ast.File, load: Callable[[str], ast.File]) -> ir.Isa:
     return elaborate_with_warnings(file, load)[0]
 
 
-def elaborate_with_warnings(file: ast.File, load: Callable[[str], ast.File]) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
+def elaborate_with_warnings(file: ast.File, load: Load) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
     """As `elaborate`, with the warnings about a spec that checks."""
     machine = Machine(expand=instructions.expand, call_base=instructions.call_base)
     files = [file]
     while files[0].header.base is not None:
-        files.insert(0, load(files[0].header.base.text))
+        files.insert(0, load(files[0].header.base))
     names = tuple(dict.fromkeys(f.header.span.file for f in files))
     for word in WORDS:
         machine.globals.names[word] = SymbolEntity(word)
-    sections = Sections(families.expand(files, machine, load), machine)
+    sections = Sections(file.header, families.expand(files, machine, load), machine)
     for step in STEPS:
         step(sections)
     machine.problems.raise_if_any(names)

@@ -27,11 +27,15 @@ MOST_PIECES = 20_000
 """Items of a spec, rows counted one by one."""
 
 
+Load = Callable[[ast.Name | ast.String], ast.File]
+"""Finds what `extends` or `import` names."""
+
+
 class Families(Struct):
     """What is known while items are expanded."""
 
     machine: Machine
-    load: Callable[[str], ast.File]
+    load: Load
     tables: dict[str, ast.Rows] = {}
     features: dict[str, bool] = {}
     pieces: list[Piece] = []
@@ -39,7 +43,7 @@ class Families(Struct):
     rows: int = 0
 
 
-def expand(files: Sequence[ast.File], machine: Machine, load: Callable[[str], ast.File]) -> list[Piece]:
+def expand(files: Sequence[ast.File], machine: Machine, load: Load) -> list[Piece]:
     """All items of the files, the one at the bottom first, in their rows."""
     families = Families(machine, load)
     for file in files:
@@ -116,7 +120,7 @@ def _item(item: ast.Item, scope: Scope, rank: int, row: tuple[str, ...], familie
         case ast.Import(path=path):
             if path.text not in families.imported:
                 families.imported.add(path.text)
-                file = families.load(path.text)
+                file = families.load(path)
                 _gather(file.items, families)
                 _items(file.items, scope, rank, row, families)
         case ast.For():

@@ -13,12 +13,25 @@ from msgspec import Struct, field
 
 from analyzer import ir
 from analyzer.errors import Diagnostic
-from analyzer.syntax import assembly_text, ast, calls, encodings, expressions, fold, operands, places, state, statements
+from analyzer.syntax import (
+    accesses,
+    assembly_text,
+    ast,
+    calls,
+    decoders,
+    encodings,
+    expressions,
+    fold,
+    operands,
+    places,
+    state,
+    statements,
+)
 from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import to_type
+from analyzer.syntax.decoders import Operand
 from analyzer.syntax.encodings import Laid, Pattern
 from analyzer.syntax.machine import InstrItem, Machine
-from analyzer.syntax.operands import Operand
 from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import (
@@ -63,7 +76,7 @@ def encode(node: ast.Instr, scope: Scope, machine: Machine) -> Encoded:
     width = machine.pc_width or 1
     laids = [encodings.lay(group) for group in pattern.groups]
     for name, use in pattern.uses.items():
-        encoded.operands[name] = operands.decode(use, name, _code(use, laids), machine)
+        encoded.operands[name] = decoders.decode(use, name, _code(use, laids), machine)
     position: ir.Expr = ir.Const(width, 0)
     if machine.prefixes:
         position = fold.resize(ir.Operand("prefix_parcels", 8), width)
@@ -284,18 +297,18 @@ def _with_operands(scope: Scope, operands_: Scope) -> Scope:
 def _wheres(item: InstrItem, encoded: Encoded, env: Env) -> list[ir.Expr]:
     """The conditions of the instruction and of its formats on the encoding."""
     machine = env.machine
-    body = Body("pure", pure=True, span=item.node.span)
+    body = Body("pure", pure=True)
     home = Env(machine, body, item.scope.child())
     for name, operand in encoded.operands.items():
         place = OperandPlace(
-            name, operands.code_value(operand), None if operand.arms else operands.numbered(operand, home)
+            name, decoders.code_value(operand), None if operand.arms else operands.numbered(operand, home)
         )
         home.scope.names[name] = PlaceEntity(place)
     conds = []
-    for cond, scope in encoded.pattern.wheres:
-        conds.append(expressions.condition(cond, home.at(_with_operands(scope, home.scope))))
-    if item.node.where is not None:
-        conds.append(expressions.condition(item.node.where, home))
+    stated = [(cond, home.at(_with_operands(scope, home.scope))) for cond, scope in encoded.pattern.wheres]
+    for cond, env in [*stated, *([(item.node.where, home)] if item.node.where is not None else [])]:
+        body.span = cond.span
+        conds.append(expressions.condition(cond, env))
     return conds
 
 
@@ -399,9 +412,9 @@ def _argument(use: encodings.Use, node: ast.Expr, env: Env, inner: Env) -> Place
         case EntryPlace(_, index, _):
             return OperandPlace(use.name, Value(fold.resize(index, use.width), Bits(use.width)), place)
         case MemoryPlace():
-            return OperandPlace(use.name, Value(ir.Const(use.width, 0), Bits(use.width)), places.freeze(place, env))
+            return OperandPlace(use.name, Value(ir.Const(use.width, 0), Bits(use.width)), accesses.freeze(place, env))
         case _ if numbered and width_of(place.type) == use.width:
-            code = to_type(places.read(place, env, node.span), Bits(use.width), node.span)
+            code = to_type(accesses.read(place, env, node.span), Bits(use.width), node.span)
             return operands.plain(Operand(use, use.name, code.expr), inner)
         case _:
             return OperandPlace(use.name, Value(ir.Const(use.width, 0), Bits(use.width)), place)

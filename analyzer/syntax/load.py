@@ -30,29 +30,46 @@ def read(name_or_path: str, beside: Path | None = None) -> Source:
     """The text of a spec: a path, or a name looked for beside another file and then among the bundled ones.
 
     Raises:
+        SpecError: it is not text.
         UsageError: there is none.
     """
     path = Path(name_or_path)
-    if path.suffix == SUFFIX or path.parent != Path():
-        for candidate in [*([beside / path] if beside is not None else []), path]:
-            if candidate.is_file():
-                return _text(str(candidate), candidate)
-    else:
-        if beside is not None and (beside / f"{name_or_path}{SUFFIX}").is_file():
-            return _text(str(beside / f"{name_or_path}{SUFFIX}"), beside / f"{name_or_path}{SUFFIX}")
-        if name_or_path in bundled():
-            file = files("isa_specs") / f"{name_or_path}{SUFFIX}"
-            return Source(f"{name_or_path}{SUFFIX}", file.read_text(encoding="utf-8"))
-        if path.with_suffix(SUFFIX).is_file() and beside is None:
-            return _text(str(path.with_suffix(SUFFIX)), path.with_suffix(SUFFIX))
-    raise UsageError(f"there is no spec {name_or_path}", did_you_mean(name_or_path, bundled()))
+    is_path = path.suffix == SUFFIX or path.parent != Path()
+    file = path if is_path else Path(f"{name_or_path}{SUFFIX}")
+    found = _file(beside / file) if beside is not None else None
+    if found is None and is_path:
+        found = _file(file)
+    if found is None and name_or_path in bundled():
+        return Source(f"{name_or_path}{SUFFIX}", (files("isa_specs") / f"{name_or_path}{SUFFIX}").read_text("utf-8"))
+    if found is None and not is_path and beside is None:
+        found = _file(file)
+    if found is None:
+        raise UsageError(f"there is no spec {name_or_path or 'without a name'}", did_you_mean(name_or_path, bundled()))
+    return found
 
 
-def _text(name: str, path: Path) -> Source:
+def _file(path: Path) -> Source | None:
+    """The text of a file; None if it cannot be read."""
     try:
-        return Source(name, path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+    except (OSError, ValueError):
+        return None
+    try:
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SpecError((Diagnostic("PG322", f"{name} is not UTF-8 text: {error.reason}"),)) from None
+        before = Source(str(path), raw[: error.start].decode("utf-8"))
+        span = before.span(len(before.text), len(before.text))
+        message = f"this is not UTF-8 text: {error.reason}"
+        raise SpecError((Diagnostic("PG322", message, span, "save the file as UTF-8"),)) from None
+    return Source(str(path), text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def text_of(file: str) -> str:
+    """The text of a file as spans name it: a path, or the file of a bundled spec; empty if it cannot be read."""
+    try:
+        return read(file if Path(file).is_file() else file.removesuffix(SUFFIX)).text
+    except (OSError, SpecError, UsageError):
+        return ""
 
 
 def load(name_or_path: str) -> ir.Isa:
@@ -94,17 +111,18 @@ def load_source(source: Source, beside: Path | None = None) -> tuple[ir.Isa, tup
     parsed: dict[str, ast.File] = {}
     texts = [source.text]
 
-    def find(name: str) -> ast.File:
+    def find(node: ast.Name | ast.String) -> ast.File:
+        name = node.text
         if name in seen:
             chain = " extends ".join([*seen[seen.index(name) :], name])
-            raise SpecError((Diagnostic("PG320", f"these extend each other: {chain}", header.span),))
+            raise SpecError((Diagnostic("PG320", f"these extend each other: {chain}", node.span),))
         if name not in parsed:
             try:
                 found = read(name, beside)
                 texts.append(found.text)
                 parsed[name] = parse(found)
             except UsageError as error:
-                raise SpecError((Diagnostic("PG321", str(error), header.span, error.hint),)) from None
+                raise SpecError((Diagnostic("PG321", str(error), node.span, error.hint),)) from None
         if not name.endswith(SUFFIX):
             seen.append(name)
         return parsed[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Literal
 
@@ -117,8 +118,9 @@ class Catch(Struct, frozen=True):
             raised = Failure(too_deep(self.span))
         if not isinstance(raised, Failure):
             return False
-        if raised.diagnostic is not None:
-            self.problems.add(raised.diagnostic)
+        found = raised.diagnostic
+        if found is not None:
+            self.problems.add(replace(found, span=self.span) if found.span is None else found)
         return True
 
 

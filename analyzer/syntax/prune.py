@@ -20,7 +20,7 @@ Look = tuple[ir.Expr | None, Names, int, int]
 """An expression, the locals that it reads, its depth, and its size with what it shares written out."""
 
 LEAF: Look = (None, NONE, 1, 1)
-LEAVES = frozenset({ir.Const, ir.BoolConst, ir.Operand, ir.Get, ir.Unknown})
+LEAVES = frozenset({ir.Const, ir.BoolConst, ir.Operand, ir.Unknown})
 
 DEEPEST, LARGEST = 300, 100_000
 """Levels and nodes of an expression; the bundled specs have up to 40 and 500."""
@@ -32,24 +32,31 @@ class Locals(Struct, frozen=True):
 
     looks: dict[int, Look] = {}
     stmts: dict[int, tuple[ir.Stmt, Names, Names]] = {}
+    state: set[str] = set()
+    """The elements and files that are read or written anywhere."""
+    traps: set[str] = set()
+    """The traps that are raised anywhere."""
 
     def look(self, expr: ir.Expr) -> Look:
         """What is known of an expression."""
+        if isinstance(expr, ir.Get):
+            self.state.add(expr.element)
+            return LEAF
         if type(expr) in LEAVES:
             return LEAF
         known = self.looks.get(id(expr))
         if known is None:
+            names, depth, size = NONE, 0, 1
+            for child in ir.children(expr):
+                _, more, deep, large = self.look(child)
+                names = names | more if names else more
+                depth = max(depth, deep)
+                size += large
             if isinstance(expr, ir.Local):
-                known = (expr, frozenset((expr.name,)), 1, 1)
-            else:
-                below = [self.look(child) for child in ir.children(expr)]
-                known = (
-                    expr,
-                    NONE.union(*[names for _, names, _, _ in below]),
-                    1 + max([depth for _, _, depth, _ in below], default=0),
-                    1 + sum([size for _, _, _, size in below]),
-                )
-            self.looks[id(expr)] = known
+                names = frozenset((expr.name,))
+            elif isinstance(expr, ir.GetEntry):
+                self.state.add(expr.file)
+            known = self.looks[id(expr)] = (expr, names, depth + 1, size)
         return known
 
     def read(self, expr: ir.Expr, span: Span | None) -> Names:
@@ -73,7 +80,16 @@ class Locals(Struct, frozen=True):
         span = stmt.span or span
         inner = [self.within(s, span) for s in nested(stmt)]
         read = union([*(self.read(expr, span) for expr in ir.expressions(stmt)), *(names for _, names, _ in inner)])
-        let = frozenset((stmt.local,)) if isinstance(stmt, ir.Let) else union(names for _, _, names in inner)
+        let = union(names for _, _, names in inner)
+        match stmt:
+            case ir.Let():
+                let = frozenset((stmt.local,))
+            case ir.Set(name) | ir.SetEntry(name):
+                self.state.add(name)
+            case ir.Trap(name):
+                self.traps.add(name)
+            case _:
+                pass
         self.stmts[id(stmt)] = stmt, read, let
         return stmt, read, let
 

@@ -143,17 +143,18 @@ def examples(sections: Sections) -> None:
 
 def _owner(node: ast.Example, piece: Piece, machine: Machine) -> InstrItem:
     """The instruction whose word an example begins with: one that it stands after, or another one of its spec, though
-    an extending one may have removed it since.  What stands in braces has no word: `{rep?rep }movsb` begins with movsb.
+    an extending one may have removed it since.  What stands in braces has no word: `{rep?rep }movsb` is about movsb.
     """
     text = node.asm.text.strip()
+    words = text.split()
     known = [item for item in machine.declared.values() if item.rank <= piece.rank]
     near = [machine.declared[id(other)] for other in piece.after]
-    words = text.split()
+    loose = [item for item in (*near, *known) if item.node.asm.text.lstrip().startswith("{")]
     owner = (
         names.begun_by(text, near)
-        or next((item for item in near if item.word in words), None)
         or names.begun_by(text, known[::-1])
-        or next(iter(near), None)
+        or next((item for item in loose if item.word in words), None)
+        or next((item for item in loose if item in near), None)
     )
     if owner is None:
         hint = did_you_mean(words[0] if words else "", {item.word for item in known})

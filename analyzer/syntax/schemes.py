@@ -13,7 +13,7 @@ from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, expressions, fold, places, state, typenames, views
 from analyzer.syntax.body import Body, Env
-from analyzer.syntax.coerce import definite, raw, to_type
+from analyzer.syntax.coerce import definite, parameter, raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
@@ -357,11 +357,8 @@ def assume(
             raise failure("PG208", f"{param.name.text} needs a width", param.span)
         type_ = typenames.type_of(param.type, env)
         free.append((param.name.text, width_of(type_)))
-        local = ir.Local(param.name.text, width_of(type_))
         body.used.add(param.name.text)
-        env.scope.names[param.name.text] = places.read(
-            RetypedPlace(ValuePlace(Value(local, Bits(width_of(type_)))), type_), env, span
-        )
+        env.scope.names[param.name.text] = parameter(param.name.text, type_)
     expr = to_type(expressions.value(cond, env, BOOL), BOOL, cond.span).expr
     return ir.Assume(
         expr, reason.text if reason is not None else None, tuple(free), _prelude(body.out, expr, machine), span

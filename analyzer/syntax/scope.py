@@ -209,6 +209,7 @@ KINDS: Mapping[type, str] = {
     LookupEntity: "a table",
     OperandEntity: "an operand",
     FormatEntity: "a format",
+    BaseEntity: "what is overridden",
     TrapEntity: "the trap",
 }
 

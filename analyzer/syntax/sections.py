@@ -17,8 +17,10 @@ N = TypeVar("N", bound=ast.Node)
 
 
 class Sections(Struct, eq=False):
-    """The pieces of a spec, and what becomes of those that stand alone."""
+    """The pieces of a spec (of the file with this header, and what it extends), and what becomes of those that stand
+    alone."""
 
+    header: ast.Header
     pieces: list[Piece]
     machine: Machine
     mode: ir.ModeOrder | None = None

@@ -5,30 +5,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from analyzer import ir
-from analyzer.syntax import (
-    ast,
-    expressions,
-    places,
-    state,
-    statements,
-    traps,
-    typenames,
-    views,
-)
+from analyzer.syntax import ast, expressions, places, state, statements, traps, typenames, views
 from analyzer.syntax.body import Body, Env
-from analyzer.syntax.coerce import raw, to_type
+from analyzer.syntax.coerce import parameter, raw, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import did_you_mean, failure
 from analyzer.syntax.prune import prune
-from analyzer.syntax.scope import (
-    BaseEntity,
-    Scope,
-    SpaceEntity,
-    ViewEntity,
-)
+from analyzer.syntax.scope import BaseEntity, Scope, SpaceEntity, ViewEntity
 from analyzer.syntax.sections import Sections
-from analyzer.syntax.value_types import Bits, width_of
-from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value, ValuePlace
+from analyzer.syntax.value_types import width_of
+from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value
 
 
 def units(sections: Sections) -> None:
@@ -71,7 +57,9 @@ def counter(sections: Sections) -> None:
     machine = sections.machine
     found = sections.last(ast.Fetch)
     if found is None:
-        machine.problems.report("PG310", "this spec has no `fetch`", None, "write `fetch 8 from mem at pc`")
+        machine.problems.report(
+            "PG310", "this spec has no `fetch`", sections.header.span, "write `fetch 8 from mem at pc`"
+        )
         return
     node, piece = found
     with machine.problems.catch(node.span):
@@ -123,8 +111,7 @@ def _map(node: ast.Map, scope: Scope, machine: Machine) -> None:
     body.used = {"access", "bits", node.index.name.text, *(n for n, _, _ in entity.params)}
     env.scope.names[node.index.name.text] = Value(ir.Local(node.index.name.text, entity.index.width), entity.index)
     for name, type_, _ in entity.params:
-        local = ValuePlace(Value(ir.Local(name, width_of(type_)), Bits(width_of(type_))))
-        env.scope.names[name] = places.read(RetypedPlace(local, type_), env, node.span)
+        env.scope.names[name] = parameter(name, type_)
     before = machine.problems.count
     statements.block(
         node.body, env if entity.overridden is None else env.child({"base": BaseEntity(entity.overridden)})

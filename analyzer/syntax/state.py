@@ -32,15 +32,7 @@ from analyzer.syntax.scope import (
     kind_of,
 )
 from analyzer.syntax.value_types import Bits, Enum, Part, Type, describe, width_of
-from analyzer.syntax.values import (
-    ElementPlace,
-    EntryPlace,
-    LayoutPart,
-    LayoutPlace,
-    Place,
-    Value,
-    ValuePlace,
-)
+from analyzer.syntax.values import ElementPlace, EntryPlace, LayoutPart, LayoutPlace, Place, Value, ValuePlace
 
 LARGEST_FILE = 1 << 20
 
@@ -104,6 +96,10 @@ def type_decl(node: ast.TypeDecl, scope: Scope, machine: Machine) -> None:
     add(node.name, TypeEntity(Bits(total, tuple(f.part for f in fields)), node.layout), scope, machine)
 
 
+MOST_ENTRIES = 1 << 16
+"""Of a table."""
+
+
 def lookup(node: ast.Lookup, scope: Scope, machine: Machine) -> None:
     """`table bank[m : Mode] : 3 = { usr = 0, svc = 3 }`."""
     env = pure(machine, scope)
@@ -112,11 +108,15 @@ def lookup(node: ast.Lookup, scope: Scope, machine: Machine) -> None:
     index, type_ = typenames.type_of(node.index.type, env), typenames.type_of(node.type, env)
     values: dict[int, int] = {}
     at = 0
+    most = min(1 << width_of(index), MOST_ENTRIES)
+    if len(node.entries) > most:
+        raise failure("PG223", f"table {node.name.text} has at most {most} entries", node.entries[most].span)
     for entry in node.entries:
+        env.body.steps = 0
         if entry.name is not None:
             at = _key(entry.name, index, env)
-        if at >= 1 << width_of(index):
-            raise failure("PG223", f"table {node.name.text} has at most {1 << width_of(index)} entries", entry.span)
+        if at >= most:
+            raise failure("PG223", f"table {node.name.text} has at most {most} entries", entry.span)
         if at in values:
             raise failure("PG205", f"entry {at} of table {node.name.text} is given twice", entry.span)
         expr = raw(to_type(expressions.value(entry.value, env, type_), type_, entry.value.span))

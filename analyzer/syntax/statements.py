@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, calls, choices, expressions, fold, places, traps, typenames
+from analyzer.syntax import accesses, ast, calls, choices, expressions, fold, operators, places, traps, typenames
 from analyzer.syntax.body import Env
 from analyzer.syntax.coerce import definite, raw, to_type
 from analyzer.syntax.problems import failure
@@ -50,7 +50,9 @@ def guarded(stmt: ast.Stmt, env: Env) -> None:
 def statement(stmt: ast.Stmt, env: Env) -> None:
     """One statement."""
     body = env.body
-    before, body.span = body.span, stmt.span
+    before = body.span
+    if not body.pure:  # there the place of the whole expression says more
+        body.span = stmt.span
     try:
         _statement(stmt, env)
     finally:
@@ -200,19 +202,19 @@ def assign(target: ast.Expr, value: ast.Expr, env: Env) -> None:
     with body.block() as forming:
         place = places.place(target, env)
     val = to_type(expressions.value(value, env, place.type), place.type, value.span)
-    val = to_type(expressions.before_effects(val, forming, env), place.type, value.span)
+    val = to_type(operators.before_effects(val, forming, env), place.type, value.span)
     body.out.extend(forming)
-    places.write(place, val.expr, env, target.span)
+    accesses.write(place, val.expr, env, target.span)
 
 
 def update(stmt: ast.Update, env: Env) -> None:
     """`place += e`."""
-    place = places.freeze_if_memory(places.place(stmt.target, env), env)
+    place = accesses.freeze_if_memory(places.place(stmt.target, env), env)
     if not isinstance(place.type, Bits):
         raise failure("PG219", f"`{stmt.op}` has no meaning for {describe(place.type)}", stmt.span)
-    old = places.read(place, env, stmt.target.span)
+    old = accesses.read(place, env, stmt.target.span)
     amount = expressions.typed(stmt.value, env, place.type)
-    places.write(place, fold.binary("add" if stmt.op == "+=" else "sub", raw(old), amount), env, stmt.target.span)
+    accesses.write(place, fold.binary("add" if stmt.op == "+=" else "sub", raw(old), amount), env, stmt.target.span)
 
 
 def assign_tuple(target: ast.Tuple, value: ast.Expr, env: Env) -> None:
@@ -232,7 +234,7 @@ def assign_tuple(target: ast.Tuple, value: ast.Expr, env: Env) -> None:
         whole = ConcatPlace(tuple(targets))
         expr = to_type(val, whole.type, value.span).expr
         body.out.extend(forming)
-        places.write(whole, expr, env, target.span)
+        accesses.write(whole, expr, env, target.span)
         return
     if len(sources) != len(targets):
         raise failure("PG211", f"{len(targets)} values are wanted, and there are {len(sources)}", value.span)
@@ -240,7 +242,7 @@ def assign_tuple(target: ast.Tuple, value: ast.Expr, env: Env) -> None:
     for node, place in zip(sources, targets, strict=True):
         with body.block() as after:
             val = to_type(expressions.value(node, env, place.type), place.type, node.span)
-        if expressions.changes_state(after):
+        if operators.changes_state(after):
             values = [v if body.fixed(v.expr) else body.local("tmp", v) for v in values]
         body.out.extend(after)
         values.append(val)
@@ -269,7 +271,7 @@ def write_all(
     kept = [v if i == 0 and not forming else _kept(v, env) for i, v in enumerate(values)]
     body.out.extend(forming)
     for place, val, item in zip(targets, kept, node.items, strict=True):
-        places.write(place, val.expr, env, item.span)
+        accesses.write(place, val.expr, env, item.span)
 
 
 def _kept(val: Value, env: Env) -> Value:
@@ -401,9 +403,10 @@ Returned = Callable[[ast.Expr, Env, Type | None], Val]
 
 def tail(rest: Rest, env: Env, want: Type | None, returned: Returned, span: Span) -> Val | None:
     """Runs statements up to the `return` that ends each path, and merges what is returned."""
-    stmts, at, after = _next(rest)
-    if stmts is None:
+    following = _next(rest)
+    if following is None:
         raise failure("PG302", "this can end without `return`", span)
+    stmts, at, after = following
     body = env.body
     for i, stmt in enumerate(stmts):
         follows: Rest = [(stmts[i + 1 :], at), *after]
@@ -425,15 +428,8 @@ def tail(rest: Rest, env: Env, want: Type | None, returned: Returned, span: Span
     return tail(after, env, want, returned, span)
 
 
-def _next(rest: Rest) -> tuple[Sequence[ast.Stmt] | None, Env, Rest]:
-    for i, (stmts, env) in enumerate(rest):
-        if stmts:
-            return stmts, env, rest[i + 1 :]
-    return None, rest[0][1] if rest else _nowhere(), ()
-
-
-def _nowhere() -> Env:
-    raise AssertionError("a block has a place")
+def _next(rest: Rest) -> tuple[Sequence[ast.Stmt], Env, Rest] | None:
+    return next(((stmts, env, rest[i + 1 :]) for i, (stmts, env) in enumerate(rest) if stmts), None)
 
 
 def _leaves(stmts: Sequence[ast.Stmt]) -> bool:

@@ -187,6 +187,7 @@ def _bits(type_: Type) -> Type:
 
 def _attribute_type(node: ast.Expr, decl: TrapDecl, machine: Machine) -> Type | None:
     env = _environment(decl, machine)
+    env.body.span = node.span
     if expressions.needs_width(node, env):
         return None
     val = expressions.value(node, env)
@@ -236,6 +237,7 @@ def _kind(name: str, decl: TrapDecl, machine: Machine) -> ir.TrapKind:
         assert type_ is not None
         if attr in given:
             with machine.problems.catch(given[attr].span):
+                env.body.span = given[attr].value.span
                 expr = expressions.typed(given[attr].value, env, type_)
                 attributes.append((attr, fold.to_bits(expr) if isinstance(type_, Bool) else expr))
         elif attr in params and params[attr][1] == width_of(type_):

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from analyzer import ir
-from analyzer.syntax import (
-    ast,
-    expressions,
-    places,
-    state,
-    statements,
-    typenames,
-)
+from analyzer.syntax import ast, calls, expressions, state, statements, typenames
 from analyzer.syntax.body import Body, Env
-from analyzer.syntax.coerce import to_type
+from analyzer.syntax.coerce import parameter, to_type
 from analyzer.syntax.machine import Machine
 from analyzer.syntax.problems import failure
-from analyzer.syntax.scope import (
-    FnEntity,
-    Scope,
-    ViewEntity,
-)
+from analyzer.syntax.prune import Locals
+from analyzer.syntax.scope import FnEntity, Scope, ViewEntity
 from analyzer.syntax.sections import Sections
-from analyzer.syntax.value_types import Bits, width_of
-from analyzer.syntax.values import RetypedPlace, Value, ValuePlace, ViewPlace
+from analyzer.syntax.values import ViewPlace
 from analyzer.syntax.views import read
 
 
@@ -30,7 +19,7 @@ def functions(sections: Sections) -> None:
     """Functions that nothing calls are checked, too, unless they have compile-time parameters."""
     machine = sections.machine
     called = {key[0] for key in machine.instances}
-    kept = dict(machine.procedures)
+    kept, machine.locals, known = dict(machine.procedures), Locals(), machine.locals
     for node, piece in sections.of(ast.Fn):
         entity = piece.scope.find(node.name.text)
         if not isinstance(entity, FnEntity) or entity in called or entity.node is not node:
@@ -39,50 +28,49 @@ def functions(sections: Sections) -> None:
             continue
         with machine.problems.catch(node.span):
             _check_function(entity, machine)
-    machine.procedures = kept
+    machine.procedures, machine.locals = kept, known
 
 
 def views(sections: Sections) -> None:
     """Views are read once on their own, so that one that nothing uses is checked, too."""
     machine = sections.machine
-    kept = dict(machine.procedures)
+    kept, machine.locals, known = dict(machine.procedures), Locals(), machine.locals
     for node, piece in sections.of(ast.View):
         if not node.widths:
             with machine.problems.catch(node.span):
                 _check_view(node, piece.scope, machine)
-    machine.procedures = kept
+    machine.procedures, machine.locals = kept, known
 
 
 def _check_view(node: ast.View, scope: Scope, machine: Machine) -> None:
-    env = state.pure(machine, scope)
-    body = Body("instruction", pc=machine.pc, here=ir.Local("here", machine.pc_width or 1), span=node.span)
-    home = Env(machine, body, scope.child())
-    for param in node.params:
-        if param.type is None:
-            raise failure("PG208", f"{param.name.text} needs a width", param.span)
-        type_ = typenames.type_of(param.type, env)
-        local = ValuePlace(Value(ir.Local(param.name.text, width_of(type_)), Bits(width_of(type_))))
-        home.scope.names[param.name.text] = places.read(RetypedPlace(local, type_), home, param.span)
     entity = scope.find(node.name.text)
     readable = not isinstance(node.body, ast.Computed) or any(
         isinstance(p, ast.Read | ast.Place) for p in node.body.parts
     )
-    if isinstance(entity, ViewEntity) and entity.node is node and readable:
-        read(ViewPlace(entity, home, typenames.type_of(node.type, home)), home, node.name.span)
+    if not isinstance(entity, ViewEntity) or entity.node is not node or not readable:
+        return
+    env = state.pure(machine, scope)
+    body = Body("instruction", pc=machine.pc, here=ir.Local("here", machine.pc_width or 1), span=node.span)
+    home = Env(machine, body, entity.scope.child())
+    for param in node.params:
+        if param.type is None:
+            raise failure("PG208", f"{param.name.text} needs a width", param.span)
+        type_ = typenames.type_of(param.type, env)
+        home.scope.names[param.name.text] = parameter(param.name.text, type_)
+    read(ViewPlace(entity, home, typenames.type_of(node.type, home)), home, node.name.span)
 
 
 def _check_function(entity: FnEntity, machine: Machine) -> None:
     node = entity.node
     env = state.pure(machine, entity.scope)
     body = Body("instruction", pc=machine.pc, here=ir.Local("here", machine.pc_width or 1), span=node.span)
-    home = Env(machine, body, entity.scope.child())
+    home = Env(machine, body, calls.fn_scope(entity))
     for param in node.params:
         assert param.type is not None
         if isinstance(param.type, ast.NamedType) and not typenames.is_type(param.type.name, env):
             return
         type_ = typenames.type_of(param.type, env)
-        local = ValuePlace(Value(ir.Local(param.name.text, width_of(type_)), Bits(width_of(type_))))
-        home.scope.names[param.name.text] = places.read(RetypedPlace(local, type_), home, param.span)
+        home.scope.names[param.name.text] = parameter(param.name.text, type_)
     result = None if node.result is None else typenames.type_of(node.result, home)
     body.kind, body.returns = "procedure", result
     before = machine.problems.count

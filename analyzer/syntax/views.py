@@ -12,23 +12,15 @@ from contextlib import contextmanager
 
 from analyzer import ir
 from analyzer.source import Span
-from analyzer.syntax import ast, expressions, places, statements, typenames
+from analyzer.syntax import accesses, ast, expressions, places, statements, typenames
 from analyzer.syntax.body import Body, Env, find
-from analyzer.syntax.coerce import raw, to_type
+from analyzer.syntax.coerce import parameter, raw, to_type
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, failure
+from analyzer.syntax.problems import did_you_mean, failure, reported
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import Entity, SpaceEntity, ViewEntity, kind_of
 from analyzer.syntax.value_types import Bits, Type, width_of
-from analyzer.syntax.values import (
-    LayoutPart,
-    LayoutPlace,
-    Place,
-    RetypedPlace,
-    Value,
-    ValuePlace,
-    ViewPlace,
-)
+from analyzer.syntax.values import LayoutPart, LayoutPlace, Place, RetypedPlace, Value, ValuePlace, ViewPlace
 
 READ, WRITE = ir.Const(2, 1), ir.Const(2, 2)
 
@@ -71,7 +63,7 @@ def read(base: ViewPlace, env: Env, span: Span) -> Value:
     with body.inside(base.view, span):
         match node:
             case ast.Selection():
-                return places.read(selection(base, node, env), env, span)
+                return accesses.read(selection(base, node, env), env, span)
             case ast.Computed(parts=parts):
                 with accessing(body, READ):
                     return _read_parts(base, parts, env, span)
@@ -105,12 +97,12 @@ def write(base: ViewPlace, expr: ir.Expr, env: Env, span: Span) -> None:
     with body.inside(base.view, span):
         match node:
             case ast.Selection():
-                places.write(selection(base, node, env), expr, env, span)
+                accesses.write(selection(base, node, env), expr, env, span)
             case ast.Computed(parts=parts):
                 with accessing(body, WRITE):
                     _write_parts(base, parts, expr, env, span)
             case _:
-                places.write(target(base, env), expr, env, span)
+                accesses.write(target(base, env), expr, env, span)
 
 
 def _write_parts(base: ViewPlace, parts: tuple[ast.ViewPart, ...], expr: ir.Expr, env: Env, span: Span) -> None:
@@ -124,7 +116,7 @@ def _write_parts(base: ViewPlace, parts: tuple[ast.ViewPart, ...], expr: ir.Expr
                 statements.inline(block, home.child({name.text: val}))
                 return
             case ast.Place(value=value):
-                places.write(_checked(places.place(value, home, base.type), base.type, span), expr, env, span)
+                accesses.write(_checked(places.place(value, home, base.type), base.type, span), expr, env, span)
                 return
             case ast.Read():
                 pass
@@ -136,7 +128,7 @@ def freeze(base: ViewPlace, env: Env, local: str) -> Place:
     if isinstance(base.view.node.body, ast.Selection | ast.Computed):
         return base
     with env.body.inside(base.view, base.view.node.span):
-        return places.freeze(target(base, env), env, local)
+        return accesses.freeze(target(base, env), env, local)
 
 
 def selection(base: ViewPlace, node: ast.Selection, env: Env) -> LayoutPlace:
@@ -177,7 +169,10 @@ def space(name: str, machine: Machine) -> SpaceEntity:
     if name in machine.buses:
         return machine.buses[name]
     entity = machine.globals.find(name)
-    assert isinstance(entity, SpaceEntity)
+    if isinstance(entity, ViewEntity):
+        return bus(entity, machine, entity.node.span)
+    if not isinstance(entity, SpaceEntity):
+        raise reported()
     return entity
 
 
@@ -215,11 +210,8 @@ def bus(view: ViewEntity, machine: Machine, span: Span) -> SpaceEntity:
     def procedure(writing: bool) -> ir.Procedure:
         body = Body("procedure", pc=machine.pc)
         scope = view.scope.child()
-        values = [Value(ir.Local(n, t.width), t) for n, t, _ in formals]
         body.used = {n for n, _, _ in formals}
-        for (n, _, declared), val in zip(formals, values, strict=True):
-            place = RetypedPlace(ValuePlace(val), declared)
-            scope.names[n] = places.read(place, Env(machine, body, scope), span)
+        scope.names.update({n: parameter(n, declared) for n, _, declared in formals})
         env = Env(machine, body, scope)
         base = ViewPlace(view, env, typenames.type_of(node.type, env))
         params_ = [(n, t.width) for n, t, _ in formals]

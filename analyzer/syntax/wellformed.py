@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from msgspec import Struct
-
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.syntax import ast, encodings
 from analyzer.syntax.machine import Machine, Piece
 from analyzer.syntax.overlaps import overlaps
 from analyzer.syntax.problems import did_you_mean
-from analyzer.syntax.prune import nested
 from analyzer.syntax.scope import Cell
 from analyzer.syntax.walk import walk
 
@@ -23,9 +20,8 @@ def wellformed(isa: ir.Isa, machine: Machine, pieces: Sequence[Piece]) -> None:
     overlaps(isa, machine)
     scheme_names(isa, machine)
     sizes(isa, machine)
-    found = said(isa)
-    unused_traps(isa, found, machine)
-    unused_state(isa, found, machine)
+    unused_traps(isa, machine)
+    unused_state(isa, machine)
     unused_operands(pieces, machine)
 
 
@@ -56,9 +52,9 @@ def sizes(isa: ir.Isa, machine: Machine) -> None:
 # -- what is declared for nothing --------------------------------------------------------------------------------------
 
 
-def unused_traps(isa: ir.Isa, said: Said, machine: Machine) -> None:
+def unused_traps(isa: ir.Isa, machine: Machine) -> None:
     """Trap kinds that nothing raises."""
-    raised = said.traps | {interrupt.trap for interrupt in isa.interrupts}
+    raised = machine.locals.traps | {interrupt.trap for interrupt in isa.interrupts}
     raised |= {s.beyond.trap for s in isa.spaces.values() if isinstance(s, ir.Memory) and s.beyond is not None}
     if isa.fetch.beyond is not None:
         raised.add(isa.fetch.beyond.trap)
@@ -68,78 +64,12 @@ def unused_traps(isa: ir.Isa, said: Said, machine: Machine) -> None:
             machine.problems.report("PG333", f"nothing raises trap {name}", kind.span, None, "warning")
 
 
-def unused_state(isa: ir.Isa, said: Said, machine: Machine) -> None:
+def unused_state(isa: ir.Isa, machine: Machine) -> None:
     """State that nothing reads or writes."""
     declared: list[ir.Element | ir.File] = [*isa.elements.values(), *isa.files.values()]
     for item in declared:
-        if item.name not in said.state and item.name != isa.fetch.pc and item.caveat is None:
+        if item.name not in machine.locals.state and item.name != isa.fetch.pc and item.caveat is None:
             machine.problems.report("PG334", f"nothing reads or writes {item.name}", item.span, None, "warning")
-
-
-class Said(Struct, frozen=True):
-    """The state that is read or written anywhere, and the traps that are raised."""
-
-    state: set[str] = set()
-    traps: set[str] = set()
-
-
-SILENT = frozenset({ir.Const, ir.BoolConst, ir.Local, ir.Operand, ir.Unknown})
-"""Expressions that say nothing of the state."""
-
-
-def said(isa: ir.Isa) -> Said:
-    """What statements and expressions are about; looks once at what several of them share."""
-    found = Said()
-    seen: set[int] = set()
-    stmts: list[ir.Stmt] = list(chain.from_iterable(blocks(isa)))
-    exprs: list[ir.Expr] = [expr for _, expr in lone(isa)]
-    while stmts:
-        stmt = stmts.pop()
-        if id(stmt) in seen:
-            continue
-        seen.add(id(stmt))
-        match stmt:
-            case ir.Set(name) | ir.SetEntry(name):
-                found.state.add(name)
-            case ir.Trap(name):
-                found.traps.add(name)
-            case _:
-                stmts += nested(stmt)
-        exprs += ir.expressions(stmt)
-    while exprs:
-        expr = exprs.pop()
-        if type(expr) in SILENT or id(expr) in seen:
-            continue
-        seen.add(id(expr))
-        match expr:
-            case ir.Get(name):
-                found.state.add(name)
-            case ir.GetEntry(name):
-                found.state.add(name)
-                exprs.append(expr.index)
-            case _:
-                exprs += ir.children(expr)
-    return found
-
-
-def blocks(isa: ir.Isa) -> Iterator[ir.Block]:
-    """All statements of an instruction set."""
-    for instruction in isa.instructions:
-        yield instruction.body
-    for procedure in isa.procedures.values():
-        yield procedure.body
-    if isa.deliver is not None:
-        yield isa.deliver.body
-    for space in isa.spaces.values():
-        match space:
-            case ir.Map():
-                yield space.body
-            case ir.Bus():
-                yield space.read.body
-                if space.write is not None:
-                    yield space.write.body
-            case ir.Memory():
-                pass
 
 
 def lone(isa: ir.Isa) -> Iterator[tuple[Span | None, ir.Expr]]:

@@ -273,6 +273,10 @@ class BaseMachine(ABC):
         self._steps, self._lost = snapshot.steps, snapshot.lost
         for clock, offset in zip(self._clocks.values(), snapshot.clocks, strict=True):
             clock.offset = offset
+        self._clocks_were_set()
+
+    def _clocks_were_set(self) -> None:  # noqa: B027  # only a tier that keeps them elsewhere must know
+        """The offsets of clocks are others than before."""
 
 
 def _unspecified(isa: ir.Isa) -> list[ir.Arbitrary]:

@@ -73,7 +73,7 @@ def default_folder() -> Path:
 
 
 class Engine:
-    """A just-in-time compiler with its memory; what it has linked stays as long as it does."""
+    """A just-in-time compiler.  What it has loaded stays as long as its `Made`."""
 
     def __init__(self, objects: Objects | None = None) -> None:
         _initialize()
@@ -86,7 +86,7 @@ class Engine:
         )
         version = ".".join(str(n) for n in llvm.llvm_version_info)
         self._host = f"{FORMAT} {llvmlite.__version__} {version} {cpu} {features}"
-        self._libraries: list[object] = []
+        self._loaded = 0
 
     def digest(self, *parts: str) -> str:
         """Names an object: what it is made from, and for which host."""
@@ -103,14 +103,16 @@ class Engine:
             manager.run(module, builder)
         return bytes(self._tm.emit_object(module))
 
-    def load(self, name: str, code: bytes, symbols: Sequence[str]) -> dict[str, int]:
-        """Puts an object into memory; the addresses of its functions."""
+    def load(self, name: str, code: bytes, symbols: Sequence[str], note: str) -> Made:
+        """Puts an object into memory."""
+        if not symbols:
+            return Made({}, note, None)
         builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
         for symbol in symbols:
             builder = builder.export_symbol(symbol)
-        library = builder.link(self._jit, f"{name}.{len(self._libraries)}")
-        self._libraries.append(library)
-        return {symbol: int(library[symbol]) for symbol in symbols}
+        library = builder.link(self._jit, f"{name}.{self._loaded}")
+        self._loaded += 1
+        return Made({symbol: int(library[symbol]) for symbol in symbols}, note, library)
 
     def make(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made:
         """Functions: `source` is asked for a module only if none made from `parts` was kept."""
@@ -125,7 +127,7 @@ class Engine:
         else:
             names, said, code = kept.split(b"\n", 2)
             symbols, note = tuple(names.decode().split()), said.decode()
-        return Made(self.load(name, code, symbols) if symbols else {}, note)
+        return self.load(name, code, symbols, note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,11 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The addresses of functions, and the line that was kept with them."""
+    """The addresses of functions, the line that was kept with them, and what holds them in memory."""
 
     addresses: dict[str, int]
     note: str
+    library: object
 
 
 Source = Callable[[], Module]

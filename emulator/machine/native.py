@@ -17,10 +17,12 @@ from analyzer.errors import UsageError
 from emulator.codegen.direct import unspecified
 from emulator.codegen.handler import Variant, handler
 from emulator.codegen.layout import Bank, Layout, slot
+from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, Plan
-from emulator.codegen.region import DECLARATIONS, Instr
+from emulator.codegen.region import DECLARATIONS
 from emulator.codegen.region import Region as HotRegion
-from emulator.codegen.runtime import Leave, Runtime, memories
+from emulator.codegen.routines import Leave, memories
+from emulator.codegen.runtime import Runtime
 from emulator.codegen.values import PROFILES, Unsupported
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
@@ -45,6 +47,10 @@ PASSES = ("instruction_combine", "simplify_cfg")
 REGION_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 JOURNAL = 1 << 24
 CONTEXTS = 64
+PAGES = 1 << 29
+"""Bytes of records that a machine may have before it forgets them all."""
+PATIENCE = 8
+"""Regions that are made at one address, if the code there changes again and again."""
 ALLOWANCE = 0.25
 """Seconds that regions may take to make before they must keep to their share of the time."""
 VARIANTS = 1 << 20
@@ -83,7 +89,7 @@ class NativeMachine(BaseMachine):
         self._table = Buffer(CONTEXTS * 32)
         self._variants = Buffer(8 * VARIANTS)
         self._hot, self._share = hot, share
-        self._ran = self._began = 0.0  # seconds of earlier runs, and when the present one began
+        self._ran = 0.0  # seconds in generated code
         self._ready = False
         self.stats: dict[str, float] = {"regions": 0, "region_seconds": 0.0}
         self._failure: BaseException | None = None
@@ -106,6 +112,7 @@ class NativeMachine(BaseMachine):
             lambda: Module(runtime.text(), tuple(runtime.exports())), self._name, PASSES, "runtime"
         )
         self._code = made.addresses
+        self._kept: list[object] = [made.library]
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
         self._prove = ProveType(self._code["prove.fetch"])
@@ -183,18 +190,18 @@ class NativeMachine(BaseMachine):
         self._put("budget", most)
         self._put("lost", self._lost)
         self._until = until
-        self._began = time.perf_counter()
         try:
             return self._drive_native()
         finally:
-            self._ran += time.perf_counter() - self._began
             self._steps = until - self._word("budget")
             self._lost = self._word("lost")
 
     def _drive_native(self) -> Exit | None:
         entry = self._code["check"]
         while True:
+            began = time.perf_counter()
             self._run_native(self._state.address, self._host, entry)
+            self._ran += time.perf_counter() - began
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 self._put("attention", 0)
@@ -241,10 +248,12 @@ class NativeMachine(BaseMachine):
     def _heat(self, pc: int, record: int) -> None:
         """Makes a region of the code that is jumped to at an address."""
         page = self._page_of(record)
-        if page is None or pc not in page.decoded or pc in page.regions:
+        if page is None or pc not in page.decoded or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
             return
         began = time.perf_counter()
-        if self.stats["region_seconds"] > ALLOWANCE + self._share * (self._ran + began - self._began):
+        used, made_before = self.stats["region_seconds"], self.stats["regions"]
+        expected = used / made_before if made_before else 0.0
+        if used + expected > ALLOWANCE + self._share * self._ran:
             page.cool(pc)  # it may come again when there is time for it
             return
         known = self._known()
@@ -263,7 +272,7 @@ class NativeMachine(BaseMachine):
             return
         address = made.addresses["region"]
         page.install(pc, address, address)
-        page.regions[pc] = frozenset(map(int, made.note.split()))
+        page.regions[pc] = (frozenset(map(int, made.note.split())), made.library)
         self.stats["regions"] += 1
         self.stats["region_seconds"] += time.perf_counter() - began
 
@@ -320,6 +329,10 @@ class NativeMachine(BaseMachine):
             return self._reference_step()
         page = context.pages.get(found)
         if page is None:
+            if sum(known.buffer.size for known in self._pages) > PAGES:
+                self._drop_contexts()
+                self._take_context(context.key)
+                context = self._context
             lo, hi, base = found
             fresh = self._code["undecoded"]
             page = CodePage(self._plan, lo, hi, base, (fresh, fresh), self._code["missing"])
@@ -415,7 +428,9 @@ class NativeMachine(BaseMachine):
             declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
             return Module(PROFILES + declared + "\n".join(texts.values()), tuple(texts))
 
-        addresses = self._engine.make(source, [*self._name, repr(missing)], PASSES, "handlers").addresses
+        made = self._engine.make(source, [*self._name, repr(missing)], PASSES, "handlers")
+        self._kept.append(made.library)
+        addresses = made.addresses
         for name, variant in named:
             self._number(variant, addresses.get(name, self._code["reference"]))
 
@@ -459,9 +474,10 @@ class NativeMachine(BaseMachine):
                     if page.physical(pc) + size > address:
                         page.clear(pc)
             changed = range(page.lo + at, page.lo + last - page.base)
-            for entry, covered in list(page.regions.items()):
+            for entry, (covered, _) in list(page.regions.items()):
                 if not covered.isdisjoint(changed):
                     del page.regions[entry]
+                    page.dropped[entry] = page.dropped.get(entry, 0) + 1
                     instr = page.decoded.get(entry)
                     if instr is not None:
                         known = None if instr.variant is None else self._handlers[instr.variant]
@@ -555,10 +571,15 @@ class NativeMachine(BaseMachine):
             self._flush()
 
     def clock(self, element: str, source: object, divide: int = 1) -> None:
+        for name in self._clocks:
+            self._get(name)  # takes over what the program has set
         super().clock(element, source, divide)  # type: ignore[arg-type]
-        clock = self._clocks[element]
-        self._write_slot(self._layout.elements[element], 64, clock.offset)
+        self._clocks_were_set()
         self._ready = False
+
+    def _clocks_were_set(self) -> None:
+        for name, clock in self._clocks.items():
+            self._write_slot(self._layout.elements[name], 64, clock.offset)
 
     def _view(self) -> State:
         state = object.__new__(State)

@@ -8,8 +8,8 @@ import struct
 from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Record
+from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
-from emulator.codegen.region import Instr
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 
@@ -56,7 +56,9 @@ class CodePage:
         start = (before + within) * self.stride
         self.buffer.data[start : start + after * self.stride] = self.outside * after
         self.decoded: dict[int, Instr] = {}  # by virtual address
-        self.regions: dict[int, frozenset[int]] = {}  # by the address of entry, the addresses that they stand for
+        self.regions: dict[int, tuple[frozenset[int], object]] = {}  # by entry: the addresses they stand for, the code
+
+        self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
 
     def offset(self, pc: int) -> int:
         """The offset of a record in the buffer."""

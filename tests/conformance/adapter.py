@@ -35,6 +35,7 @@ class Scene:
         seed: where no region lies, the bytes of memory depend on it and the address, unless all are `fill`.
         translated: whether the program counter is not a physical address.
         regions: physical address to bytes, the topmost first.
+        unit: the bytes that stand for a unit of memory, of whose first only `first` bits are used.
     """
 
     registers: dict[str, int]
@@ -43,6 +44,8 @@ class Scene:
     translated: bool = False
     regions: list[tuple[int, bytes]] = field(default_factory=list)
     fill: int | None = None
+    unit: int = 1
+    first: int = 0xFF
 
     def put(self, address: int, data: bytes) -> None:
         """Lays bytes into memory, over what is there."""
@@ -56,7 +59,8 @@ class Scene:
             for start, data in self.regions:
                 if start <= address < start + len(data):
                     return data[address - start]
-            return noise(address) if fill is None else fill
+            value = noise(address) if fill is None else fill
+            return value if address % self.unit else value & self.first
 
         return byte
 
@@ -77,12 +81,14 @@ class Adapter(ABC):
         modeled: the bits of an oracle's register that the spec describes, where it does not describe all.
         undefined: how many of a hundred vectors are encodings that no instruction has.
         memory: the name of the spec's physical memory.
+        unit_bytes: how many bytes of a vector's memory stand for a unit of the spec's.
         oracle_stops_at: the code after which the oracle takes an instruction for done, if it needs one.
     """
 
     machine: str
     memory: str
     oracle_stops_at: bytes = b""
+    unit_bytes: int = 1
     modeled: Mapping[str, int] = {}
     undefined: int = 0
 
@@ -155,13 +161,20 @@ class Adapter(ABC):
         state = self.state({**self.oracles()[0].base, **vector.registers})
         cells = state.memories[self.memory]
         for address, data in vector.image(self.code_address(vector.registers)).items():
-            for at, byte in enumerate(data, address):
-                if byte:
-                    cells[at] = byte
+            for at in range(0, len(data), self.unit_bytes):
+                unit = int.from_bytes(data[at : at + self.unit_bytes], "big")
+                if unit:
+                    cells[(address + at) // self.unit_bytes] = unit
         return state
 
-    def trap(self, before: State, event: Trapped) -> Delivered:
-        """What the oracle reports of a trap that was taken from the state `before`."""
+    def packed(self, units: Iterable[int]) -> bytes:
+        """The bytes of a vector's memory that stand for units of the spec's."""
+        return (
+            bytes(units) if self.unit_bytes == 1 else b"".join(unit.to_bytes(self.unit_bytes, "big") for unit in units)
+        )
+
+    def trap(self, before: State, event: Trapped) -> Delivered | None:
+        """What the oracle reports of a trap that was taken from the state `before`; None if it does not know it."""
         kind = self.isa.traps[event.trap]
         environment = Environment(before.elements, before.files, before.choices, {})
         params = {name: value for (name, _), value in zip(kind.params, event.args, strict=True)}

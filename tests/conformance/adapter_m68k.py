@@ -12,6 +12,7 @@ from analyzer import ir
 from conformance.adapter import Adapter, Delivered, Scene, number
 from conformance.oracles.musashi import Musashi
 from conformance.oracles.oracle import Oracle
+from conformance.vector import Vector
 from emulator.reference.events import Trapped
 from emulator.state import State
 
@@ -94,6 +95,15 @@ class M68k(Adapter):
 
     def code_address(self, registers: Mapping[str, int]) -> int:
         return registers["pc"] & ADDRESS
+
+
+def operation_word(word: int) -> Vector:
+    """The word as an instruction of supervisor mode, with extension words that address data."""
+    registers = {f"d{n}": 0x55 + n for n in range(8)} | {f"a{n}": DATA + 0x100 * n for n in range(7)}
+    registers |= {"pc": CODE, "sr": SUPERVISOR, "usp": USER_STACK, "ssp": SYSTEM_STACK}
+    code = bytes.fromhex(f"{word:04x} 2010 0004 0010 0004")
+    near = {DATA + 0x100 * n - 0x40: bytes(0x80) for n in range(7)} | {SYSTEM_STACK - 0x40: bytes(0x80)}
+    return Vector(f"{word:04x}", code, registers, {0: VECTORS, **near})
 
 
 def _address(rng: random.Random, region: int, align: int = 0) -> int:

@@ -28,6 +28,7 @@ SEGMENT_TABLE, PAGE_TABLES = 0x6000, 0x6400
 FIRST_TABLE, UNAVAILABLE = 0x7000, bytes([0x80, 0, 0, 0])
 CODE, DATA, END = 0x8000, 0xC000, STORAGE
 NEW_PSWS = 0x58
+NOT_IN_PAGE_0 = frozenset((*OWN, *TIMER))
 NOT_TOUCHED = (*range(0x20, 0x28), *range(0x88, 0x8C), *range(NEW_PSWS, NEW_PSWS + 0x28))
 """What the oracle needs of page 0 to end an instruction: the old PSW and code of SUPERVISOR CALL, the new PSWs."""
 UNDELIVERED = Policy(deliver=False)
@@ -56,6 +57,7 @@ class S370(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self._oracle = Hercules()
+        self._blank = State(self.isa)
 
     def oracles(self) -> tuple[Oracle, ...]:
         return (self._oracle,)
@@ -171,7 +173,7 @@ class S370(Adapter):
     # -- states --------------------------------------------------------------------------------------------------------
 
     def state(self, registers: Mapping[str, int]) -> State:
-        state = State(self.isa)
+        state = self._blank.copy()
         for n in range(16):
             state.write("r", registers[f"r{n}"], n)
             if n in (0, 1, 8):
@@ -201,7 +203,7 @@ class S370(Adapter):
         return registers["psw"] & ADDRESS
 
     def addressable(self, address: int) -> bool:
-        return address < STORAGE and not (address >> 12 in PAGES and address % 0x1000 in (*OWN, *TIMER))
+        return address < STORAGE and not (address >> 12 in PAGES and address % 0x1000 in NOT_IN_PAGE_0)
 
     def always(self, scene: Scene) -> Iterable[int]:
         for page in PAGES:
@@ -248,7 +250,7 @@ def used_blocks(vector: Vector) -> set[int]:
     """The blocks of a vector's windows, of the ASN table, and of the pages that may be page 0."""
     image = vector.image(vector.registers["psw"] & ADDRESS)
     used = {at // BLOCK for start, data in image.items() for at in (start, start + len(data) - 1)}
-    used.add(FIRST_TABLE // BLOCK)
+    used |= {FIRST_TABLE // BLOCK, FIRST_TABLE // BLOCK + 1}
     return used | {(page << 12) // BLOCK + i for page in PAGES for i in range(2)}
 
 

@@ -132,7 +132,11 @@ def _run(
     if isinstance(event, Stuck):
         raise RuntimeError(f"{vector.name}: {event.reason}")
     cells = state.memories[adapter.memory]
-    after = {address: bytes(cells[address + i] for i in range(len(data))) for address, data in image.items()}
+    per = adapter.unit_bytes
+    after = {
+        address: adapter.packed(cells[at // per] for at in range(address, address + len(data), per))
+        for address, data in image.items()
+    }
     trap = adapter.trap(before, event) if isinstance(event, Trapped) else None
     outcome = Outcome(
         adapter.registers(state),

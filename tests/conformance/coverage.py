@@ -82,6 +82,17 @@ S370 = (
     Exception_("sio|siof|tio|clrio|hio|hdv|tch|concs|discs|stidc", "problem", "privileged"),
 )
 
+KA10 = (
+    Exception_("blki|blko|datai|datao|cono|coni|consz|conso", "exec|user_io", "another in-out system", compared=False),
+    Exception_("blki|blko|datai|datao|cono|coni|consz|conso", "user", "privileged"),
+    Exception_("muuo|unassigned", ".*", "traps always"),
+    Exception_("nop257", ".*", "an instruction of the KS10", compared=False),
+    Exception_("jrst.4", "user_io", "the KS10 traps, the KA10 halts", compared=False),
+    Exception_("jrst.5", "user", "an instruction of the KS10", compared=False),
+    Exception_("jrst.([467]|1[0-7])", "user", "privileged"),
+    Exception_("jrst.(3|[5-7]|11|1[3-7])", ".*", "an instruction of the KS10", compared=False),
+)
+
 EXCEPTIONS: Mapping[str, tuple[Exception_, ...]] = {
     "m68000": M68000,
     "m68010": (
@@ -92,6 +103,7 @@ EXCEPTIONS: Mapping[str, tuple[Exception_, ...]] = {
     "rv64": RV64,
     "ia32": IA32,
     "s370": S370,
+    "ka10": KA10,
 }
 
 

@@ -16,7 +16,7 @@ from conformance.vector import Vector
 from emulator.decode import Decoded, decode_units, encode, present
 from emulator.disassemble import disassemble
 from emulator.evaluate import hashed
-from emulator.reference.code import code
+from emulator.reference import code as compiled
 from emulator.reference.events import Event, Policy, Stuck, Trapped
 from emulator.reference.machine import Machine
 from emulator.reference.run import Leave, Run
@@ -26,7 +26,7 @@ ATTEMPTS = 12
 FAULTS = 0.15
 """How often a memory fault is kept at the first attempt."""
 MARGIN = 8
-"""Windows begin and end at multiples of this, in bytes."""
+"""Windows begin and end at multiples of this, in bytes, where a unit of memory is a byte."""
 LONGEST = 16
 ENCODINGS = 100
 """How many operands are tried until `where` holds."""
@@ -73,13 +73,16 @@ def vector_of(
         if rng.random() < 0.05:
             scene.fill = rng.choice((0, 0xFF))
         before = adapter.state({**adapter.oracles()[0].base, **scene.registers})
-        scene.put(scene.code, bytes(units))
+        code = adapter.packed(units)
+        scene.put(scene.code, code)
         event, after, touched = _dry_run(adapter, before, scene)
         landing = adapter.landing(event, after)
         if landing is not None:
             scene.put(landing, adapter.oracle_stops_at)
             event, after, touched = _dry_run(adapter, before, scene)
-            if adapter.landing(event, after) != landing or not _intact(adapter, scene, bytes(units), after, landing):
+            if adapter.landing(event, after) != landing or not _intact(
+                adapter, scene, adapter.packed(units), after, landing
+            ):
                 continue
         if isinstance(event, Stuck) or not all(map(adapter.addressable, touched)):
             continue
@@ -93,9 +96,9 @@ def vector_of(
         text = "undefined" if decoded is None else f"{instruction.name}: {disassemble(isa, decoded, pc)}"
         return Vector(
             f"{index:06} {text}",
-            b"" if scene.translated else bytes(units),
+            b"" if scene.translated else code,
             scene.registers,
-            _windows(touched, scene.content(), adapter.addressable),
+            _windows(touched, scene.content(), adapter),
         )
     raise Barren
 
@@ -193,11 +196,12 @@ def _intact(adapter: Adapter, scene: Scene, code: bytes, after: State, landing: 
 def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, State, set[int]]:
     """What the instruction does in a scene, the state after it, and the physical addresses that it touches."""
     touched: set[int] = set()
-    content = scene.content()
+    content, per = scene.content(), adapter.unit_bytes
 
     def look(address: int) -> int:
-        touched.add(address)
-        return content(address)
+        unit = range(address * per, (address + 1) * per)
+        touched.update(unit)
+        return int.from_bytes(bytes(map(content, unit)), "big")
 
     def choose(name: str, args: tuple[int, ...], width: int) -> int:
         chosen = adapter.arbitrary(name, args, width)
@@ -211,28 +215,29 @@ def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, Stat
     while adapter.again(event, start, after):
         event = machine.step()
     _fetch(adapter.isa, after)  # an oracle may look at the next instruction
-    touched.update(after.memories[adapter.memory])
+    touched.update(at * per for at in after.memories[adapter.memory])
     return event, after, touched
 
 
 def _fetch(isa: ir.Isa, state: State) -> None:
     """Looks at the instruction at the program counter, for what this touches."""
-    run = Run(code(isa), state, Policy())
-    args = tuple(None if arg is None else arg(run, {}) for arg in code(isa).fetch_args)
+    run = Run(compiled.code(isa), state, Policy())
+    args = tuple(None if arg is None else arg(run, {}) for arg in compiled.code(isa).fetch_args)
     with contextlib.suppress(Leave):
         run.load(isa.fetch.space, state.pc(), isa.fetch.parcel, "fetch", args, False)
     run.undo()
 
 
-def _windows(touched: set[int], content: Callable[[int], int], there: Callable[[int], bool]) -> dict[int, bytes]:
+def _windows(touched: set[int], content: Callable[[int], int], adapter: Adapter) -> dict[int, bytes]:
     """The touched addresses with some margin, as windows."""
-    blocks = sorted({address - address % MARGIN for address in touched})
+    margin = MARGIN if adapter.unit_bytes == 1 else adapter.unit_bytes
+    blocks = sorted({address - address % margin for address in touched})
     windows: dict[int, bytearray] = {}
     end = start = -1
     for block in blocks:
         if block != end:
             start = block
             windows[start] = bytearray()
-        windows[start] += bytes(content(block + i) if there(block + i) else 0 for i in range(MARGIN))
-        end = block + MARGIN
+        windows[start] += bytes(content(block + i) if adapter.addressable(block + i) else 0 for i in range(margin))
+        end = block + margin
     return {address: bytes(data) for address, data in windows.items()}

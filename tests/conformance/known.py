@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from conformance.deviation import Deviation
 from conformance.known_ia32 import BOCHS, UNICORN
+from conformance.known_ka10 import SIMH
 from conformance.known_m68k import M68010, MUSASHI
 from conformance.known_rv64 import SPIKE
 from conformance.known_s370 import HERCULES
@@ -16,6 +17,7 @@ TABLE: Mapping[tuple[str, str], tuple[Deviation, ...]] = {
     ("spike", "rv64"): SPIKE,
     ("bochs", "ia32"): BOCHS,
     ("hercules", "s370"): HERCULES,
+    ("simh", "ka10"): SIMH,
     ("unicorn", "ia32"): UNICORN,
 }
 

@@ -6,11 +6,12 @@ from functools import cache
 
 from conformance.adapter import Adapter
 from conformance.adapter_ia32 import Ia32
+from conformance.adapter_ka10 import Ka10
 from conformance.adapter_m68k import M68k
 from conformance.adapter_rv64 import Rv64
 from conformance.adapter_s370 import S370
 
-MACHINES = ("m68000", "m68010", "rv64", "ia32", "s370")
+MACHINES = ("m68000", "m68010", "rv64", "ia32", "s370", "ka10")
 
 
 @cache
@@ -26,4 +27,5 @@ def adapter_of(machine: str) -> Adapter:
         "rv64": Rv64,
         "ia32": Ia32,
         "s370": S370,
+        "ka10": Ka10,
     }[machine]()

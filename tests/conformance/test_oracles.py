@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from conformance.oracles.bochs import Bochs
+from conformance.oracles.hercules import EC_PSW, LANDING, Hercules, new_psws
 from conformance.oracles.musashi import Musashi
 from conformance.oracles.oracle import Oracle, OracleError
+from conformance.oracles.simh import MONITOR_CALL, WORD_BYTES, Simh
 from conformance.oracles.spike import RAM_BASE, Spike
 from conformance.oracles.unicorn import Unicorn
 from conformance.vector import Outcome, Recording, Vector, changed_bytes, differences, record
@@ -51,6 +53,16 @@ def bochs() -> Iterator[Oracle]:
 @pytest.fixture(scope="module")
 def unicorn() -> Iterator[Oracle]:
     yield from _started(Unicorn())
+
+
+@pytest.fixture(scope="module")
+def hercules() -> Iterator[Oracle]:
+    yield from _started(Hercules())
+
+
+@pytest.fixture(scope="module")
+def simh() -> Iterator[Oracle]:
+    yield from _started(Simh())
 
 
 # Vectors and recordings.
@@ -406,3 +418,73 @@ def test_a_vector_that_stalls_the_engine_costs_only_itself() -> None:
     for oracle in _started(impatient):
         (outcome,) = oracle.run([m68k("nop", 0, 0x4E71)])
         assert outcome.failure == "no answer within 0 s"
+
+
+# s370. Real addresses 0x20 to 0x8F are a window, for the old PSWs and the interruption codes.
+
+PROBLEM = 1 << 48
+HERE = 0x8000
+
+
+def s370(name: str, psw: int, code: str, **registers: int) -> Vector:
+    memory = {0x20: bytes(0x58 - 0x20) + new_psws() + bytes(0x10)}
+    return Vector(name, bytes.fromhex(code) + LANDING, {"psw": EC_PSW | psw | HERE, **registers}, memory)
+
+
+def test_an_addition_goes_on_and_sets_the_condition_code(hercules: Oracle) -> None:
+    outcome = one(hercules, s370("ar r1,r2", PROBLEM, "1a12", r1=5, r2=(1 << 32) - 7))
+    assert outcome.trap is None
+    assert outcome.registers["r1"] == (1 << 32) - 2
+    assert outcome.registers["psw"] == EC_PSW | PROBLEM | 1 << 44 | HERE + 2
+    assert not outcome.memory
+
+
+def test_a_privileged_instruction_interrupts_the_problem_state(hercules: Oracle) -> None:
+    outcome = one(hercules, s370("lpsw", PROBLEM, "82000100"))
+    assert outcome.trap == 0x28 << 16 | 2
+    old = EC_PSW | PROBLEM | HERE + 4
+    expected = {0x28: old.to_bytes(8, "big"), 0x8C: bytes([0, 4, 0, 2])}  # the length of the instruction, and the code
+    assert outcome.memory == changed_bytes({0x28: bytes(8), 0x8C: bytes(4)}, expected)
+
+
+def test_a_supervisor_call_is_told_from_the_end_of_a_vector(hercules: Oracle) -> None:
+    outcome = one(hercules, s370("svc 5", 0, "0a05"))
+    assert outcome.trap == 0x20 << 16 | 5
+    assert outcome.memory[0x8B] == b"\5"
+
+
+def test_a_vector_that_does_not_come_back_costs_only_itself(hercules: Oracle) -> None:
+    add = s370("ar r1,r2", 0, "1a12", r1=1, r2=2)
+    waiting = bytes.fromhex("000a000000008000")
+    wait = Vector("lpsw", bytes.fromhex("82001000"), {**add.registers, "r1": 0x1000}, {**add.memory, 0x1000: waiting})
+    before, lost, after = hercules.run([add, wait, add])
+    assert before == after
+    assert lost.failure == "the machine did not come back"
+
+
+# ka10. Memory is WORD_BYTES bytes a word; `flags` is the left half of a PC word.
+
+USER, USER_IN_OUT = 1 << 12, 1 << 11
+
+
+def ka10(name: str, flags: int, word: int, **registers: int) -> Vector:
+    return Vector(name, word.to_bytes(WORD_BYTES, "big"), {"pc": 0o1000, "flags": flags, **registers})
+
+
+@pytest.mark.parametrize("flags", [0, USER])
+def test_an_addition_carries(simh: Oracle, flags: int) -> None:
+    outcome = one(simh, ka10("add 1,2", flags, 0o270040000002, ac1=(1 << 36) - 1, ac2=1))
+    assert (outcome.trap, outcome.registers["ac1"], outcome.registers["pc"]) == (None, 0, 0o1001)
+    assert outcome.registers["flags"] == flags | 0o300000  # both carries
+
+
+def test_halt_in_user_mode_is_a_monitor_call(simh: Oracle) -> None:
+    halt, refused = simh.run([ka10("halt 5", 0, 0o254200000005), ka10("halt 5", USER, 0o254200000005)])
+    assert (halt.registers["halted"], halt.registers["pc"]) == (1, 5)
+    assert refused.trap == MONITOR_CALL
+
+
+def test_jrstf_does_not_leave_user_mode(simh: Oracle) -> None:
+    outcome = one(simh, ka10("jrstf @1", USER, 0o254120000001, ac1=0o440000000007))
+    assert outcome.registers["pc"] == 7
+    assert outcome.registers["flags"] == 0o440000 | USER

@@ -3,12 +3,16 @@ do not check."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analyzer import ir
 from analyzer.errors import SpecError
 from analyzer.source import Source
 from analyzer.syntax.load import load_source
+from emulator.assemble import assemble_line
+from emulator.disassemble import show
 from emulator.examples import run_example
 
 
@@ -94,6 +98,78 @@ def test_holds(items: str) -> None:
     assert not [d for instruction, example in own for d in run_example(isa, instruction, example)]
 
 
+OWNERS = {
+    "the row that an example begins with": (
+        """
+        for { op | c
+              "ax" | 0x60
+              "bx" | 0x61 }
+        instr "{op} {r1}" = c r1 _:53 { r1 = 1 }
+        example "bx r1" from { } to { r[1] = 1 }
+        """,
+        {"bx": ["bx r1"]},
+    ),
+    "one of several templates in a block": (
+        """
+        for { op | c
+              "x" | 0x60
+              "y" | 0x61 } {
+          instr R "{op}r {r1}" = c 0 r1 _:52 { r1 = 1 }
+          instr I "{op}i {r1}" = c 1 r1 _:52 { r1 = 2 }
+        }
+        example "yi r1" from { } to { r[1] = 2 }
+        example "xr r1" from { } to { r[1] = 1 }
+        """,
+        {"I.y": ["yi r1"], "R.x": ["xr r1"]},
+    ),
+    "an example after a list, and one of what is inherited": (
+        """
+        instr "ax {r1}" = 0x60 r1 _:53 { r1 = 1 }
+        before ax { trap privileged if M == u }
+        example "ax r1" from { M = u } to trap privileged
+        example "sub r1, r1" from { r[1] = 4 } to { r[1] = 0 }
+        """,
+        {"ax": ["ax r1"], "sub": ["sub r1, r1"]},
+    ),
+    "words in braces, and the longest word": (
+        """
+        operand rep : 1
+        operand cc : 1 names "eq ne"
+        instr "{rep?rep }ax {r1}" = 0x60 rep r1 _:52 { r1 = 1 }
+        instr "b{cc} {r1}" = 0x61 cc r1 _:52 { r1 = 2 }
+        instr "bn{cc} {r1}" = 0x62 cc r1 _:52 { r1 = 3 }
+        example "rep ax r1" from { } to { r[1] = 1 }
+        example "bnne r1" from { } to { r[1] = 3 }
+        example "beq r1" from { } to { r[1] = 2 }
+        """,
+        {"ax": ["rep ax r1"], "bn": ["bnne r1"], "b": ["beq r1"]},
+    ),
+    "what an extending spec removes or overrides takes its examples along": (
+        """
+        remove mov
+        override instr "sub {r1}, {r2}" = 0x02 r1 r2 _:50 { r1 = 0 }
+        """,
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize(("items", "expected"), OWNERS.values(), ids=OWNERS)
+def test_examples_go_to_the_instruction_that_they_begin_with(items: str, expected: dict[str, list[str]]) -> None:
+    found = {
+        i.name: [e.asm for e in i.examples if e.span is not None and e.span.file == "t.isa"]
+        for i in spec(items).instructions
+    }
+    assert {name: texts for name, texts in found.items() if texts} == expected
+
+
+def test_examples_of_what_is_overridden_are_gone() -> None:
+    base, changed = spec(""), spec(OWNERS["what an extending spec removes or overrides takes its examples along"][0])
+    assert base.instruction("sub").examples
+    assert not changed.instruction("sub").examples
+    assert base.instruction("add").examples == changed.instruction("add").examples
+
+
 WRONG = {
     "conditions that both hold": (
         'instr "even {r1}" = 0x60 r1 i:3 _:50 where not i[0] { r1 = 2 }\n'
@@ -104,6 +180,22 @@ WRONG = {
         'instr "even {r1}" = 0x60 r1 i:3 _:50 where not i[0] { r1 = 2 }\n'
         'instr "two {r1}" = 0x60 r1 010 _:50 { r1 = 1 }',
         [("PG330", 'instr "two {r1}" = 0x60 r1 010 _:50 { r1 = 1 }')],
+    ),
+    "a base that is not `here`": (
+        'operand near : 8 relative(P)\ninstr "x {near}" = 0x60 near _:48 { P = here + sext(near) }',
+        [("PG216", "P")],
+    ),
+    "a base of what is not relative": (
+        'operand near : 8 signed(here)\ninstr "x {near}" = 0x60 near _:48 { P = here + sext(near) }',
+        [("PG264", "here")],
+    ),
+    "an example of nothing": (
+        'before add { }\nexample "bogus r1" from { } to { r[1] = 1 }',
+        [("PG274", '"bogus r1"')],
+    ),
+    "an example after something else": (
+        'instr "ax {r1}" = 0x60 r1 _:53 { r1 = 1 }\nexample "bogus r1" from { } to { r[1] = 1 }',
+        [("PG274", '"bogus r1"')],
     ),
     "a parameter of a format defines no field": (
         'format G(op) = op:8 r1 _:53\ninstr "g {r1}" = G(0x60) { r1 = 1 }',
@@ -134,6 +226,28 @@ WRONG = {
         [("PG228", "64")],
     ),
 }
+
+
+JUMPS = """
+operand near : 8 relative
+operand counted : 8 relative(here)
+instr "near {near}" = 0x60 near, k:16 { pc = here + 2 + sext(near) }
+instr "counted {counted}" = 0x61 counted, k:16 { pc = here + sext(counted) }
+instr "far {k:relative(here + 2)}" = 0x6200, k:16 { pc = here + 2 + sext(k) }
+"""
+"""Jumps of which the value counts from the end of its own word, from the instruction, and from its second word."""
+
+
+@pytest.mark.parametrize(
+    ("name", "operand", "value", "target"),
+    [("near", "near", 4, 0x106), ("counted", "counted", 4, 0x104), ("far", "k", 4, 0x106), ("far", "k", 0xFFFE, 0x100)],
+)
+def test_relative_operands_count_from_where_they_say(name: str, operand: str, value: int, target: int) -> None:
+    text = Path(__file__).parent.joinpath("golden/base.isa").read_text(encoding="utf-8").replace("isa base", "isa t")
+    isa = load_source(Source("t.isa", text + JUMPS))[0]
+    shown = show(isa, isa.instruction(name), {operand: value}, 0x100)
+    assert shown == f"{name} {target:#x}"
+    assert assemble_line(isa, shown, 0x100).operands[operand] == value
 
 
 @pytest.mark.parametrize(("items", "expected"), WRONG.values(), ids=WRONG)

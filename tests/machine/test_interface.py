@@ -130,8 +130,10 @@ def test_nothing_is_left_of_an_access_to_nowhere(rv64: ir.Isa, tier: Tier) -> No
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_snapshot_is_all_that_changes(rv64: ir.Isa, tier: Tier) -> None:
     m = machine(rv64, tier, LOOP)
+    m.clock("minstret", "retired")
     m.run(101)
     snapshot, state = m.snapshot(), m.to_state()
+    assert m.read("minstret") == 101
     first = (m.run(77), m.to_state())
     m.restore(snapshot)
     assert (m.to_state(), m.steps) == (state, 101)

@@ -8,9 +8,11 @@ import pytest
 
 from analyzer import ir
 from analyzer.syntax.load import load
-from emulator.interface import Reason
+from emulator.interface import Ram, Reason
+from emulator.machine import native
 from emulator.machine.engine import Engine
-from emulator.machine.native import NativeMachine
+from emulator.machine.native import PATIENCE, NativeMachine
+from emulator.program import assemble
 from emulator.state import State
 from tests.machine import programs
 
@@ -41,6 +43,32 @@ def test_random_images(name: str, engine: Engine) -> None:
     isa = load(name)
     for seed in range(5):
         run(isa, engine, seed)
+
+
+def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) -> None:
+    isa = load("rv64")
+    machine = NativeMachine(isa, [Ram("phys", 0, 1 << 16)], None, engine, hot=3, share=1e9)
+    text = "again:\nsw x7, 0(x8)\naddi x9, x0, 20\nround:\naddi x9, x9, -1\nbne x9, x0, round\njal x0, again\n"
+    for address, unit in assemble(isa, text, 0).cells.items():
+        machine.write("phys", unit, address)
+    machine.write("x", 8, 8)
+    machine.write("x", 0xFFF48493, 7)  # addi x9, x9, -1, as it stands there
+    rounds = 100
+    machine.run(43 * rounds)
+    assert machine.read("pc") == 0
+    assert 1 <= machine.stats["regions"] <= 2 * PATIENCE
+
+
+def test_records_are_forgotten_when_they_are_too_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "PAGES", 1)
+    isa = load("pg1974")
+    machine = NativeMachine(isa, [Ram("E", 0, 1 << 14)], {"q": 1 << 14}, engine)
+    for address, unit in assemble(isa, "add r1, r1\nbr 0(r0)\n", 0).cells.items():
+        machine.write("E", unit, address)
+    for bound in range(40, 60):
+        machine.write("b", bound)
+        assert machine.run(10).steps == 10
+    assert machine.read("P") == 0
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from diagnosed import told
 
 from analyzer.errors import Diagnostic, SpecError
 from analyzer.source import Source
@@ -229,14 +230,9 @@ def diagnostics(text: str, name: str = "t.isa") -> tuple[Diagnostic, ...]:
 
 def report(text: str, name: str) -> str:
     """The diagnostics of a text, each with its line and a caret."""
-    source = Source(name, text)
-    out = []
-    for diagnostic in diagnostics(text, name):
-        assert diagnostic.span is not None
-        line = source.line(diagnostic.span.line)
-        width = max(1, min(diagnostic.span.end - diagnostic.span.start, len(line) - diagnostic.span.column + 1))
-        out.append(f"{diagnostic}\n  | {line}\n  | {' ' * (diagnostic.span.column - 1)}{'^' * width}\n")
-    return "\n".join(out)
+    found = diagnostics(text, name)
+    assert all(diagnostic.span is not None for diagnostic in found)
+    return told(found, Source(name, text))
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.isa")), ids=lambda path: path.stem)

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -91,6 +92,7 @@ class Hercules(Oracle):
         return outcomes
 
 
+@cache
 def new_psws() -> bytes:
     """The new PSWs, for real address 0x58."""
     return b"".join(guest.entry(name).to_bytes(8, "big") for name in guest.CLASSES)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 STORAGE = 0x2_0000
 """The bytes of test storage, from absolute address 0 on."""
@@ -216,6 +217,7 @@ def _collect(p: Program) -> None:
     p.si(LPSW, "wait")
 
 
+@cache
 def guest(records: int) -> tuple[bytes, Mapping[str, int]]:
     """The program for so many records, to be loaded at GUEST, and its labels."""
     p = Program(GUEST)

@@ -1,0 +1,157 @@
+"""The routines of translation caches: is a page uniform, and then it is filled in."""
+
+from __future__ import annotations
+
+from analyzer import ir
+from emulator.codegen.accesses import Accesses
+from emulator.codegen.plan import ENTRIES, ENTRY, LINE
+from emulator.codegen.proof import Prover, Range
+from emulator.codegen.routines import Called
+from emulator.codegen.values import Text, Unsupported, Value, ones
+
+
+class Caches(Accesses):
+    """Writes the routines of caches."""
+
+    def _prove(self, space: ir.Map) -> None:
+        """Whether the page at `%address` is uniform: 0, and the address below is the result."""
+        text = Text()
+        code = Called(self.plan, text)
+        code.prologue()
+        k = self.plan.page(space)
+        prover = Prover(self.plan, text, code)
+        widths = [space.unit * n for n in (1, 2, 4, 8) if space.unit * n <= 64] if self.plan.shape.sized(space) else [0]
+        memory = None
+        try:
+            for bits in widths:
+                memory = self._prove_width(space, code, prover, k, bits)
+            if memory != self.plan.bank.memory:
+                raise Unsupported("another memory")
+            text.do("ret i64 0")
+        except Unsupported:
+            text.lines.clear()
+            text.do("br label %fail")
+        text.label("fail")
+        text.do("ret i64 1")
+        head = "ptr %st, ptr %ram, i64 %address, i64 %kind, i64 %mask" + self._params(space)
+        self._add(code, f"define i64 @prove.{space.name}({head}) nounwind noinline", text)
+
+    def _prove_width(self, space: ir.Map, code: Called, prover: Prover, k: int, bits: int) -> str:
+        zeros = (bits // space.unit).bit_length() - 1 if bits else 0
+        address = Range(
+            "%address", code.binary("or", "%address", ones(k) - ones(zeros) if zeros else ones(k), 64), zeros, 1
+        )
+        width = Range(bits, bits) if bits else Range(0, 0xFFFF)
+        out: str | None = None
+        # the kind is known in each of three copies
+        text = prover.text
+        done, after = text.fresh("proved"), []
+        kinds: tuple[ir.AccessKind, ...] = ("read", "write")
+        for kind in kinds:
+            this, other = text.fresh("kind"), text.fresh("other")
+            text.do(f"br i1 {code.compare('eq', '%kind', ir.ACCESS_CODE[kind], 64)}, label %{this}, label %{other}")
+            text.label(this)
+            args: list[Range | None] = []
+            for i, param in enumerate(space.params):
+                bit = code.fit(code.binary("lshr", "%mask", i, 64), 64, 1)
+                prover.locals = {"access": Range(ir.ACCESS_CODE[kind], ir.ACCESS_CODE[kind])}
+                default = Range(0, 0) if param.default is None else prover.value(param.default)
+                given = f"%arg{i}"
+                lo, hi = (code.select(bit, given, v, 64) for v in (default.lo, default.hi))
+                args.append(Range(lo, hi))
+            out, below = prover.descend(space.name, address, kind, args, width)
+            prover.need(below.faithful)
+            code.put_word("result", below.lo)
+            after.append(text.block)
+            text.do(f"br label %{done}")
+            text.label(other)
+        text.do("br label %fail")
+        text.label(done)
+        assert out is not None
+        return out
+
+    def _fill(self, space: ir.Map) -> None:
+        """Puts the page of an address into the cache of a view, if it is uniform and in RAM."""
+        text = Text()
+        code = Called(self.plan, text)
+        code.prologue()
+        k, bank = self.plan.page(space), self.plan.bank
+        passed = "".join(f", i64 %arg{i}" for i in range(len(space.params)))
+        page = code.binary("and", "%address", ones(64) - ones(k), 64)
+        code.put_word("newmarks", 0)
+        status = text.let(f"call i64 @prove.{space.name}(ptr %st, ptr %ram, i64 {page}, i64 %kind, i64 %mask{passed})")
+        text.do(f"br i1 {code.compare('eq', code.word('newmarks'), 0, 64)}, label %same, label %new")
+        text.label("new")
+        text.do("call void @flush(ptr %st)")
+        code.put_word("flushed", 0)
+        text.do("br label %same")
+        text.label("same")
+        text.do(f"br i1 {code.compare('eq', status, 0, 64)}, label %proved, label %out")
+        text.label("proved")
+        page = code.binary("and", "%address", ones(64) - ones(k), 64)
+        offset = code.binary("sub", code.word("result"), bank.base, 64)
+        inside = code.compare("ule", offset, bank.size - (1 << k), 64) if bank.size >= 1 << k else 0
+        text.do(f"br i1 {inside}, label %inside, label %out")
+        text.label("inside")
+        write = code.compare("eq", "%kind", ir.ACCESS_CODE["write"], 64)
+        text.do(f"br i1 {write}, label %write, label %install")
+        text.label("write")
+        marks = code.text.let(
+            f"getelementptr i8, ptr {code.pointer('marks')}, i64 {code.binary('lshr', offset, LINE, 64)}"
+        )
+        lines: Value = 0
+        for i in range(0, 1 << k - LINE, 8):
+            eight = text.let(f"load i64, ptr {code.away(marks, i)}, align 1")
+            lines = code.binary("or", lines, eight, 64)
+        text.do(f"br i1 {code.compare('eq', lines, 0, 64)}, label %install, label %out")
+        text.label("install")
+        place = code.binary("and", code.binary("lshr", "%address", k - 5, 64), (ENTRIES - 1) * ENTRY, 64)
+        first = code.binary("mul", "%view", ENTRIES * ENTRY, 64)
+        entry = text.let(f"getelementptr i8, ptr {code.pointer('dtlb')}, i64 {code.binary('add', place, first, 64)}")
+        shift = bank.cell.bit_length() - 1
+        host = code.binary("add", text.let("ptrtoint ptr %ram to i64"), code.binary("shl", offset, shift, 64), 64)
+        addend = code.binary("sub", host, code.binary("shl", page, shift, 64), 64)
+        old = text.let(f"load i64, ptr {code.at(16, entry)}")
+        read_tag, write_tag = (text.let(f"load i64, ptr {code.at(n, entry)}") for n in (0, 8))
+        keep = code.compare("eq", old, addend, 64)
+        kept_read = code.select(code.binary("and", keep, code.compare("eq", read_tag, page, 64), 1), page, ones(64), 64)
+        kept_write = code.select(
+            code.binary("and", keep, code.compare("eq", write_tag, page, 64), 1), page, ones(64), 64
+        )
+        text.do(f"store i64 {code.select(write, kept_read, page, 64)}, ptr {code.at(0, entry)}")
+        text.do(f"store i64 {code.select(write, page, kept_write, 64)}, ptr {code.at(8, entry)}")
+        text.do(f"store i64 {addend}, ptr {code.at(16, entry)}")
+        text.do("br label %out")
+        text.label("out")
+        text.do("ret void")
+        head = "ptr %st, ptr %ram, i64 %address, i64 %kind, i64 %mask, i64 %view" + self._params(space)
+        self._add(code, f"define void @fill.{space.name}({head}) nounwind noinline", text)
+
+    def _prove_fetch(self) -> None:
+        """Whether instructions may be fetched alike from all of `%first` to `%last`: 0, and the result is the address
+        of the first in the memory of the bank."""
+        text = Text()
+        code = Called(self.plan, text)
+        code.prologue()
+        prover = Prover(self.plan, text, code)
+        fetch = self.isa.fetch
+        zeros = self.plan.per_parcel.bit_length() - 1
+        try:
+            args: list[Range | None] = [
+                prover.value(a) if i >= len(fetch.given) or fetch.given[i] else None for i, a in enumerate(fetch.args)
+            ]
+            last = code.binary("sub", "%last", self.plan.per_parcel - 1, 64)
+            address = Range("%first", last, zeros, 1)
+            bits = Range(fetch.parcel, fetch.parcel)
+            memory, below = prover.descend(fetch.space, address, "fetch", args, bits)
+            prover.need(below.faithful)
+            if memory != self.plan.bank.memory:
+                raise Unsupported("another memory")
+            code.put_word("result", below.lo)
+            text.do("ret i64 0")
+        except Unsupported:
+            text.lines.clear()
+            text.do("br label %fail")
+        text.label("fail")
+        text.do("ret i64 1")
+        self._add(code, "define i64 @prove.fetch(ptr %st, ptr %ram, i64 %first, i64 %last) nounwind noinline", text)

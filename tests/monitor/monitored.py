@@ -1,0 +1,38 @@
+"""What the tests of the monitor share: plans, and systems on the bare machine and under it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from analyzer import ir, load
+from analyzer.allocation import allocate
+from emulator.board import board_of
+from emulator.devices.console import Console
+from emulator.image import load_image
+from emulator.monitor import Monitor, Plan, Technique, generate
+from emulator.system import System, assemble_system
+
+GUESTS = Path(__file__).parents[2] / "benchmarks/guests"
+
+spec = cache(load)
+"""Each spec is loaded once."""
+
+
+def plan_of(isa: ir.Isa, technique: Technique = "plain", scheme: str | None = None) -> Plan:
+    """A plan without asking for the verdict, which takes a while; what it says is tested elsewhere."""
+    return generate(isa, None, scheme, technique, unsafe=True)
+
+
+def monitor_of(isa: ir.Isa, technique: Technique = "plain", scheme: str | None = None, depth: int = 1) -> Monitor:
+    """A monitor that checks everything, with room for a neighbor: the end of a machine is not that of memory."""
+    return Monitor(plan_of(isa, technique, scheme), allocate, depth=depth, room=2)
+
+
+def system(isa: ir.Isa, guest: str, monitor: Monitor | None = None, ram: int = 0x10000) -> tuple[System, Console]:
+    """A guest on its board: bare on the reference tier, or in a virtual machine."""
+    board, console = board_of(isa, None), Console()
+    image = load_image(isa, GUESTS / guest, board.load, None)
+    if monitor is None:
+        return assemble_system(isa, board, [image], console, ram=ram, tier="reference"), console
+    return assemble_system(isa, board, [image], console, ram=ram, make=monitor.make), console
