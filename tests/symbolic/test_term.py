@@ -20,9 +20,13 @@ from analyzer.symbolic.terms import atoms
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from random_terms import INDEX, Maker  # noqa: E402
+from random_terms import INDEX, Maker
 
-slow = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+WORK = 300_000
+"""For one question: a random division of products is as hard as factoring, and tells no more than an easy one."""
 
 
 class SmtMaker(Maker):
@@ -30,7 +34,7 @@ class SmtMaker(Maker):
 
     def __init__(self, data: st.DataObject) -> None:
         super().__init__(data)
-        self.smt = Smt()
+        self.smt = Smt(WORK)
         self.builder = self.smt
 
 
@@ -102,10 +106,14 @@ def in_z3(term: Any, width: int) -> Any:
 
 
 def proved(formula: Any) -> bool:
+    return solver_of(z3.Not(formula)).check() != z3.sat
+
+
+def solver_of(*formulas: Any) -> z3.Solver:
     solver = z3.Solver()
-    solver.set("rlimit", 2_000_000)
-    solver.add(z3.Not(formula))
-    return bool(solver.check() != z3.sat)
+    solver.set("rlimit", WORK)
+    solver.add(*formulas)
+    return solver
 
 
 @slow
@@ -172,9 +180,8 @@ def test_answers_are_those_of_the_solver(data: st.DataObject) -> None:
     maker = SmtMaker(data)
     parts = [maker.truth(3) for _ in range(3)]
     answer = maker.smt.check(*(p for p, _ in parts))
-    solver = z3.Solver()
-    solver.add(*(z for _, z in parts))
-    assert answer.status == str(solver.check())
+    meant = str(solver_of(*(z for _, z in parts)).check())
+    assert answer.status == meant or "unknown" in (answer.status, meant)
     if answer.status == "sat":
         assert all(answer.model.holds(p) for p, _ in parts)
 
@@ -186,10 +193,8 @@ def test_simplifying_keeps_models(data: st.DataObject) -> None:
     formula = maker.smt.and_(*(maker.truth(3)[0] for _ in range(4)))
     rest = simplified(maker.smt, formula)
     flat = maker.smt.and_(*rest.parts)
-    one, two = z3.Solver(), z3.Solver()
-    one.add(in_z3(formula, 0))
-    two.add(in_z3(flat, 0))
-    assert one.check() == two.check()
+    answers = [solver_of(in_z3(f, 0)).check() for f in (formula, flat)]
+    assert answers[0] == answers[1] or z3.unknown in answers
     near = repaired(list(conjuncts(flat)), Model()) if flat is not False else None
     if near is not None:
         assert rest.completed(near).holds(formula)
@@ -202,16 +207,14 @@ def test_least_models_are_least(data: st.DataObject) -> None:
     formula = maker.smt.and_(*(maker.truth(3)[0] for _ in range(2)))
     ordered = symbols(formula)
     model = least_model(maker.smt, formula, [*ordered, *(a for a in atoms(maker.smt, formula) if a.op != "symbol")])
-    solver = z3.Solver()
-    solver.add(in_z3(formula, 0))
+    known = [in_z3(formula, 0)]
     if model is None:
-        assert solver.check() == z3.unsat
-        return
+        return  # it has none, or that took too much
+    assert model.holds(formula)
     for symbol in ordered:
         z = z3.BitVec(symbol.data, symbol.width)
-        assert solver.check(z3.ULT(z, model.value(symbol))) == z3.unsat
-        solver.add(z == model.value(symbol))
-    assert solver.check() == z3.sat
+        assert solver_of(*known, z3.ULT(z, model.value(symbol))).check() != z3.sat
+        known.append(z == model.value(symbol))
 
 
 @slow
