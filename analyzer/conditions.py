@@ -19,6 +19,7 @@ from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.project import Projection
 from analyzer.symbolic.simplest import prime_cover, too_large
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.term import symbols
 from analyzer.symbolic.wording import Wording
 
 MAX_INSTANCES = 4
@@ -95,6 +96,7 @@ def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
     if any(not product for product in cover):
         return "always"
     words = Wording(isa, side)
+    cover = [_mode_first(isa, product) for product in cover]
     common = [lit for lit in cover[0] if all(any(lit is other for other in p) for p in cover)]
     rests = [[lit for lit in p if not any(lit is c for c in common)] for p in cover]
     parts = [words.text(lit) for lit in common]
@@ -102,6 +104,12 @@ def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
         sums = [" and ".join(_bracketed(words.text(lit)) for lit in r) for r in rests]
         parts.append(sums[0] if len(sums) == 1 else _alternatives(sums, bool(parts)))
     return " and ".join(parts)
+
+
+def _mode_first(isa: ir.Isa, product: list[Any]) -> list[Any]:
+    """Literals about the mode alone stand first."""
+    mode = {t.element for t in ir.subterms(isa.mode.expr) if isinstance(t, ir.Get)}
+    return sorted(product, key=lambda lit: not {s.name.partition("@")[0] for s in symbols(lit)} <= mode)
 
 
 def _bracketed(text: str) -> str:
