@@ -12,9 +12,15 @@ from analyzer.symbolic.setting import Setting
 __all__ = ["allocate"]
 
 
+KEPT = 8
+"""Settings whose granules are kept: they do not depend on the request."""
+
+_kept: list[tuple[Setting, Mapping[str, int]]] = []
+
+
 def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[str, ...]) -> Allocation | None:
     """`analyzer.allocator.Allocator`.  Where several maps are composed, one choice has to serve them all."""
-    setting = Setting(isa, scheme)
+    setting, granules = _known(isa, scheme)
     chosen: Mapping[str, int] = {}
     for name in composed:
         found = choose(setting, name, request)
@@ -22,7 +28,15 @@ def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[s
             return None
         chosen = found
     held = held_state(setting, chosen, request.real)
-    if held is None:
-        return None
-    granules = {name: granule(setting, name) for name in setting.shapes if name not in composed}
-    return Allocation(chosen, held, {name: low for name, low in granules.items() if low is not None})
+    return None if held is None else Allocation(chosen, held, granules)
+
+
+def _known(isa: ir.Isa, scheme: ir.Scheme) -> tuple[Setting, Mapping[str, int]]:
+    """A setting, and the granules of its maps."""
+    for setting, granules in _kept:
+        if setting.isa is isa and setting.scheme is scheme:
+            return setting, granules
+    setting = Setting(isa, scheme)
+    found = {name: granule(setting, name) for name in setting.shapes}
+    _kept[:] = [(setting, {name: low for name, low in found.items() if low is not None}), *_kept[: KEPT - 1]]
+    return _kept[0]

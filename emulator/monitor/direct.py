@@ -238,6 +238,8 @@ class DirectReference(WholeReference):
             Absent: no region holds an address of the delivery.
         """
         run = DirectRun(self._code, self.state, self._policy)
+        assert isinstance(run.journal, Journal)
+        run.journal.committed = caught.committed
         event = self._trapped(run, LeaveTrap(trap, args, None), caught.here, caught.length, instruction)
         if isinstance(event, Stuck) and isinstance(event.cause, LeaveAbsent):
             raise event.cause.absent
@@ -256,8 +258,11 @@ class DirectReference(WholeReference):
         return super()._trapped(run, trap, here, length_, instruction)
 
     def _run(self, run: Run, instruction: ir.Instruction | None, operands: Mapping[str, int], length_: int) -> Event:
+        here = self.state.pc()
         event = super()._run(run, instruction, operands, length_)
         assert isinstance(run, DirectRun)
+        if isinstance(event, Stuck) and isinstance(event.cause, LeaveMiss):
+            self.state.elements[self.isa.fetch.pc] = here  # what was committed stays, and the instruction goes on
         if run.terms is not None:
             self.outside += run.outside
         return event

@@ -214,6 +214,8 @@ class VirtualMachine(BaseMachine):
                 self.counters.exits[f"{event.kind.value} {event.trap}"] += 1
                 if caught.committed and not event.memory:
                     return self._reflect(event, caught)
+                if caught.committed:  # the instruction goes on from what was committed
+                    self.record.elements[self._isa.fetch.pc] = caught.here
                 return self._virtual(event.kind.value, watch)
             case Why.ENDED:
                 self.counters.exits["the machine stops"] += 1

@@ -127,6 +127,10 @@ class Adapter(ABC):
         """Whether the oracle has memory at a physical address."""
         return True
 
+    def goes_on(self, event: Event) -> bool:
+        """Whether the oracle may look at the instruction that follows in the vector's memory."""
+        return True
+
     def landing(self, event: Event, after: State) -> int | None:
         """The physical address where `oracle_stops_at` has to be, or None if it need not be anywhere."""
         return None

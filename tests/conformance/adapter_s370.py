@@ -218,6 +218,9 @@ class S370(Adapter):
         following = Machine(self.isa, after.copy(), UNDELIVERED).step()
         return isinstance(following, Trapped) and following.instruction is None and following.trap != "operation"
 
+    def goes_on(self, event: Event) -> bool:
+        return isinstance(event, Completed)
+
     def landing(self, event: Event, after: State) -> int | None:
         if not isinstance(event, Completed):
             return None

@@ -214,7 +214,8 @@ def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, Stat
     event = machine.step()
     while adapter.again(event, start, after):
         event = machine.step()
-    _fetch(adapter.isa, after)  # an oracle may look at the next instruction
+    if adapter.goes_on(event):
+        _fetch(adapter.isa, after)
     touched.update(at * per for at in after.memories[adapter.memory])
     return event, after, touched
 

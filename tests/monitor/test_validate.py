@@ -11,8 +11,9 @@ from monitored import monitor_of, spec
 from analyzer import Options, analyze, ir
 from emulator.monitor import Technique, VirtualMachine
 from emulator.monitor.direct import DirectReference
+from emulator.monitor.guests import Change, Guest
 from emulator.monitor.plan import mode_values
-from emulator.monitor.validate import validate
+from emulator.monitor.validate import Bench, validate
 from emulator.reference import Policy
 
 CAMPAIGNS: list[tuple[str, Technique, str | None, int, int]] = [
@@ -44,6 +45,16 @@ def test_no_guest_of_many_tells_the_difference(
     name: str, technique: Technique, scheme: str | None, depth: int, guests: int
 ) -> None:
     assert validate(monitor_of(spec(name), technique, scheme, depth), 20 * guests, seed=2).divergences == []
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_completion_is_reflected_as_it_stands(depth: int) -> None:
+    """CHK sets flags and goes on to the next instruction before it traps: it must not be executed again."""
+    monitor = monitor_of(spec("m68010"), depth=depth)
+    changes = [("pc", None, 0xA50), ("sp", None, 0x2000), ("d", 4, 3), ("bus", 0xA50, 0x49), ("bus", 0xA51, 0xB5)]
+    guest = Guest(tuple(Change(*change) for change in changes), 2)
+    assert Bench(monitor.plan, monitor).run(guest)[0] is None
+    assert monitor.machines[0].counters.exits["arithmetic chk"] == 1
 
 
 def test_the_same_seed_makes_the_same_campaign() -> None:
