@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +65,16 @@ def broken(tmp_path: Path) -> str:
     text = starter("broken").replace("ra = ra + rb", "ra = ra + rx").replace("pc = ra }", "pc = rb[3 }")
     (tmp_path / "broken.isa").write_text(text, encoding="utf-8")
     return "broken.isa"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache file of this test run, for commands in this process and in those that it starts."""
+    path = tmp_path_factory.mktemp("cache") / "results.sqlite"
+    before = os.environ.get("POPEK_CACHE")
+    os.environ["POPEK_CACHE"] = str(path)
+    yield path
+    if before is None:
+        del os.environ["POPEK_CACHE"]
+    else:
+        os.environ["POPEK_CACHE"] = before

@@ -31,6 +31,8 @@ NEW_PSWS = 0x58
 NOT_IN_PAGE_0 = frozenset((*OWN, *TIMER))
 NOT_TOUCHED = (*range(0x20, 0x28), *range(0x88, 0x8C), *range(NEW_PSWS, NEW_PSWS + 0x28))
 """What the oracle needs of page 0 to end an instruction: the old PSW and code of SUPERVISOR CALL, the new PSWs."""
+UNASSIGNED = {*range(1, 4), *range(0x51, 0x54), *range(0x61, 0x67), *range(0x71, 0x78), 0x81, *range(0xC0, 0xD0), 0xFF}
+"""Codes of no instruction, among others (POP, appendix B)."""
 UNDELIVERED = Policy(deliver=False)
 PROBLEM, WAIT, EC, PER, TRANSLATION = 1 << 48, 1 << 49, 1 << 51, 1 << 62, 1 << 58
 RESERVED = 0xB800_C0FF_FF00_0000
@@ -231,6 +233,10 @@ class S370(Adapter):
 
     def accepts(self, scene: Scene, event: Event, after: State, touched: Set[int]) -> bool:
         family = event.instruction.family if isinstance(event, (Completed, Trapped)) and event.instruction else ""
+        if any(SEGMENT_TABLE <= address < FIRST_TABLE for address in after.memories[self.memory]):
+            return False  # the old translation may be in use
+        if isinstance(event, Trapped) and event.trap == "operation" and not self._is_unassigned(scene):
+            return False
         psw, prefix = after.read("psw"), after.read("prefix")
         if isinstance(event, Trapped) and event.trap == "svc" and event.args[0] == LANDING[1]:
             return False
@@ -242,6 +248,10 @@ class S370(Adapter):
             if family in NOT_IN_SUPERVISOR_STATE or touched & {(prefix << 12) + at for at in NOT_TOUCHED}:
                 return False
         return prefix in PAGES and not (family == "diag" and not scene.registers["psw"] & PROBLEM)
+
+    def _is_unassigned(self, scene: Scene) -> bool:
+        """Whether there is no instruction of this code, be it one that the spec leaves out."""
+        return scene.content()(scene.code) in UNASSIGNED
 
     def unmodeled(self, vector: Vector, event: Event) -> Mapping[str, int]:
         """The reference and change bits of the blocks that are used: of all windows, and of what may be page 0."""

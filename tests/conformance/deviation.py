@@ -50,13 +50,23 @@ class Case:
 
     def changed(self) -> dict[int, tuple[int, int]]:
         """Physical address to the expected and the observed byte, where the two differ."""
+        expected, observed = self._sides()
+        return {at: (byte, observed[at]) for at, byte in expected.items() if byte != observed[at]}
+
+    def numbers(self, address: int, size: int) -> tuple[int, int]:
+        """The expected and the observed big-endian number in some bytes of the windows."""
+        expected, observed = (bytes(side[address + i] for i in range(size)) for side in self._sides())
+        return int.from_bytes(expected, "big"), int.from_bytes(observed, "big")
+
+    def _sides(self) -> tuple[dict[int, int], dict[int, int]]:
+        """All bytes of the windows, as expected and as observed."""
         windows = self.vector.image(self.code_address)
+        before = {at: byte for start, data in windows.items() for at, byte in enumerate(data, start)}
         expected, observed = (
-            {at: byte for start, data in windows.items() for at, byte in enumerate(data, start)}
-            | {at: byte for start, run in side.memory.items() for at, byte in enumerate(run, start)}
+            before | {at: byte for start, run in side.memory.items() for at, byte in enumerate(run, start)}
             for side in (self.expected, self.observed)
         )
-        return {at: (byte, observed[at]) for at, byte in expected.items() if byte != observed[at]}
+        return expected, observed
 
     def memory(self, *addresses: int, bits: int = 0xFF) -> dict[int, int]:
         """These bits of those of the bytes that differ."""

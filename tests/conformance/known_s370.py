@@ -6,6 +6,7 @@ from conformance.deviation import Case, Deviation, Excuse
 
 CC = 3 << 44
 REFERENCE, CHANGE = 2, 1
+ADDRESS, LENGTH = 0xFF_FFFF, 6
 
 
 def _stored(case: Case, last: int = 8) -> Excuse:
@@ -32,6 +33,42 @@ def _halves_differ(case: Case) -> bool:
     page, prefix = state.read("r", _fetched(case) & 15) >> 12 & 0xFFF, state.read("prefix")
     page = prefix if page == 0 else 0 if page == prefix else page
     return state.read("skey", 2 * page) >> 2 != state.read("skey", 2 * page + 1) >> 2
+
+
+def _page_0(case: Case) -> int:
+    """Where page 0 is after the interruption."""
+    return case.expected.registers["prefix"] << 12
+
+
+def _length_is_another(case: Case) -> bool:
+    """Of a program interruption: whether the address in the old PSW differs as the stored length of the instruction."""
+    addresses, lengths = case.numbers(_page_0(case) + 0x2D, 3), case.numbers(_page_0(case) + 0x8D, 1)
+    return addresses[1] - addresses[0] & ADDRESS == lengths[1] - lengths[0] & ADDRESS
+
+
+def _length(case: Case) -> Excuse:
+    """The address in the old PSW of a program interruption that does not nullify, and the length code."""
+    page = _page_0(case)
+    address = range(page + 0x2D, page + (0x2D if case.trapped("segment", "page") else 0x30))
+    return Excuse(memory=case.memory(*address) | case.memory(page + 0x8D, bits=LENGTH))
+
+
+def _address_in_page(case: Case) -> Excuse:
+    """The bits of the stored translation address that say where in its page it is."""
+    page = _page_0(case)
+    return Excuse(memory=case.memory(page + 0x92, bits=0x0F) | case.memory(page + 0x93))
+
+
+def _is_short_table(case: Case) -> bool:
+    """Whether the last page table that was looked into, of a segment of 1M, has another length than 0 and 15."""
+    entries = [touch.value for touch in case.accesses if touch.table and touch.bits == 32]
+    return case.vector.registers["c0"] >> 19 & 3 == 0b10 and bool(entries) and 0 < entries[-1] >> 28 < 15
+
+
+def _extended_frame(case: Case) -> bool:
+    """Whether a page table entry of a page of 4K has bits 13 or 14."""
+    entries = [touch.value for touch in case.accesses if touch.table and touch.bits == 16]
+    return case.vector.registers["c0"] >> 22 & 3 == 0b10 and bool(entries) and bool(entries[-1] & 6)
 
 
 HERCULES: tuple[Deviation, ...] = (
@@ -76,5 +113,27 @@ HERCULES: tuple[Deviation, ...] = (
         "ICM and STCM with a mask of zero access one byte (GA22-7000: for ICM, exceptions are recognized for one)",
         "icm|stcm",
         lambda c: _fetched(c) >> 16 & 0xF == 0,
+    ),
+    Deviation(
+        "the length code of an instruction that cannot be fetched (POP, 6: unpredictable) or is undefined (the spec: 1)",
+        "",
+        lambda c: c.expected.trap is not None and (_length_is_another(c) or c.trapped("segment", "page")),
+        excuse=_length,
+    ),
+    Deviation(
+        "the translation address is that of the page (POP, 3: the rightmost bits are unpredictable)",
+        ".*",
+        lambda c: c.trapped("segment", "page"),
+        excuse=_address_in_page,
+    ),
+    Deviation(
+        "bits 13 and 14 of an entry for 4K are address bits (POP, 3: with extended real addressing, else must be zero)",
+        ".*",
+        lambda c: c.trapped("translation") and _extended_frame(c),
+    ),
+    Deviation(
+        "the length of page tables of 1M is not checked (POP, 3: against the leftmost four bits of the page index)",
+        ".*",
+        lambda c: (c.trapped("page") or c.family in ("lra", "tprot")) and _is_short_table(c),
     ),
 )
