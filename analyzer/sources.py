@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analyzer import report
 from analyzer.source import Span
+from analyzer.syntax.load import text_of
 
 
 class Sources:
@@ -19,10 +20,7 @@ class Sources:
         if span is None:
             return None
         if span.file not in self._lines:
-            try:
-                self._lines[span.file] = Path(span.file).read_text(encoding="utf-8").splitlines()
-            except OSError:
-                self._lines[span.file] = []
+            self._lines[span.file] = text_of(span.file).splitlines()
         lines = self._lines[span.file]
         text = lines[span.line - 1] if span.line <= len(lines) else ""
         end = span.column + span.end - span.start
