@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,10 @@ SUFFIX = ".isa"
 def bundled() -> tuple[str, ...]:
     """The names of the specs that come with popek."""
     return tuple(sorted(f.name.removesuffix(SUFFIX) for f in files("isa_specs").iterdir() if f.name.endswith(SUFFIX)))
+
+
+DEPTH = 1000
+"""How deep functions may call each other while a spec is loaded."""
 
 
 def read(name_or_path: str, beside: Path | None = None) -> Source:
@@ -102,7 +107,22 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def shallow() -> Iterator[None]:
+    """With so much room for recursion as Python gives by default, whatever others have made of it: what nests deeper is
+    refused (PG110)."""
+    before, depth, frame = sys.getrecursionlimit(), 0, sys._getframe()
+    while frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    sys.setrecursionlimit(depth + DEPTH)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
 @uncollected()
+@shallow()
 def load_source(source: Source, beside: Path | None = None) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
     """The instruction set of a text, with warnings; what it extends lies in the folder `beside`, or is bundled."""
     file = parse(source)
