@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.deviation import Case, Deviation, Excuse
 from conformance.oracles.bochs import GENERAL
-from emulator.reference.events import Trapped
+from emulator.reference.events import Touch, Trapped
 
 ALL = 0xFFFF_FFFF
 
@@ -67,10 +67,35 @@ def _faults_in_delivery(case: Case) -> bool:
 
 def _faults_ahead(case: Case) -> bool:
     """Whether the oracle's page fault is one of fetching what follows, where that begins or at the end of a page."""
-    fault, begins = case.observed.registers["cr2"], [case.vector.registers["eip"]]
+    begins = [case.vector.registers["eip"]]
     if case.expected.trap is None:
         begins.append(case.expected.registers["eip"])
-    return fault in begins[1:] or fault in [(at | 0xFFF) + 1 for at in begins]
+    return _fault(case) in begins[1:] or _fault(case) in [(at | 0xFFF) + 1 for at in begins]
+
+
+def _faults_after(case: Case) -> bool:
+    """Whether the oracle's page fault is one of fetching the next instruction."""
+    return case.observed.trap == 14 and _fault(case) == case.vector.registers["eip"] + len(case.vector.code)
+
+
+def _fault(case: Case) -> int:
+    """Where the oracle's page fault is."""
+    return case.observed.registers.get("cr2", -1)
+
+
+def _operands(case: Case) -> list[Touch]:
+    """The operands in memory that were read."""
+    return [touch for touch in case.accesses if touch.kind == "read" and not touch.table]
+
+
+def _addresses(case: Case) -> list[int]:
+    """Where they are."""
+    return [touch.address for touch in _operands(case)]
+
+
+def _returns_to_vm(case: Case) -> bool:
+    """Of IRETD: whether the flags that it has read, third, have VM set."""
+    return len(_operands(case)) > 2 and bool(_operands(case)[2].value & VM)
 
 
 def _page_beyond_4_gb(case: Case) -> bool:
@@ -104,7 +129,7 @@ def _runs_into_the_next_page(case: Case) -> bool:
 
 CALL_GATE = 0x0C
 ACCESSED_AND_DIRTY, DIRTY = 0x60, 0x40
-GENERAL_DETECT = 0x2000
+GENERAL_DETECT, VM = 0x2000, 0x2_0000
 FRAME = 24  # bytes, at most
 READ_AND_WRITTEN = "[EG]_[EGIB]|shift_.*|unary|xchg_E_G|xadd|cmpxchg|bit_.|arpl|enter"
 MOV_CR4 = ("trap", "error code", "cr4", "eip", "esp", "eflags", "cs", "cs.attributes", "ss", "ss.attributes", "memory")
@@ -222,7 +247,7 @@ BOCHS: tuple[Deviation, ...] = (
     Deviation(
         "IRETD enters virtual-8086 mode, which the spec leaves out",
         "iretd",
-        lambda c: bool(c.observed.registers["eflags"] & 1 << 17) and c.vector.registers["cs"] & 3 == 0,
+        lambda c: bool(c.observed.registers["eflags"] & VM) and c.vector.registers["cs"] & 3 == 0,
     ),
     *COMMON,
 )
@@ -269,7 +294,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "reserved bits of CR4 do not trap (SDM 2, MOV to control registers: #GP(0))",
         "mov_to_cr",
-        lambda c: c.trapped("gp") and c.observed.trap is None,
+        lambda c: c.trapped("gp") and (c.observed.trap is None or _faults_after(c)),
     ),
     Deviation("DR4 and DR5 with CR4.DE", "mov_(to|from)_dr", lambda c: c.trapped("ud") and c.observed.trap is None),
     Deviation(
@@ -300,6 +325,19 @@ UNICORN: tuple[Deviation, ...] = (
         {"esp": 0xFFFF_0000},
     ),
     Deviation(
+        "and find ESP and SS elsewhere in an outer return",
+        "retf_I",
+        lambda c: c.observed.trap == 14 and c.vector.code[-1] >= 0x80 and _fault(c) + 0x10000 in _addresses(c),
+    ),
+    Deviation(
+        "CMPS reads its second operand first (SDM 2, CMPS: order not specified)",
+        "cmps",
+        lambda c: (
+            c.trapped("pf") and _fault(c) == c.vector.registers.get("es.base", 0) + c.vector.registers["edi"] & ALL
+        ),
+        {"cr2": ALL},
+    ),
+    Deviation(
         "null selectors survive a return to an outer level (SDM 2, RET: other processors clear them)",
         "retf|retf_I|iretd",
         lambda c: c.expected.trap is None,
@@ -309,7 +347,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "IRETD enters virtual-8086 mode at any CPL (SDM 2, IRET: at CPL 0; the spec leaves it out)",
         "iretd",
-        lambda c: bool(c.observed.registers.get("eflags", 0) & 1 << 17),
+        lambda c: bool(c.observed.registers.get("eflags", 0) & VM) or (c.observed.trap == 14 and _returns_to_vm(c)),
     ),
     Deviation("DR7.GD has no effect", "mov_(to|from)_dr", lambda c: c.trapped("db") and c.observed.trap is None),
     Deviation(
