@@ -7,7 +7,6 @@ bytes everywhere.  What is settled is put into the formula at once: it shrinks, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 from analyzer.symbolic.builder import Substitution
@@ -65,13 +64,13 @@ class _Settling:
         found = list(nodes(self.remaining))
         for array in (t.data for t in found if t.op == "array"):
             for entries in self._emptier("arrays", array):
-                yield replace(self.model, arrays={**self.model.arrays, array: entries})
+                yield self.model.with_array(array, entries)
         for name in dict.fromkeys(t.data.name for t in found if t.op == "apply"):
             for entries in self._emptier("functions", name):
-                yield replace(self.model, functions={**self.model.functions, name: entries})
+                yield self.model.with_function(name, entries)
         for symbol in (t.data for t in found if t.op == "symbol"):
             if self.model.symbols.get(symbol, 0):
-                yield replace(self.model, symbols={**self.model.symbols, symbol: 0})
+                yield self.model.with_symbol(symbol, 0)
 
     def _emptier(self, kind: Literal["arrays", "functions"], name: str) -> Iterator[Entries]:
         """No entries; the present ones without one of them."""
