@@ -51,7 +51,7 @@ class _Settling:
         self.settled.clear()
         self.remaining = self.smt.and_(*rest.parts)
         self.batches += rest.batches
-        self.steps += [self.smt.substitution(batch.items()) for batch in rest.batches]
+        self.steps += rest.steps
 
     def _improve(self, besides: Bool = True) -> None:
         """Makes the model zero wherever that needs no thought."""
