@@ -136,7 +136,7 @@ def _examined(
     setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], jobs: int
 ) -> Iterator[Examined]:
     """Each of these, in order, the work spread over processes."""
-    work = partial(examine_one, setting, wanted, replayer)
+    work = partial(examine_one, setting, wanted, replayer, Sources())
     if wanted.witnesses and todo:
         for world in ("v", "r"):
             home_of(setting, world)  # found once, before the workers are forked
