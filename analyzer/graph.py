@@ -115,9 +115,7 @@ def _changes(
     return [(a.name, b.name) for a in modes for b in modes if (a.code, b.code) in found]
 
 
-def _by_trap(
-    setting: Setting, smt: Smt, trap: ir.TrapKind, shown: dict[tuple[int, int], Model]
-) -> list[Transition]:
+def _by_trap(setting: Setting, smt: Smt, trap: ir.TrapKind, shown: dict[tuple[int, int], Model]) -> list[Transition]:
     isa = setting.isa
     if isa.deliver is None:
         return []

@@ -38,7 +38,8 @@ class _Settling:
     def __init__(self, smt: Smt, formula: Bool, model: Model) -> None:
         self.smt = smt
         self.model = model  # of what remains
-        self.remaining: Bool = formula
+        self.formula = formula
+        self.remaining = formula
         self.settled: list[Bool] = []  # not yet put into what remains
         self.batches: list[dict[Term, Any]] = []
         self.steps: list[Substitution] = []
@@ -129,6 +130,8 @@ class _Settling:
         return high
 
     def finished(self) -> Model:
-        """The model of the whole formula."""
+        """The model of the whole formula, 0 wherever that does not look."""
         self._put_in()
-        return Simplified([], self.batches).completed(self.model)
+        whole = Simplified([], self.batches)
+        canonical = whole.completed(self.model.only(self.remaining))
+        return canonical if canonical.holds(self.formula) else whole.completed(self.model)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analyzer.symbolic.term import Array, Bits, Bool, Term, bit_of, fold, mask, signed
+from analyzer.symbolic.term import Array, Bits, Bool, Term, bit_of, fold, mask, nodes, signed
 
 MAX_CHAIN = 12
 """Models that are each a change of the one before; the next one stands by itself."""
@@ -54,6 +54,22 @@ class Model:
     def with_function(self, name: str, entries: Entries) -> Model:
         """This model with another function."""
         return Model(self.symbols, self.arrays, {**self.functions, name: entries}).near(self, bit_of(name))
+
+    def only(self, term: Bits | Bool) -> Model:
+        """This model where the term looks, and 0 elsewhere."""
+        symbols: dict[str, int] = {}
+        arrays: dict[str, dict[int, int]] = {}
+        functions: dict[str, dict[Any, int]] = {}
+        for t in nodes(term):
+            match t.op:
+                case "symbol":
+                    symbols[t.data] = self.value(t)
+                case "apply":
+                    functions.setdefault(t.data.name, {})[tuple(map(self.value, t.args))] = self.value(t)
+                case "select" if t.args[0].op == "array":
+                    arrays.setdefault(t.args[0].data, {})[self.value(t.args[1])] = self.value(t)
+        entries = {n: Entries(cells) for n, cells in arrays.items()}
+        return Model(symbols, entries, {n: Entries(cells) for n, cells in functions.items()})
 
     def value(self, t: Bits | Bool) -> int:
         """The value of a term of bits; of a boolean, 0 or 1.

@@ -7,7 +7,7 @@ speed of the machine or on what ran before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.guess import repaired
@@ -69,7 +69,9 @@ class Smt(Builder):
         else:
             images = [base.rest.image(c) for c in constraints[1:]]
             both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
-            answer = self._searched(formula, both, limit, guess, lambda: base.asked(self, images, min(limit, QUICK_RLIMIT)))
+            answer = self._searched(
+                formula, both, limit, guess, lambda: base.asked(self, images, min(limit, QUICK_RLIMIT))
+            )
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
