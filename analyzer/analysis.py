@@ -6,9 +6,7 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -23,6 +21,7 @@ from analyzer.passes.show import spec_hash
 from analyzer.premises import caveats, premises
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
+from analyzer.spread import spread
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.placing import home_of
@@ -142,24 +141,7 @@ def _examined(
             home_of(setting, world)  # found once, before the workers are forked
     for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
         setting.always_arrives(trap)  # likewise
-    if jobs > 1 and len(todo) > 8:
-        global _WORK
-        _WORK = (work, todo)
-        context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            yield from pool.map(_work_on, range(len(todo)), chunksize=2)
-    else:
-        yield from map(work, todo)
-
-
-_WORK: tuple[Callable[[Subject], Examined], list[Subject]] | None = None
-"""What forked workers inherit: Isas are large, and need not be sent."""
-
-
-def _work_on(index: int) -> Examined:
-    assert _WORK is not None
-    work, todo = _WORK
-    return work(todo[index])
+    return spread(work, todo, jobs)
 
 
 def is_wanted(subject: Subject, only: tuple[str, ...]) -> bool:
