@@ -252,27 +252,33 @@ def repair(
 
 
 @app.command()
-def intercepts(spec: Spec, scheme: OneScheme = None, rlimit: Rlimit = None) -> None:
+def intercepts(
+    spec: Spec,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="The scheme; the first with bits to choose if not given.")
+    ] = None,
+    jobs: Jobs = 0,
+    rlimit: Rlimit = None,
+    ascii: Ascii = False,
+) -> None:
     """The setting of intercept bits under which nothing is left to fix, or the instructions that no setting catches."""
     from analyzer.intercepts import synthesize
+    from analyzer.render.synthesized import synthesis_lines
 
     isa = load(spec)
-    chosen = scheme_of(isa, scheme)
+    choosing = [s.name for s in isa.schemes if s.choose]
+    chosen = scheme_of(isa, scheme or next(iter(choosing), None))
     if not chosen.choose:
-        with_bits = ", ".join(s.name for s in isa.schemes if s.choose)
         raise UsageError(
             f"scheme {chosen.name} of {isa.name} has no bits that the monitor may choose",
-            f"these have: {with_bits}" if with_bits else "`choose` in a scheme names them",
+            f"these have: {', '.join(choosing)}" if choosing else "`choose` in a scheme names them",
         )
-    found = synthesize(isa, chosen, rlimit)
-    for name in found.undecided:
-        print(f"PG901 {name} is undecided: the budget ran out")
-    if found.setting is not None:
-        others = " (all others 0)"
-        print(f"{isa.name}, scheme {chosen.name}: set {', '.join(found.setting) or 'nothing'}{others}")
-        stop(INCONCLUSIVE if found.undecided else OK)
-    print(f"{isa.name}, scheme {chosen.name}: no setting catches {', '.join(found.uncaught)}")
-    stop(FINDINGS)
+    with Progress(isa.name, quiet=False) as progress:
+        found = synthesize(isa, chosen, rlimit, processes(jobs), progress)
+    put(synthesis_lines(isa.name, chosen.name, found, look(ascii)))
+    if found.setting is None:
+        stop(FINDINGS)
+    stop(INCONCLUSIVE if found.undecided else OK)
 
 
 @app.command()
@@ -508,7 +514,7 @@ def analyzed(
         scheme_of(isa, scheme)
     known_instructions(isa, only or [])
     options = Options(
-        jobs or len(os.sched_getaffinity(0)),
+        processes(jobs),
         rlimit,
         witnesses,
         graph and not only,
@@ -532,6 +538,11 @@ def analyzed(
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report
+
+
+def processes(jobs: int) -> int:
+    """How many processes to use; 0 is one a processor."""
+    return jobs or len(os.sched_getaffinity(0))
 
 
 def known_instructions(isa: ir.Isa, names: list[str]) -> None:

@@ -195,6 +195,14 @@ def subjects(isa: ir.Isa) -> tuple[Subject, ...]:
     return tuple(out)
 
 
+def with_shared_bits(smt: Smt, term: Bits, width: int, values: tuple[int, ...]) -> Bits:
+    """A term with the bits put in that all its values have in common: what a range of numbers decides, folds."""
+    differ = 0
+    for value in values:
+        differ |= value ^ values[0]
+    return smt.op("or", smt.op("and", term, differ, width), values[0] & ~differ, width)
+
+
 # -- both sides --------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +226,7 @@ class Pair:
             if len(subject.values) == 1:
                 self.operands[subject.operand] = subject.values[0]
             elif subject.values:
+                term = self.operands[subject.operand] = with_shared_bits(self.smt, term, width, subject.values)
                 self.constraint = self.smt.or_(*(self.smt.eq(term, v, width) for v in subject.values))
             else:
                 named = (v for o in instruction.operands if o.name == subject.operand for _, vs in o.cases for v in vs)
