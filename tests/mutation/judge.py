@@ -1,0 +1,162 @@
+"""What the analysis says of a mutant, subject by subject.
+
+    killed      there is a hole where there was none: a state at which the original is faithful and the mutant is not
+    equivalent  no state of the machine, whatever its mode, tells the mutant from the original
+    refused     wherever the check stops the guest, under every scheme, something behind it stops the guest too
+    survives    none of these
+
+All but the last are proved, or shown by a model; an undecided question counts as none of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from mutants import Mutant, applied
+
+import analyzer.properties as pg
+from analyzer import ir
+from analyzer.classify import NO, YES, Asker, Truth
+from analyzer.passes.effects import EffectsOf
+from analyzer.symbolic.pair import Pair, Side, Subject, subjects
+from analyzer.symbolic.setting import Setting
+from analyzer.symbolic.smt import Bool
+
+
+class Fate(StrEnum):
+    KILLED = "killed"
+    EQUIVALENT = "equivalent"
+    REFUSED = "refused"
+    SURVIVES = "survives"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A mutant of one subject, its fate and, if it was killed, the scheme under which."""
+
+    mutant: Mutant
+    subject: str
+    fate: Fate
+    scheme: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject}, {self.mutant}: {self.fate}"
+
+
+def judged(isa: ir.Isa, mutants: list[Mutant]) -> Iterator[Judged]:
+    """Each mutant of each subject that it changes."""
+    by_name: dict[str, list[tuple[Mutant, ir.Instruction]]] = {}
+    for mutant in mutants:
+        for instruction in mutant.changed:
+            by_name.setdefault(instruction.name, []).append((mutant, instruction))
+    settings = [Setting(isa, scheme) for scheme in isa.schemes]
+    mutated = {id(m): applied(isa, m) for m in mutants}
+    for name, changed in by_name.items():
+        for subject in subjects(replace(isa, instructions=(isa.instruction(name),))):
+            originals = [Original(setting, subject) for setting in settings]
+            for mutant, instruction in changed:
+                twins = [Twin(o, mutated[id(mutant)], instruction) for o in originals]
+                twins = [t for t in twins if not t.same]
+                if twins:
+                    yield judge(mutant, subject, twins)
+
+
+def judge(mutant: Mutant, subject: Subject, twins: list[Twin]) -> Judged:
+    """The fate of a mutant that differs under these schemes."""
+    for twin in twins:
+        if twin.new_hole() is YES:
+            return Judged(mutant, subject.name, Fate.KILLED, twin.setting.scheme.name)
+    if all(twin.equivalent() is YES for twin in twins):
+        return Judged(mutant, subject.name, Fate.EQUIVALENT)
+    if all(twin.new_hole() is NO and twin.refused() is YES for twin in twins):
+        return Judged(mutant, subject.name, Fate.REFUSED)
+    return Judged(mutant, subject.name, Fate.SURVIVES)
+
+
+class Original:
+    """A subject as the spec has it, under one scheme."""
+
+    def __init__(self, setting: Setting, subject: Subject) -> None:
+        self.setting = setting
+        self.asker = Asker(setting, subject)
+        self.pair = self.asker.pair
+
+    def faithful(self) -> Bool:
+        """At this state there is no hole; true if there is none at any."""
+        smt = self.pair.smt
+        if self.asker.holes[0] is NO:
+            return True
+        found = smt.or_(*(reason.formula for reason in pg.unfaithful(self.pair)))
+        return smt.and_(pg.real_states(self.pair), smt.not_(found))
+
+
+class Twin:
+    """A mutant beside its original, their runs from the same symbols."""
+
+    def __init__(self, original: Original, isa: ir.Isa, instruction: ir.Instruction) -> None:
+        self.original = original
+        self.setting = copy.copy(original.setting)
+        self.setting.isa, self.setting.effects = isa, EffectsOf(isa)
+        pair = original.pair
+        self.pair: Pair = copy.copy(pair)
+        self.pair.setting = self.setting
+        self.pair.v = Side(self.setting, pair.smt, "v", pair.operands, instruction)
+        self.pair.r = Side(self.setting, pair.smt, "r", pair.operands, instruction)
+        self.same = all(self.same_run(a, b) for a, b in ((pair.v, self.pair.v), (pair.r, self.pair.r)))
+        self._new_hole: Truth | None = None
+
+    @staticmethod
+    def same_run(one: Side, two: Side) -> bool:
+        """Are the runs term by term the same?"""
+        return run_of(one) == run_of(two)
+
+    def new_hole(self) -> Truth:
+        """Is there a state at which the mutant is unfaithful, and the original is not?"""
+        if self._new_hole is None:
+            smt = self.pair.smt
+            ways = [reason.formula for reason in pg.unfaithful(self.pair)]
+            base = smt.and_(pg.real_states(self.pair), self.original.faithful())
+            self._new_hole = self.original.asker.exists_any(base, ways)
+        return self._new_hole
+
+    def equivalent(self) -> Truth:
+        """Do both runs end alike from every state of the machine?"""
+        pair, smt = self.original.pair, self.pair.smt
+        one, two = pair.r, self.pair.r
+        apart = smt.or_(
+            smt.xor(one.run.completes, two.run.completes),
+            smt.xor(one.run.unpredictable, two.run.unpredictable),
+            *(smt.xor(traps(one, kind), traps(two, kind)) for kind in self.setting.isa.traps),
+            *(smt.not_(one.equal(n, final(one, n), final(two, n))) for n in sorted({*one.run.after, *two.run.after})),
+        )
+        return ~Truth.of(smt.check(pair.machine(), one.run.completes, apart)) & ~Truth.of(
+            smt.check(pair.machine(), smt.not_(one.run.completes), apart)
+        )
+
+    def refused(self) -> Truth:
+        """Does the mutant trap to the monitor from every real state from which the original does?"""
+        pair, smt = self.original.pair, self.pair.smt
+        real = smt.and_(pg.real_states(pair), pg.real_states(self.pair))
+        return ~Truth.of(smt.check(real, pair.r.traps(), smt.not_(self.pair.r.traps())))
+
+
+def traps(side: Side, kind: str) -> Bool:
+    """It raises a trap of this kind."""
+    return side.smt.or_(*(t.guard for t in side.run.traps if t.trap == kind))
+
+
+def final(side: Side, name: str) -> Any:
+    """What the run leaves when it completes."""
+    return side.run.after[name] if name in side.run.after else side.ex.initial(name)
+
+
+def run_of(side: Side) -> tuple[Any, ...]:
+    """Everything that a run does, as terms."""
+    run = side.run
+    traps = tuple((t.guard, t.trap, t.args, tuple(t.restored.items()), t.memory) for t in run.traps)
+    events = tuple((e.guard, e.key, e.place, e.modes, e.named, e.current, e.fault) for e in run.events)
+    return run.completes, dict(run.after), traps, events, run.unpredictable, run.unfinished, run.executes
