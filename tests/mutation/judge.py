@@ -14,6 +14,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from mutants import Mutant, applied
@@ -22,9 +23,11 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.classify import NO, YES, Asker, Truth
 from analyzer.passes.effects import EffectsOf
+from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair, Side, Subject, subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.term import Term, nodes
 
 
 class Fate(StrEnum):
@@ -68,11 +71,11 @@ def judged(isa: ir.Isa, mutants: list[Mutant]) -> Iterator[Judged]:
 def judge(mutant: Mutant, subject: Subject, twins: list[Twin]) -> Judged:
     """The fate of a mutant that differs under these schemes."""
     for twin in twins:
-        if twin.new_hole() is YES:
+        if twin.new_hole is YES:
             return Judged(mutant, subject.name, Fate.KILLED, twin.setting.scheme.name)
     if all(twin.equivalent() is YES for twin in twins):
         return Judged(mutant, subject.name, Fate.EQUIVALENT)
-    if all(twin.new_hole() is NO and twin.refused() is YES for twin in twins):
+    if all(twin.new_hole is NO and twin.refused() is YES for twin in twins):
         return Judged(mutant, subject.name, Fate.REFUSED)
     return Judged(mutant, subject.name, Fate.SURVIVES)
 
@@ -84,7 +87,9 @@ class Original:
         self.setting = setting
         self.asker = Asker(setting, subject)
         self.pair = self.asker.pair
+        self.case = Case(self.pair)
 
+    @cached_property
     def faithful(self) -> Bool:
         """At this state there is no hole; true if there is none at any."""
         smt = self.pair.smt
@@ -92,6 +97,42 @@ class Original:
             return True
         found = smt.or_(*(reason.formula for reason in pg.unfaithful(self.pair)))
         return smt.and_(pg.real_states(self.pair), smt.not_(found))
+
+
+class Case:
+    """What the case of a subject decides, where it stands for several values of its operand: comparisons of the operand
+    with constants that come out alike for all of them."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.operand = pair.operands.get(pair.subject.operand)
+        self.models = [Model({self.operand.name: v}) for v in self.values()] if pair.constraint is not True else []
+        self.known: dict[Term, bool | None] = {}
+
+    def values(self) -> Iterator[int]:
+        """The values that the case stands for."""
+        operand = next(o for o in self.pair.subject.instruction.operands if o.name == self.pair.subject.operand)
+        named = {value for _, values in operand.cases for value in values}
+        yield from self.pair.subject.values or (v for v in range(1 << operand.width) if v not in named)
+
+    def __call__(self, *formulas: Bool) -> list[Bool]:
+        """The formulas, simplified by that; it holds of the case only (`pair.constraint`)."""
+        if not self.models:
+            return list(formulas)
+        inside = [t for formula in formulas for t in nodes(formula) if t.op in ("eq", "ule")]
+        facts = {t: truth for t in inside if (truth := self.truth(t)) is not None}
+        decide = self.pair.smt.substitution(facts.items())
+        return [decide(f) if isinstance(f, Term) else f for f in formulas]
+
+    def truth(self, atom: Term) -> bool | None:
+        """Of a comparison, for all values of the case; None if it depends on more, or on which."""
+        if atom not in self.known:
+            of_operand = set(symbols(atom)) == {self.operand} and all(
+                t.op not in ("select", "apply") for t in nodes(atom)
+            )
+            truths = {model.holds(atom) for model in self.models} if of_operand else set()
+            self.known[atom] = truths.pop() if len(truths) == 1 else None
+        return self.known[atom]
 
 
 class Twin:
@@ -106,42 +147,44 @@ class Twin:
         self.pair.setting = self.setting
         self.pair.v = Side(self.setting, pair.smt, "v", pair.operands, instruction)
         self.pair.r = Side(self.setting, pair.smt, "r", pair.operands, instruction)
-        self.same = all(self.same_run(a, b) for a, b in ((pair.v, self.pair.v), (pair.r, self.pair.r)))
-        self._new_hole: Truth | None = None
+        self.same = all(d is False for d in original.case(*self.differences()))
 
-    @staticmethod
-    def same_run(one: Side, two: Side) -> bool:
-        """Are the runs term by term the same?"""
-        return run_of(one) == run_of(two)
+    def differences(self) -> list[Bool]:
+        """The ways in which the runs can end apart; none if they are term by term the same."""
+        smt = self.pair.smt
+        out = []
+        for one, two in ((self.original.pair.v, self.pair.v), (self.original.pair.r, self.pair.r)):
+            if run_of(one) != run_of(two):
+                out += [
+                    smt.xor(one.run.completes, two.run.completes),
+                    smt.xor(one.run.unpredictable, two.run.unpredictable),
+                    *(smt.xor(traps(one, kind), traps(two, kind)) for kind in self.setting.isa.traps),
+                ]
+                names = sorted({*one.run.after, *two.run.after})
+                apart = (smt.not_(one.equal(n, final(one, n), final(two, n))) for n in names)
+                out += [smt.and_(one.run.completes, d) for d in apart]
+        return out
 
+    @cached_property
     def new_hole(self) -> Truth:
         """Is there a state at which the mutant is unfaithful, and the original is not?"""
-        if self._new_hole is None:
-            smt = self.pair.smt
-            ways = [reason.formula for reason in pg.unfaithful(self.pair)]
-            base = smt.and_(pg.real_states(self.pair), self.original.faithful())
-            self._new_hole = self.original.asker.exists_any(base, ways)
-        return self._new_hole
+        real = self.pair.smt.and_(pg.real_states(self.pair), self.original.faithful)
+        return self.some(real, [reason.formula for reason in pg.unfaithful(self.pair)])
 
     def equivalent(self) -> Truth:
         """Do both runs end alike from every state of the machine?"""
-        pair, smt = self.original.pair, self.pair.smt
-        one, two = pair.r, self.pair.r
-        apart = smt.or_(
-            smt.xor(one.run.completes, two.run.completes),
-            smt.xor(one.run.unpredictable, two.run.unpredictable),
-            *(smt.xor(traps(one, kind), traps(two, kind)) for kind in self.setting.isa.traps),
-            *(smt.not_(one.equal(n, final(one, n), final(two, n))) for n in sorted({*one.run.after, *two.run.after})),
-        )
-        return ~Truth.of(smt.check(pair.machine(), one.run.completes, apart)) & ~Truth.of(
-            smt.check(pair.machine(), smt.not_(one.run.completes), apart)
-        )
+        return ~self.some(self.pair.machine(), self.differences())
 
     def refused(self) -> Truth:
         """Does the mutant trap to the monitor from every real state from which the original does?"""
         pair, smt = self.original.pair, self.pair.smt
         real = smt.and_(pg.real_states(pair), pg.real_states(self.pair))
-        return ~Truth.of(smt.check(real, pair.r.traps(), smt.not_(self.pair.r.traps())))
+        return ~self.some(real, [smt.and_(pair.r.traps(), smt.not_(self.pair.r.traps()))])
+
+    def some(self, base: Bool, ways: list[Bool]) -> Truth:
+        """Can the base hold together with one of these, in the subject's case?"""
+        base, *ways = self.original.case(base, *ways)
+        return self.original.asker.exists_any(self.pair.smt.and_(base, self.pair.constraint), ways)
 
 
 def traps(side: Side, kind: str) -> Bool:

@@ -18,7 +18,7 @@ from analyzer import ir
 from analyzer.errors import SpecError
 from analyzer.syntax import ast
 from analyzer.syntax.elaborate import elaborate
-from analyzer.syntax.load import read, shallow, uncollected
+from analyzer.syntax.load import load, read, shallow, uncollected
 from analyzer.syntax.parse import parse
 
 
@@ -45,17 +45,50 @@ def texts(name: str) -> list[ast.File]:
 
 
 def mutants(isa: ir.Isa) -> Iterator[Mutant]:
-    """All mutants that change an instruction."""
+    """All mutants that change an instruction, each change once.  An instruction that another spec has as well, under
+    the same circumstances, is that one's."""
     files = texts(isa.name)
+    base = load(files[-1].header.base.text) if files[-1].header.base is not None else None
+    ours = {i.name for i in isa.instructions if base is None or not is_inherited(isa, base, i)}
     for check in checks(files):
+        seen: list[tuple[tuple[ir.Instruction, ...], dict[str, ir.Procedure]]] = []
         for how, changed in changes(isa, check):
             mutated = elaborated([with_item(file, check.item, check.node, changed) for file in files])
             if mutated is None:
                 continue
-            instructions = tuple(differing(isa, mutated))
             assert_only_instructions(isa, mutated)
-            if instructions:
+            instructions = tuple(i for i in differing(isa, mutated) if i.name in ours)
+            if not instructions:
+                break
+            called = {name: mutated.procedures[name] for i in instructions for name in reached(mutated, i.body)}
+            if (instructions, called) not in seen:
+                seen.append((instructions, called))
                 yield Mutant(check, how, instructions, dict(mutated.procedures))
+
+
+def guarded_by_checks(isa: ir.Isa) -> set[str]:
+    """The instructions that some check guards: its removal changes them."""
+    files = texts(isa.name)
+    out: set[str] = set()
+    for check in checks(files):
+        _, changed = next(changes(isa, check))
+        mutated = elaborated([with_item(file, check.item, check.node, changed) for file in files])
+        assert mutated is not None
+        out |= {i.name for i in differing(isa, mutated)}
+    return out
+
+
+def is_inherited(isa: ir.Isa, base: ir.Isa, instruction: ir.Instruction) -> bool:
+    """Is it the same instruction in what a spec extends, with all that its analysis looks at?"""
+    same = ("spaces", "traps", "deliver", "mode", "fetch", "interrupts", "invariants", "choices", "tables")
+    return (
+        all(getattr(isa, name) == getattr(base, name) for name in same)
+        and base.elements.items() <= isa.elements.items()
+        and base.files == isa.files
+        and set(base.schemes) <= set(isa.schemes)
+        and replace(instruction, expects=()) in (replace(i, expects=()) for i in base.instructions)
+        and all(base.procedures.get(n) == isa.procedures[n] for n in reached(isa, instruction.body))
+    )
 
 
 # -- the changes of one check ------------------------------------------------------------------------------------------
@@ -85,8 +118,8 @@ def let_through(isa: ir.Isa, node: ast.Node) -> Iterator[tuple[str, ast.Expr]]:
     modes = sorted({real for scheme in isa.schemes for _, real in scheme.run})
     for code in modes if len(modes) > 1 else ():
         name = isa.mode.named(code)
-        known: ast.Expr = ast.Number(text=name, span=node.span) if name.isdigit() else ast.Name(text=name, span=node.span)
-        yield f"letting {name} through", equals(ast.CurrentMode(span=node.span), known)
+        word = ast.Number if name.isdigit() else ast.Name
+        yield f"letting {name} through", equals(ast.CurrentMode(span=node.span), word(text=name, span=node.span))
     file = next(f for f in isa.files.values() if f.role is ir.Role.GUEST)
     at = next(i for i in range(file.size) if i not in file.zeros)
     index = ast.Index(high=ast.Number(text=str(at), span=node.span), low=None, span=node.span)
@@ -140,19 +173,20 @@ def elaborated(files: list[ast.File]) -> ir.Isa | None:
 def differing(isa: ir.Isa, mutated: ir.Isa) -> Iterator[ir.Instruction]:
     """The mutated instructions that differ in their text or in that of what they call."""
     changed = {name for name, p in mutated.procedures.items() if isa.procedures.get(name) != p}
-    while True:
-        calling = {name for name, p in mutated.procedures.items() if calls(p.body) & changed}
-        if calling <= changed:
-            break
-        changed |= calling
     for one, two in zip(isa.instructions, mutated.instructions, strict=True):
-        if one != two or calls(two.body) & changed:
+        if one != two or reached(mutated, two.body) & changed:
             yield two
 
 
-def calls(block: ir.Block) -> set[str]:
-    """The procedures that a block calls."""
-    return {stmt.procedure for stmt in ir.statements(block) if isinstance(stmt, ir.Call)}
+def reached(isa: ir.Isa, block: ir.Block) -> set[str]:
+    """The procedures that a block calls, and those that they call."""
+    out: set[str] = set()
+    todo = [block]
+    while todo:
+        called = {stmt.procedure for stmt in ir.statements(todo.pop()) if isinstance(stmt, ir.Call)} - out
+        out |= called
+        todo += [isa.procedures[name].body for name in called]
+    return out
 
 
 def assert_only_instructions(isa: ir.Isa, mutated: ir.Isa) -> None:

@@ -7,9 +7,11 @@ ordinary register's value is let through, and in the end the whole check is gone
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from analyzer.source import Span
 from analyzer.syntax import ast
+from analyzer.syntax.load import text_of
 
 
 def weaker(cond: ast.Expr, denies: bool) -> Iterator[tuple[str, ast.Expr]]:
@@ -26,13 +28,13 @@ def weaker(cond: ast.Expr, denies: bool) -> Iterator[tuple[str, ast.Expr]]:
             for how, other in weaker(cond.other, denies):
                 yield how, with_arms(cond, cond.then, other)
             constant = truth(not denies, cond.span)
-            yield "only the second alternative", with_arms(cond, constant, cond.other)
-            yield "only the first alternative", with_arms(cond, cond.then, constant)
+            yield f"without {words(cond.then)}", with_arms(cond, constant, cond.other)
+            yield f"without {words(cond.other)}", with_arms(cond, cond.then, constant)
         case ast.Binary() if cond.op in BOUNDARY:
             yield from moved(cond, denies)
-        case ast.Binary(op="!=") if denies:
-            yield "only where less", ast.Binary(op="<", left=cond.left, right=cond.right, span=cond.span)
-            yield "only where greater", ast.Binary(op=">", left=cond.left, right=cond.right, span=cond.span)
+        case ast.Binary(op="!=") if denies and not isinstance(cond.right, ast.Number):
+            for op in ("<", ">"):
+                yield f"{op} in {words(cond)}", ast.Binary(op=op, left=cond.left, right=cond.right, span=cond.span)
         case _:
             pass
 
@@ -40,8 +42,8 @@ def weaker(cond: ast.Expr, denies: bool) -> Iterator[tuple[str, ast.Expr]]:
 def junction(cond: ast.Binary, denies: bool) -> Iterator[tuple[str, ast.Expr]]:
     """A part goes where that weakens, and each part is weakened."""
     if (cond.op == "or") == denies:
-        yield "without its first part", cond.right
-        yield "without its second part", cond.left
+        yield f"without {words(cond.left)}", cond.right
+        yield f"without {words(cond.right)}", cond.left
     for how, left in weaker(cond.left, denies):
         yield how, ast.Binary(op=cond.op, left=left, right=cond.right, span=cond.span)
     for how, right in weaker(cond.right, denies):
@@ -60,7 +62,7 @@ def moved(cond: ast.Binary, denies: bool) -> Iterator[tuple[str, ast.Expr]]:
         one = ast.Number(text="1", span=cond.span)
         edge = ast.Binary(op="+" if step > 0 else "-", left=cond.left, right=one, span=cond.span)
     at_edge = ast.Binary(op="==", left=edge, right=cond.right, span=cond.span)
-    yield "by one", except_where(cond, at_edge, denies)
+    yield f"one off in {words(cond)}", except_where(cond, at_edge, denies)
 
 
 def except_where(cond: ast.Expr, lets_through: ast.Expr, denies: bool) -> ast.Expr:
@@ -68,6 +70,16 @@ def except_where(cond: ast.Expr, lets_through: ast.Expr, denies: bool) -> ast.Ex
     if denies:
         return ast.Binary(op="and", left=cond, right=negated(lets_through), span=cond.span)
     return ast.Binary(op="or", left=cond, right=lets_through, span=cond.span)
+
+
+def words(node: ast.Node) -> str:
+    """The node as the spec has it."""
+    return f"`{' '.join(source(node.span.file)[node.span.start : node.span.end].split())}`"
+
+
+@cache
+def source(file: str) -> str:
+    return text_of(file)
 
 
 def negated(cond: ast.Expr) -> ast.Expr:
