@@ -127,10 +127,8 @@ class Case:
     def truth(self, atom: Term) -> bool | None:
         """Of a comparison, for all values of the case; None if it depends on more, or on which."""
         if atom not in self.known:
-            of_operand = set(symbols(atom)) == {self.operand} and all(
-                t.op not in ("select", "apply") for t in nodes(atom)
-            )
-            truths = {model.holds(atom) for model in self.models} if of_operand else set()
+            leaves = {t for t in nodes(atom) if not t.args}
+            truths = {model.holds(atom) for model in self.models} if leaves == {self.operand} else set()
             self.known[atom] = truths.pop() if len(truths) == 1 else None
         return self.known[atom]
 
