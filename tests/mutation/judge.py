@@ -11,11 +11,11 @@ All but the last are proved, or shown by a model; an undecided question counts a
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import Any, TypeVar
 
 from mutants import Mutant, applied
 
@@ -29,8 +29,12 @@ from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import Term, nodes
 
+T = TypeVar("T")
+
 
 class Fate(StrEnum):
+    """See above."""
+
     KILLED = "killed"
     EQUIVALENT = "equivalent"
     REFUSED = "refused"
@@ -51,33 +55,56 @@ class Judged:
 
 
 def judged(isa: ir.Isa, mutants: list[Mutant]) -> Iterator[Judged]:
-    """Each mutant of each subject that it changes."""
+    """Each mutant of each subject that it changes, and that is the spec's own."""
     by_name: dict[str, list[tuple[Mutant, ir.Instruction]]] = {}
     for mutant in mutants:
-        for instruction in mutant.changed:
+        for instruction in mutant.own():
             by_name.setdefault(instruction.name, []).append((mutant, instruction))
     settings = [Setting(isa, scheme) for scheme in isa.schemes]
     mutated = {id(m): applied(isa, m) for m in mutants}
     for name, changed in by_name.items():
         for subject in subjects(replace(isa, instructions=(isa.instruction(name),))):
-            originals = [Original(setting, subject) for setting in settings]
+            originals = Lazy(len(settings), partial(original, settings, subject))
             for mutant, instruction in changed:
-                twins = [Twin(o, mutated[id(mutant)], instruction) for o in originals]
-                twins = [t for t in twins if not t.same]
-                if twins:
+                twins = Lazy(len(settings), partial(twin, originals, mutated[id(mutant)], instruction))
+                if not twins[0].same:  # schemes differ in the states that they allow, and not in what a run does
                     yield judge(mutant, subject, twins)
 
 
-def judge(mutant: Mutant, subject: Subject, twins: list[Twin]) -> Judged:
-    """The fate of a mutant that differs under these schemes."""
+def judge(mutant: Mutant, subject: Subject, twins: Sequence[Twin]) -> Judged:
+    """The fate of a mutant of a subject."""
     for twin in twins:
         if twin.new_hole is YES:
             return Judged(mutant, subject.name, Fate.KILLED, twin.setting.scheme.name)
-    if all(twin.equivalent() is YES for twin in twins):
+    if twins[0].equivalent() is YES:
         return Judged(mutant, subject.name, Fate.EQUIVALENT)
     if all(twin.new_hole is NO and twin.refused() is YES for twin in twins):
         return Judged(mutant, subject.name, Fate.REFUSED)
     return Judged(mutant, subject.name, Fate.SURVIVES)
+
+
+def original(settings: list[Setting], subject: Subject, at: int) -> Original:
+    """The subject under one of the schemes."""
+    return Original(settings[at], subject)
+
+
+def twin(originals: Sequence[Original], isa: ir.Isa, instruction: ir.Instruction, at: int) -> Twin:
+    """The mutant under one of the schemes."""
+    return Twin(originals[at], isa, instruction)
+
+
+class Lazy(Sequence[T]):
+    """Things made when they are asked for."""
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
+        self.count = count
+        self.make = cache(make)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, at: int) -> T:
+        return self.make(range(self.count)[at])
 
 
 class Original:

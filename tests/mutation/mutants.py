@@ -24,13 +24,18 @@ from analyzer.syntax.parse import parse
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A spec with one check changed; `changed` are the instructions that are not what they were, `procedures` likewise
-    what they call."""
+    """A spec with one check changed; `changed` are the instructions that are not what they were, `procedures` what they
+    call.  Those named in `elsewhere` are also in what the spec extends, and their mutants are that one's."""
 
     check: Check
     how: str
     changed: tuple[ir.Instruction, ...]
     procedures: dict[str, ir.Procedure]
+    elsewhere: frozenset[str]
+
+    def own(self) -> tuple[ir.Instruction, ...]:
+        """The changed instructions that are this spec's."""
+        return tuple(i for i in self.changed if i.name not in self.elsewhere)
 
     def __str__(self) -> str:
         return f"the check at {self.check}, {self.how}"
@@ -45,11 +50,10 @@ def texts(name: str) -> list[ast.File]:
 
 
 def mutants(isa: ir.Isa) -> Iterator[Mutant]:
-    """All mutants that change an instruction, each change once.  An instruction that another spec has as well, under
-    the same circumstances, is that one's."""
+    """All mutants, each change once.  Of checks that guard nothing of its own a spec has the removal only."""
     files = texts(isa.name)
     base = load(files[-1].header.base.text) if files[-1].header.base is not None else None
-    ours = {i.name for i in isa.instructions if base is None or not is_inherited(isa, base, i)}
+    elsewhere = frozenset(i.name for i in isa.instructions if base is not None and is_inherited(isa, base, i))
     for check in checks(files):
         seen: list[tuple[tuple[ir.Instruction, ...], dict[str, ir.Procedure]]] = []
         for how, changed in changes(isa, check):
@@ -57,25 +61,14 @@ def mutants(isa: ir.Isa) -> Iterator[Mutant]:
             if mutated is None:
                 continue
             assert_only_instructions(isa, mutated)
-            instructions = tuple(i for i in differing(isa, mutated) if i.name in ours)
-            if not instructions:
-                break
+            instructions = tuple(differing(isa, mutated))
             called = {name: mutated.procedures[name] for i in instructions for name in reached(mutated, i.body)}
-            if (instructions, called) not in seen:
+            if instructions and (instructions, called) not in seen:
                 seen.append((instructions, called))
-                yield Mutant(check, how, instructions, dict(mutated.procedures))
-
-
-def guarded_by_checks(isa: ir.Isa) -> set[str]:
-    """The instructions that some check guards: its removal changes them."""
-    files = texts(isa.name)
-    out: set[str] = set()
-    for check in checks(files):
-        _, changed = next(changes(isa, check))
-        mutated = elaborated([with_item(file, check.item, check.node, changed) for file in files])
-        assert mutated is not None
-        out |= {i.name for i in differing(isa, mutated)}
-    return out
+                mutant = Mutant(check, how, instructions, dict(mutated.procedures), elsewhere)
+                yield mutant
+                if not mutant.own():
+                    break
 
 
 def is_inherited(isa: ir.Isa, base: ir.Isa, instruction: ir.Instruction) -> bool:
