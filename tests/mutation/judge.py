@@ -21,12 +21,12 @@ from mutants import Mutant, applied
 
 import analyzer.properties as pg
 from analyzer import ir
-from analyzer.classify import NO, YES, Asker, Truth
+from analyzer.classify import NO, UNKNOWN, YES, Asker, Truth
 from analyzer.passes.effects import EffectsOf
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair, Side, Subject, subjects
 from analyzer.symbolic.setting import Setting
-from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.smt import DEFAULT_RLIMIT, QUICK_RLIMIT, Bool
 from analyzer.symbolic.term import Term, nodes
 
 T = TypeVar("T")
@@ -207,9 +207,24 @@ class Twin:
         return ~self.some(real, [smt.and_(pair.r.traps(), smt.not_(self.pair.r.traps()))])
 
     def some(self, base: Bool, ways: list[Bool]) -> Truth:
-        """Can the base hold together with one of these, in the subject's case?"""
+        """Can the base hold together with one of these, in the subject's case?  All are asked within a small budget
+        before any gets the full one."""
+        smt = self.pair.smt
         base, *ways = self.original.case(base, *ways)
-        return self.original.asker.exists_any(self.pair.smt.and_(base, self.pair.constraint), ways)
+        base = smt.and_(base, self.pair.constraint)
+        joint = Truth.of(smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT))
+        if joint is not UNKNOWN:
+            return joint
+        for budget in (QUICK_RLIMIT, DEFAULT_RLIMIT):
+            undecided = []
+            for way in ways:
+                answer = Truth.of(smt.check(base, way, rlimit=budget))
+                if answer is YES:
+                    return YES
+                if answer is UNKNOWN:
+                    undecided.append(way)
+            ways = undecided
+        return UNKNOWN if ways else NO
 
 
 def traps(side: Side, kind: str) -> Bool:
