@@ -3,9 +3,11 @@
     killed      there is a hole where there was none: a state at which the original is faithful and the mutant is not
     equivalent  no state of the machine, whatever its mode, tells the mutant from the original
     refused     wherever the check stops the guest, under every scheme, something behind it stops the guest too
-    survives    none of these
+    faithful    the guest gets further than before, and under no scheme is that a hole: the check keeps nothing from it
+                that the monitor holds
+    undecided   the solver does not know
 
-All but the last are proved, or shown by a model; an undecided question counts as none of them.
+The first is shown by a model, the next three are proved.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Fate(StrEnum):
     KILLED = "killed"
     EQUIVALENT = "equivalent"
     REFUSED = "refused"
-    SURVIVES = "survives"
+    FAITHFUL = "faithful"
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,10 @@ def judge(mutant: Mutant, subject: Subject, twins: Sequence[Twin]) -> Judged:
             return Judged(mutant, subject.name, Fate.KILLED, twin.setting.scheme.name)
     if twins[0].equivalent() is YES:
         return Judged(mutant, subject.name, Fate.EQUIVALENT)
-    if all(twin.new_hole is NO and twin.refused() is YES for twin in twins):
-        return Judged(mutant, subject.name, Fate.REFUSED)
-    return Judged(mutant, subject.name, Fate.SURVIVES)
+    if any(twin.new_hole is not NO for twin in twins):
+        return Judged(mutant, subject.name, Fate.UNDECIDED)
+    refused = all(twin.refused() is YES for twin in twins)
+    return Judged(mutant, subject.name, Fate.REFUSED if refused else Fate.FAITHFUL)
 
 
 def original(settings: list[Setting], subject: Subject, at: int) -> Original:
