@@ -222,9 +222,11 @@ class Context:
             else:
                 symbols[self._name_of(decl)] = self._value(value)
         functions: dict[str, Entries] = {}
+        asked = {f.name for f in self._functions}  # z3 adds some of its own, on arrays too
         for i in range(_z3.Z3_model_get_num_funcs(ref, model)):
             decl = _z3.Z3_model_get_func_decl(ref, model, i)
-            functions[self._name_of(decl)] = self._function(model, decl, False)
+            if (name := self._name_of(decl)) in asked:
+                functions[name] = self._function(model, decl, False)
         return Model(symbols, arrays, functions)
 
     def _name_of(self, decl: Any) -> str:
