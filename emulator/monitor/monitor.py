@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Allocator, Request
-from analyzer.errors import Diagnostic
+from analyzer.errors import Diagnostic, Refused
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.monitor.direct import Host, HostMachine
 from emulator.monitor.layout import held_of, lay
 from emulator.monitor.place import Placement
-from emulator.monitor.plan import Plan, Refused
+from emulator.monitor.plan import Plan
 from emulator.monitor.vm import Grant, VirtualMachine
 
 QUANTUM = 10_000

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer import ir
-from analyzer.errors import PopekError, UsageError
+from analyzer.errors import Breach, UsageError
 from emulator.evaluate import Environment, Value, value_of
 from emulator.interface import Exit, Reason, Region
 from emulator.machine.base import BaseMachine
@@ -45,20 +45,20 @@ from emulator.monitor.direct import (
     Why,
     leaves,
 )
+from emulator.monitor.exits import Handled, Noted, Tell, note
 from emulator.monitor.place import Placement, placed
 from emulator.monitor.plan import Plan
 from emulator.monitor.shadow import ShadowMap
 from emulator.reference.code import code
-from emulator.reference.events import Completed, Event, Policy, Stuck, Trapped
+from emulator.reference.events import Completed, Event, Policy, Stuck, Trapped, Unpredicted
 from emulator.state import State
 from emulator.storage import Absent, RamCells, Storage
 
+INTERPRETED = "interpreted"
+"""The cause of a step in a mode that does not run directly, or of a guest that is not as the scheme assumes."""
+
 MOST_FILLS = 256
 """Entries that are filled for one instruction before it is emulated."""
-
-
-class Breach(PopekError):
-    """A guest has changed what is the monitor's (RESOURCE-CONTROL), or has left its modes without a trap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class VirtualMachine(BaseMachine):
         self.grant = grant
         self.check = check
         self.counters = Counters()
+        self.tell: Tell | None = None
         self.record = State(plan.isa, choices)
         self.record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
         self.reference = DirectReference(plan.isa, self.record, Policy(arbitrary=self._arbitrary))
@@ -172,7 +173,7 @@ class VirtualMachine(BaseMachine):
     def _round(self, most: int, watch: Watch | None) -> Round:
         """Runs the guest directly until it leaves, and deals with that; or makes one step on the record."""
         if self.reference.mode_code() not in self.plan.direct or not self._as_assumed():
-            return self._virtual("interpreted", watch)
+            return self._virtual(INTERPRETED, watch)
         if self._pending() or any(self.record.elements[n] for n in self._code.processor):
             return self._virtual("interrupt", watch)
         self.enter()
@@ -202,24 +203,28 @@ class VirtualMachine(BaseMachine):
                 assert left.miss is not None
                 self.counters.exits["shadow miss"] += 1
                 self._fills = 0 if left.steps else self._fills + 1
+                noted = self._note("shadow miss")
                 helps = left.steps > 0 or (left.miss != missed and self._fills < MOST_FILLS)  # else entries do not: P5
                 if helps and self._fill(left.miss):
                     self._missed = left.miss
+                    if noted is not None and self.tell is not None:
+                        self.tell(Handled(noted, "filled"))
                     return Round()
-                return self._virtual("memory", watch)
+                return self._virtual("shadow miss", watch)
             case Why.TRAP:
                 event, caught = left.event, left.caught
                 assert isinstance(event, Trapped)
                 assert caught is not None
-                self.counters.exits[f"{event.kind.value} {event.trap}"] += 1
+                cause = f"{event.kind.value} {event.trap}"
+                self.counters.exits[cause] += 1
                 if caught.committed and not event.memory:
-                    return self._reflect(event, caught)
+                    return self._reflect(event, caught, cause)
                 if caught.committed:  # the instruction goes on from what was committed
                     self.record.elements[self._isa.fetch.pc] = caught.here
-                return self._virtual(event.kind.value, watch)
+                return self._virtual(cause, watch)
             case Why.ENDED:
                 self.counters.exits["the machine stops"] += 1
-                return self._virtual("ended", watch)
+                return self._virtual("the machine stops", watch)
 
     def _fill(self, miss: Miss) -> bool:
         assert self.shadow is not None
@@ -236,19 +241,38 @@ class VirtualMachine(BaseMachine):
         if watch is not None and watch(self.record.elements, 0, 0):
             return Round(watched=True)
         before = {name: self.record.elements[name] for name in self._clocks}
+        noted = self._note(cause)
         try:
             event = self.reference.step_whole()
         except Absent as absent:
             return Round(absent=absent)
+        self._tell(noted, event)
         return self._took(event, cause, before)
 
-    def _reflect(self, event: Trapped, caught: Caught) -> Round:
+    def _reflect(self, event: Trapped, caught: Caught, cause: str) -> Round:
         """Delivers a trap on the record as it was taken."""
+        noted = self._note(cause)
         try:
             taken = self.reference.trap(event.trap, event.args, caught, event.instruction)
         except Absent as absent:
             return Round(absent=absent)
-        return self._took(taken, "reflected", {})
+        self._tell(noted, taken)
+        return self._took(taken, cause, {})
+
+    def _note(self, cause: str) -> Noted | None:
+        """What the step begins with, if somebody listens."""
+        return None if self.tell is None else note(self, cause)
+
+    def _tell(self, noted: Noted | None, event: Event) -> None:
+        if noted is None or self.tell is None:
+            return
+        match event:
+            case Trapped(delivered=True, trap=trap):
+                self.tell(Handled(noted, "reflected", trap))
+            case Completed() | Unpredicted():
+                self.tell(Handled(noted, "interpreted" if noted.cause == INTERPRETED else "emulated"))
+            case _:
+                self.tell(Handled(noted, "ended"))
 
     def _took(self, event: Event, cause: str, before: Mapping[str, int]) -> Round:
         """A step was made on the record: counts it, and brings clocks and shadow up to date."""
@@ -259,7 +283,7 @@ class VirtualMachine(BaseMachine):
             if self.record.elements[name] != value:
                 self._clocks[name].set(self._count(self._clocks[name]), self.record.elements[name])
         if steps:
-            if cause == "interpreted":
+            if cause == INTERPRETED:
                 self.counters.interpreted += 1
             elif isinstance(event, Trapped):
                 self.counters.reflected += 1
