@@ -222,11 +222,11 @@ def map_reads(isa: ir.Isa, space: ir.Map) -> tuple[set[str], bool]:
     seen: set[str] = set()
     for param in space.params:
         if param.default is not None:
-            names |= _named(param.default)
+            names |= reads(param.default)
     while blocks:
         for stmt in ir.statements(blocks.pop()):
             for expr in ir.expressions(stmt):
-                names |= _named(expr)
+                names |= reads(expr)
             match stmt:
                 case ir.Call() if stmt.procedure not in seen:
                     seen.add(stmt.procedure)
@@ -238,7 +238,8 @@ def map_reads(isa: ir.Isa, space: ir.Map) -> tuple[set[str], bool]:
     return names, loads
 
 
-def _named(expr: ir.Expr) -> set[str]:
+def reads(expr: ir.Expr) -> set[str]:
+    """The elements and files that an expression reads."""
     names = set()
     for term in ir.subterms(expr):
         match term:

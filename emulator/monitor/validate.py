@@ -157,7 +157,7 @@ class Bench:
             try:
                 its = self.vm.run(most)
             except Breach as breach:
-                self.vm.host.outside.clear()  # type: ignore[attr-defined]
+                self.vm.host.outside.clear()
                 return Divergence(guest, done, str(breach), breach=True), None
             done += mine.steps
             if mine != its:
@@ -214,7 +214,7 @@ class Bench:
             try:
                 two = self.vm.run(1)
             except Breach:
-                self.vm.host.outside.clear()  # type: ignore[attr-defined]
+                self.vm.host.outside.clear()
                 return name
             if one != two or self.differing():
                 return name
