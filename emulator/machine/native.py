@@ -15,7 +15,7 @@ from typing import assert_never
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.codegen.direct import unspecified
-from emulator.codegen.handler import Variant, handler
+from emulator.codegen.handler import handler
 from emulator.codegen.layout import Bank, Layout, slot
 from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, Plan
@@ -24,6 +24,7 @@ from emulator.codegen.region import Region as HotRegion
 from emulator.codegen.routines import Leave, memories
 from emulator.codegen.runtime import Runtime
 from emulator.codegen.values import PROFILES, Unsupported
+from emulator.codegen.variant import Variant
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
 from emulator.machine.decoding import Decoding, Found
