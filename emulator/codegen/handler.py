@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from analyzer import ir
 from emulator.codegen.direct import PC, SLOW, Direct, below
 from emulator.codegen.layout import Record, places
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
+from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, ty
 from emulator.codegen.variant import Variant, atom_of, control, holds
 
@@ -35,10 +35,10 @@ class Tail(Direct):
         return self.extend(self.regs[PC], self.plan.pc_width, 64)
 
     def jump(self, budget: Value) -> None:
-        """Goes to the record of the program counter, by the fetch cache of the context."""
+        """Goes to the record of the program counter, by the fetch cache of the context; tells it where from."""
         pc = self.wide_pc()
         page = ones(64) - ones(CODE_PAGE)
-        index = self.binary("and", self.binary("lshr", pc, CODE_PAGE - 4, 64), (CODE_ENTRIES - 1) * CODE_ENTRY, 64)
+        index = self.binary("and", self.binary("lshr", pc, CODE_SHIFT, 64), CODE_MASK, 64)
         entry = self.text.let(f"getelementptr i8, ptr {self.pointer('itlb')}, i64 {index}")
         tag = self.text.let(f"load i64, ptr {entry}")
         aligned = page | self.plan.per_parcel - 1
@@ -57,7 +57,7 @@ class Tail(Direct):
             raise Unsupported("parcels of an odd number of units")
         away = self.binary("shl", self.binary("and", pc, ones(CODE_PAGE), 64), scale, 64)
         rec = self.text.let(f"getelementptr i8, ptr {base}, i64 {away}")
-        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc)
+        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc, "%pc")
 
     def checks(self) -> list[int] | None:
         """What must be looked at after what was written: None for everything, else interrupt conditions by number."""

@@ -178,7 +178,10 @@ class Lowered(Lower):
     # -- values --------------------------------------------------------------------------------------------------------
 
     def operand(self, name: str, width: int) -> Value:
-        return self.fixed.get(name, 0)
+        value = self.fixed.get(name)
+        if value is None:
+            raise HandOver("a wide operand")
+        return value
 
     def get(self, element: str, width: int) -> Value:
         if element in self.plan.choices:

@@ -70,6 +70,36 @@ def atom_of(expr: ir.Expr) -> tuple[str, Atom] | None:
             return None
 
 
+KEY_LENGTH, KEY_CONTROL = 16, 24
+"""Where the length, and what is fixed, begin in a key."""
+
+
+def key(isa: ir.Isa, variant: Variant) -> int | None:
+    """A variant as a number of 64 bits other than 0: the instruction plus 1, the length in units, what is fixed; None
+    if it takes more."""
+    instruction = isa.instructions[variant.instruction]
+    wanted = control(isa, instruction)
+    if variant.trap is not None or key_bits(isa, instruction, wanted) > 64:
+        return None
+    found, shift = variant.instruction + 1 | variant.length << KEY_LENGTH, KEY_CONTROL
+    given = dict(variant.fixed)
+    for name, width in control_widths(isa, instruction, wanted).items():
+        found |= given[name] << shift
+        shift += width
+    return found
+
+
+def key_bits(isa: ir.Isa, instruction: ir.Instruction, wanted: Control) -> int:
+    return KEY_CONTROL + sum(control_widths(isa, instruction, wanted).values())
+
+
+def control_widths(isa: ir.Isa, instruction: ir.Instruction, wanted: Control) -> dict[str, int]:
+    """The bits that each fixed operand takes."""
+    widths = {o.name: o.width for o in instruction.operands} | {p.name: p.width for p in isa.prefixes}
+    widths["prefix_parcels"] = 8
+    return {name: widths[name] if atoms is None else len(atoms) for name, atoms in wanted.items()}
+
+
 _control: dict[int, tuple[ir.Instruction, Control]] = {}
 
 

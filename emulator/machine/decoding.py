@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analyzer import ir
+from emulator.codegen.decoder import contextual
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import Plan
 from emulator.codegen.variant import Control, Variant, control, fixed
@@ -40,12 +41,7 @@ class Decoding:
         self.isa, self.plan, self.bank = plan.isa, plan, bank
         self.decoder = decoder(plan.isa)
         self.numbers = {instruction.name: i for i, instruction in enumerate(plan.isa.instructions)}
-        self.contextual = any(
-            isinstance(term, ir.Get | ir.GetEntry)
-            for instruction in plan.isa.instructions
-            if instruction.where is not None
-            for term in ir.subterms(instruction.where)
-        )
+        self.contextual = contextual(plan.isa)
         self.undefined = next(
             (t.name for t in plan.isa.traps.values() if t.kind is ir.TrapClass.ILLEGAL and not t.params), None
         )

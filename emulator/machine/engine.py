@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -72,6 +73,18 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "popek"
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Text to compile, the functions to export, and a line to keep with them."""
+
+    text: str
+    symbols: tuple[str, ...]
+    note: str = ""
+
+
+Source = Callable[[], Module]
+
+
 class Engine:
     """A just-in-time compiler.  What it has loaded stays as long as its `Made`."""
 
@@ -114,11 +127,19 @@ class Engine:
         self._loaded += 1
         return Made({symbol: int(library[symbol]) for symbol in symbols}, note, library)
 
-    def make(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made:
-        """Functions: `source` is asked for a module only if none made from `parts` was kept."""
+    @overload
+    def make(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made: ...
+
+    @overload
+    def make(self, source: Source | None, parts: Sequence[str], passes: Sequence[str], name: str) -> Made | None: ...
+
+    def make(self, source: Source | None, parts: Sequence[str], passes: Sequence[str], name: str) -> Made | None:
+        """Functions: `source` is asked for a module only if none made from `parts` was kept; without one, None."""
         digest = self.digest(name, *parts, *passes)
         kept = self.objects.get(digest)
         if kept is None:
+            if source is None:
+                return None
             module = source()
             code = self.compile(module.text, passes) if module.symbols else b""
             head = f"{' '.join(module.symbols)}\n{module.note}\n"
@@ -131,24 +152,12 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
-    """Text to compile, the functions to export, and a line to keep with them."""
-
-    text: str
-    symbols: tuple[str, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Made:
     """The addresses of functions, the line that was kept with them, and what holds them in memory."""
 
     addresses: dict[str, int]
     note: str
     library: object
-
-
-Source = Callable[[], Module]
 
 
 def fingerprint(isa: ir.Isa) -> str:
