@@ -7,8 +7,9 @@ context), at the end of the budget, or when a device wants something.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import assert_never
 
@@ -174,7 +175,8 @@ class NativeMachine(BaseMachine):
             declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
             return Module(PROFILES + declared + decoder(self._plan), ("decode",))
 
-        made = self._engine.make(source if make else None, self._name, PASSES, "decoder")
+        asked = (self._name, PASSES, "decoder")
+        made = self._engine.make(source, *asked) if make else self._engine.kept(*asked)
         if made is not None:
             self._kept.append(made.library)
             self._put("decode", made.addresses["decode"])
@@ -295,20 +297,40 @@ class NativeMachine(BaseMachine):
             text = region.function(pc, "region")
             if text is None:
                 return Module("", ())
-            return Module(PROFILES + DECLARATIONS + text, ("region",), " ".join(map(str, sorted(region.covered))))
+            return Module(PROFILES + DECLARATIONS + text, ("region",), self._cover(page, region.covered))
 
-        contents = page.digest(self._decoding.bank.cells, self._marks.data)
-        what = repr((pc, page.lo, page.hi, sorted(known.items()), contents))
-        made = self._engine.make(source, [*self._name, what], REGION_PASSES, "region")
+        line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
+        what = repr((pc, page.lo, page.hi, sorted(known.items()), line))
+        made = self._engine.make(
+            source, [*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note)
+        )
         if not made.addresses:
             page.install(pc, *[page.buffer.words[page.offset(pc) // 8]] * 2)
             return False
         address = made.addresses["region"]
         page.install(pc, address, address)
-        page.regions[pc] = (frozenset(map(int, made.note.split())), made.library)
+        page.regions[pc] = (covered(made.note), made.library)
         self.stats["regions"] += 1
         self.stats["region_seconds"] += time.thread_time() - began
         return True
+
+    def _contents(self, page: CodePage, first: int, last: int) -> bytes:
+        """What is in memory from one address of a page to another, included."""
+        at, cells = page.physical(first) - self._bank.base, self._decoding.bank.cells
+        return cells[at : at + last - first + 1].tobytes()
+
+    def _cover(self, page: CodePage, addresses: set[int]) -> str:
+        """A line that says what a region stands for: a digest of the code, and where it lies."""
+        ranges = runs(addresses)
+        contents = b"".join(self._contents(page, first, last) for first, last in ranges)
+        return " ".join([hashlib.sha256(contents).hexdigest(), *(f"{first:x}-{last:x}" for first, last in ranges)])
+
+    def _covers(self, page: CodePage, note: str) -> bool:
+        """Whether the same code is there again; if so, all of it is decoded."""
+        addresses = covered(note)
+        if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
+            return False
+        return all(self._decode_range(page, first, last) for first, last in runs(addresses))
 
     def _known(self) -> dict[str, int]:
         """The elements of the present context."""
@@ -426,9 +448,20 @@ class NativeMachine(BaseMachine):
         page = self._page_of(record)
         assert page is not None
         state = self._view() if self._decoding.contextual else None
+        found = self._found(page, pc, page.hi, state)
+        if not found or state is not None:  # what depends on the state is decoded each time
+            return self._reference_step()
+        self._enter(page, found)
+        self._decoded += len(found)
+        if self._decoded - len(found) < self._eager <= self._decoded:
+            self._take_decoder(make=True)
+        return None
+
+    def _found(self, page: CodePage, pc: int, last: int, state: State | None) -> list[tuple[int, Found]]:
+        """What is at an address and behind it, some instructions, up to one that is decoded already."""
         found: list[tuple[int, Found]] = []
         at = pc
-        while len(found) < AHEAD and at <= page.hi and at not in page:
+        while len(found) < AHEAD and at <= last and at not in page:
             got = self._decoding.at(page, at, state)
             if got is None:
                 break
@@ -436,18 +469,31 @@ class NativeMachine(BaseMachine):
             if got.variant is None or got.variant.trap is not None or state is not None:
                 break
             at += got.variant.length
-        if not found or state is not None:  # what depends on the state is decoded each time
-            return self._reference_step()
+        return found
+
+    def _decode_range(self, page: CodePage, first: int, last: int) -> bool:
+        """Decodes all instructions from one address to another; whether that was possible."""
+        at = first
+        while at <= last:
+            if at not in page:
+                found = self._found(page, at, last, None)
+                if not found:
+                    return False
+                self._enter(page, found)
+            variant = page[at].variant
+            if variant is None or variant.trap is not None:
+                return at + self._plan.per_parcel > last
+            at += variant.length
+        return True
+
+    def _enter(self, page: CodePage, found: Sequence[tuple[int, Found]]) -> None:
+        """Writes the records of instructions that lie one behind the other."""
         self._make([got.variant for _, got in found if got.variant is not None])
         for at, got in found:
             self._fill(page, at, got)
-        self._decoded += len(found)
-        if self._decoded - len(found) < self._eager <= self._decoded:
-            self._take_decoder(make=True)
-        last, got = found[-1]
+        (first, _), (last, got) = found[0], found[-1]
         length = self._plan.per_parcel if got.variant is None else max(got.variant.length, self._plan.per_parcel)
-        self._mark(page.physical(pc), last + length - pc)
-        return None
+        self._mark(page.physical(first), last + length - first)
 
     def _make(self, variants: Sequence[Variant]) -> None:
         """Makes the handlers that are missing."""
@@ -695,6 +741,27 @@ class NativeMachine(BaseMachine):
             for address in cells:
                 self.write(name, cells[address], address)
         self._take(state)
+
+
+def runs(addresses: Iterable[int]) -> list[tuple[int, int]]:
+    """Addresses as ranges, first and last.
+
+    >>> runs({4, 5, 6, 9})
+    [(4, 6), (9, 9)]
+    """
+    found: list[tuple[int, int]] = []
+    for address in sorted(addresses):
+        if found and found[-1][1] == address - 1:
+            found[-1] = (found[-1][0], address)
+        else:
+            found.append((address, address))
+    return found
+
+
+def covered(note: str) -> set[int]:
+    """The addresses that a region stands for, by the line that was kept with it."""
+    ranges = (part.split("-") for part in note.split()[1:])
+    return {address for first, last in ranges for address in range(int(first, 16), int(last, 16) + 1)}
 
 
 _fingerprints: dict[int, tuple[ir.Isa, str]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import mmap
 import struct
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.lowered import Instr
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, LINE, MARK_CODE, Plan
+from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
 from emulator.codegen.variant import Variant, control
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
@@ -94,7 +93,7 @@ class CodePage(Mapping[int, Instr]):
         after = count + 1 - before - within
         start = (before + within) * self.stride
         self.buffer.data[start : start + after * self.stride] = self.outside * after
-        self.regions: dict[int, tuple[frozenset[int], object]] = {}  # by entry: the addresses they stand for, the code
+        self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self._known: dict[int, Instr] = {}
 
@@ -136,17 +135,6 @@ class CodePage(Mapping[int, Instr]):
 
     def __len__(self) -> int:
         return sum(map(bool, self._numbers()))
-
-    def digest(self, cells: memoryview, marks: mmap.mmap) -> str:
-        """Names all that has been decoded: which addresses, and what is on their lines.  `cells` is the bank, `marks`
-        its lines."""
-        found = hashlib.sha256(bytes(map(bool, self._numbers())))
-        start = self.base - self.plan.bank.base
-        for line in range(start >> LINE, (start + self.hi - self.lo >> LINE) + 1):
-            if marks[line] & MARK_CODE:
-                found.update(line.to_bytes(8, "little"))
-                found.update(cells[line << LINE : line + 1 << LINE])
-        return found.hexdigest()
 
     # -- records -------------------------------------------------------------------------------------------------------
 
