@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ RARELY = 100_000
 """Objects made between two looks for garbage in a worker: terms live as long as what they are about."""
 
 
-def spread(pieces: list[tuple[int, Callable[[], T]]], jobs: int) -> Iterator[T]:
+def spread(pieces: Sequence[tuple[int, Callable[[], T]]], jobs: int) -> Iterator[T]:
     """The results of pieces of work, in order, each given with its weight: the heaviest are begun first, so that no
     process is left with one."""
     if jobs < 2 or len(pieces) <= FEW:

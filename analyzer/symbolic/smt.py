@@ -69,9 +69,8 @@ class Smt(Builder):
         else:
             images = [base.rest.image(c) for c in constraints[1:]]
             both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
-            answer = self._searched(
-                formula, both, limit, guess, lambda: base.asked(self, images, min(limit, QUICK_RLIMIT))
-            )
+            ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
+            answer = self._searched(formula, both, limit, guess, ask_first)
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
