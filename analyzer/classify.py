@@ -190,21 +190,27 @@ class Asker:
         return Truth.of(self.pair.smt.check(self.machine(), *formulas))
 
     def exists_any(self, base: Bool, ways: list[Bool]) -> Truth:
-        """Can the base hold together with one of these?  Asked together first, within a small budget, then one by one:
-        a disjunction of changes to large arrays is much harder than its parts."""
+        """Can the base hold together with one of these?"""
+        return Truth.of(self.any_way(base, ways))
+
+    def any_way(self, base: Bool, ways: list[Bool]) -> Answer:
+        """The base together with one of these.  Asked together first, within a small budget, then one by one: a
+        disjunction of changes to large arrays is much harder than its parts."""
         ways = [w for w in ways if w is not False]
         if not ways or base is False:
-            return NO
+            return Answer("unsat")
         smt = self.pair.smt
         answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT)
         if answer.status != "unknown":
-            return Truth.of(answer)
-        found = NO
+            return answer
+        undecided = None
         for way in ways:
-            found = found | Truth.of(smt.check(base, way))
-            if found is YES:
-                break
-        return found
+            answer = smt.check(base, way)
+            if answer.status == "sat":
+                return answer
+            if answer.status == "unknown":
+                undecided = answer
+        return undecided or Answer("unsat")
 
     def controls(self, profile: pg.Profile, *, user: bool = False) -> Truth:
         """Control sensitive in this profile (from a user state)."""
@@ -296,10 +302,10 @@ class Asker:
         there = self.pair.smt.and_(real, self.pair.in_modes(self.pair.v, direct))
         return self.exists_any(there, [r.formula for r in reasons])
 
-    def stuck(self, classes: Classes) -> Truth:
+    def stuck(self, classes: Classes, given: Bool = True) -> Truth:
         """Completes somewhere in σ, depends on and changes nothing held, and traps in the real machine under every map
         that the monitor may load (accesses are taken as permitted: the map's own stuck addresses are a question of its
-        own)."""
+        own).  `given` restricts the real states."""
         if classes.sensitive() is not NO or classes.trap_only is YES:
             return NO
         pair, smt = self.pair, self.pair.smt
@@ -307,7 +313,7 @@ class Asker:
             return NO  # waiting is an effect, and the monitor's to give
         denied = smt.or_(*(smt.and_(e.current, e.fault) for e in pair.r.run.events))
         refused = smt.and_(pair.r.traps(), smt.not_(denied))
-        real = pg.real_states(pair)
+        real = smt.and_(pg.real_states(pair), given)
         some = Truth.of(smt.check(real, pair.v.stays(), refused))
         if some is NO:
             return NO

@@ -111,8 +111,9 @@ scheme caught {
 def test_intercepts_that_catch(popek: Popek, holed: str, tmp_path: Path) -> None:
     with (tmp_path / holed).open("a") as file:
         file.write(INTERCEPTED)
-    ran = popek("intercepts", holed, "--scheme", "caught")
-    assert (ran.code, ran.out) == (0, "holed, scheme caught: set catch (all others 0)\n")
+    ran = popek("intercepts", holed)
+    assert (ran.code, ran.out) == (0, "  catch catches setmap\nholed, scheme caught: set catch (all others 0)\n")
+    assert popek("intercepts", holed, "--scheme", "classic").code == 2
     (tmp_path / holed).write_text((tmp_path / holed).read_text().replace("before setmap", "before settimer"))
     ran = popek("intercepts", holed, "--scheme", "caught")
     assert (ran.code, ran.out) == (1, "holed, scheme caught: no setting catches setmap\n")
