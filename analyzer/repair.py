@@ -30,17 +30,23 @@ class Guard:
 
 def weakest_guard(pair: Pair, reasons: list[Reason], project_it: bool = True) -> Guard:
     """The guard that closes these reasons; without `project_it` the plain one, on the mode alone."""
-    smt = pair.smt
-    if not project_it:
-        plain = user_mode_text(pair.setting.isa, pair.user_modes)
-        return Guard(plain, plain)
+    smt, isa = pair.smt, pair.setting.isa
     hole = smt.and_(pg.real_states(pair), smt.or_(*(r.formula for r in reasons)))
+    mode = modes_text(isa, open_modes(pair, hole))
+    if not project_it:
+        return Guard(mode, mode)
     condition = project(pair, hole, "v", real_user_states(pair))
-    isa = pair.setting.isa
-    mode = user_mode_text(isa, pair.user_modes)
     cover = condition.cover
     registers = None if cover is None else [[lit for lit in product if testable(lit)] for product in cover]
     return Guard(_with(mode, condition.text), _with(mode, worded(isa, registers, "r")))
+
+
+def open_modes(pair: Pair, hole: Bool) -> tuple[int, ...]:
+    """The real modes in which the hole can be met, all of them if that is not known."""
+    if len(pair.user_modes) == 1:
+        return pair.user_modes
+    asked = {m: pair.smt.check(hole, pair.in_modes(pair.r, (m,))).status for m in pair.user_modes}
+    return tuple(m for m, status in asked.items() if status != "unsat")
 
 
 def real_user_states(pair: Pair) -> Bool:
@@ -58,29 +64,10 @@ def _with(mode: str, condition: str) -> str:
     return f"{mode} and {f'({condition})' if ' or ' in condition else condition}"
 
 
-def user_mode_text(isa: ir.Isa, codes: tuple[int, ...]) -> str:
-    """The mode is one of the guest's, in the language."""
+def modes_text(isa: ir.Isa, codes: tuple[int, ...]) -> str:
+    """The mode is one of these, in the language."""
     others = [m for m in isa.mode.modes() if m.code not in codes]
     if len(others) == 1:
         return f"mode != {others[0].name}"
-    return "(" + " or ".join(f"mode == {isa.mode.named(c)}" for c in codes) + ")"
-
-
-def repaired_spec(isa: ir.Isa, guards: dict[str, str]) -> str:
-    """A spec that extends this one with the guards; `guards` maps an instruction's family to its condition."""
-    trap = privileged_trap(isa)
-    lines = [f'isa {isa.name}-repaired extends {isa.name} "{isa.title or isa.name}, with the checks that it lacks"', ""]
-    if trap is None:
-        lines += ["trap repair : privileged", ""]
-        trap = "repair"
-    for family, guard in guards.items():
-        lines.append(f"before {family.replace('.', '_')} {{ trap {trap} if {guard} }}")
-    return "\n".join(lines) + "\n"
-
-
-def privileged_trap(isa: ir.Isa) -> str | None:
-    """The machine's own privilege trap, if it has one without parameters."""
-    for trap in isa.traps.values():
-        if trap.kind is ir.TrapClass.PRIVILEGED and not trap.params:
-            return trap.name
-    return None
+    known = [f"mode == {isa.mode.named(c)}" for c in codes]
+    return known[0] if len(known) == 1 else f"({' or '.join(known)})"

@@ -40,7 +40,7 @@ class Cell:
 class Witness:
     """Two runs that differ.  `assembly` is the concrete instruction, `encoding` its units in hex; `inputs` say what
     matters of the states before, `outcome` what differs after; `parted` is the statement where the runs part.
-    `replayed` says that the reference executor did the same; `replay` is the text that `popek replay` takes."""
+    `replayed` says that the reference executor did the same; `replay` is the command that shows it again."""
 
     assembly: str
     encoding: str

@@ -85,12 +85,6 @@ def test_repair(popek: Popek, holed: str, tmp_path: Path) -> None:
     assert (tmp_path / "repaired.isa").read_text() == ran.out
 
 
-def test_nothing_to_repair(popek: Popek, tiny: str) -> None:
-    ran = popek("repair", tiny)
-    assert (ran.code, ran.out) == (0, "")
-    assert "nothing to repair" in ran.err
-
-
 def test_intercepts(popek: Popek, tiny: str) -> None:
     ran = popek("intercepts", tiny)
     assert ran.code == 2
