@@ -6,9 +6,10 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
@@ -63,9 +64,9 @@ def analyze_scheme(
 ) -> tuple[report.SchemeReport, tuple[Transition, ...]]:
     """Analyses a spec under one scheme: the report, and the moves between modes if they are asked for."""
     setting = Setting(isa, scheme)
-    examined = tuple(examine_all(setting, options, replayer, progress))
+    examined, besides = examine_all(setting, options, replayer, progress)
     findings = tuple(e.finding for e in examined)
-    stuck = stuck_addresses(setting)
+    stuck = besides.stuck
     proved = theorems(setting, findings)
     if stuck:
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
@@ -85,7 +86,7 @@ def analyze_scheme(
         expectations(setting, findings, results, sources.place),
     )
     moved = tuple(m for e in examined for m in e.moves)
-    return told, (*moved, *trap_moves(setting)) if options.graph else ()
+    return told, (*moved, *besides.moves)
 
 
 def holes(setting: Setting, called: str, examined: tuple[Examined, ...]) -> Iterator[report.Hole]:
@@ -118,8 +119,8 @@ def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, .
 
 def examine_all(
     setting: Setting, options: Options, replayer: Replayer | None, progress: Progress | None
-) -> Iterator[Examined]:
-    """Every subject, in the order of the spec."""
+) -> tuple[tuple[Examined, ...], Besides]:
+    """Every subject, in the order of the spec, and what is asked of the machine as a whole."""
     todo = [s for s in subjects(setting.isa) if is_wanted(s, options.only)]
     wanted = Wanted(options.witnesses, options.graph, options.rlimit or DEFAULT_RLIMIT)
     keys = [""] * len(todo)
@@ -131,7 +132,8 @@ def examine_all(
             found = recalled(stored, todo[i])
             if found is not None:
                 known[i] = found
-    fresh = _examined(setting, wanted, replayer, [s for i, s in enumerate(todo) if i not in known], options.jobs)
+    unknown = [s for i, s in enumerate(todo) if i not in known]
+    fresh, besides = _examined(setting, wanted, replayer, unknown, options)
     for i, subject in enumerate(todo):
         if i not in known:
             known[i] = next(fresh)
@@ -139,20 +141,46 @@ def examine_all(
                 options.cache.put(keys[i], to_store(known[i]))
         if progress is not None:
             progress(i + 1, len(todo), subject.name)
-        yield known[i]
+    return tuple(known[i] for i in range(len(todo))), besides
 
 
 def _examined(
-    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], jobs: int
-) -> Iterator[Examined]:
-    """Each of these, in order, the work spread over processes."""
-    work = partial(examine_one, setting, wanted, replayer)
+    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], options: Options
+) -> tuple[Iterator[Examined], Besides]:
+    """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
+    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
+        setting.always_arrives(trap)  # found once, before the workers are forked
     if wanted.witnesses and todo:
         for world in ("v", "r"):
-            home_of(setting, world)  # found once, before the workers are forked
-    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
-        setting.always_arrives(trap)  # likewise
-    return spread(work, todo, jobs)
+            home_of(setting, world)  # likewise
+    sources = Sources()
+    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, options.graph))]
+    pieces += [(weight(setting, s), partial(examine_one, setting, wanted, replayer, sources, s)) for s in todo]
+    results = spread(pieces, options.jobs)
+    besides = next(results)
+    return results, besides
+
+
+HEAVY = 1000
+"""The weight of what is to be begun first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is asked of the machine as a whole: its stuck addresses, and the moves that traps make."""
+
+    stuck: tuple[str, ...]
+    moves: tuple[Transition, ...]
+
+
+def _besides(setting: Setting, graph: bool) -> Besides:
+    return Besides(stuck_addresses(setting), trap_moves(setting) if graph else ())
+
+
+def weight(setting: Setting, subject: Subject) -> int:
+    """About how much work a subject is: what touches more state is more."""
+    effects = setting.effects.block(subject.instruction.body)
+    return len(effects.reads | effects.writes) + 8 * effects.tables
 
 
 def is_wanted(subject: Subject, only: tuple[str, ...]) -> bool:

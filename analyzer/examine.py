@@ -41,7 +41,9 @@ class Examined:
     broken: tuple[str, ...] = ()
 
 
-def examine_one(setting: Setting, wanted: Wanted, replayer: Replayer | None, subject: Subject) -> Examined:
+def examine_one(
+    setting: Setting, wanted: Wanted, replayer: Replayer | None, sources: Sources, subject: Subject
+) -> Examined:
     """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
     moving = wanted.moves and may_change_mode(setting, subject)
     concerned = concerns(setting, subject)
@@ -53,13 +55,13 @@ def examine_one(setting: Setting, wanted: Wanted, replayer: Replayer | None, sub
     told = finding.faithful.hole is not NO and wanted.witnesses
     return Examined(
         finding,
-        hole_of(asker, replayer) if told else None,
+        hole_of(asker, replayer, sources) if told else None,
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
 
 
-def hole_of(asker: Asker, replayer: Replayer | None) -> report.Hole | None:
+def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
     """The hole with its condition, guard and witness; None if no reason was proved to apply."""
     _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
@@ -69,7 +71,6 @@ def hole_of(asker: Asker, replayer: Replayer | None) -> report.Hole | None:
     condition = hole_condition(pair, reasons)
     guard = weakest_guard(pair, reasons, project_it=condition.exact)
     witness = find_witness(pair, reasons, replayer)
-    sources = Sources()
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),

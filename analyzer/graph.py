@@ -13,6 +13,7 @@ import networkx as nx
 from analyzer import ir
 from analyzer.classify import YES, Truth
 from analyzer.symbolic.execute import Changes, Executor, Frame
+from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair, Subject, subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bits, Bool, Smt
@@ -67,19 +68,23 @@ def moves(pair: Pair) -> tuple[Transition, ...]:
     after = side.evaluate(side.run.after, isa.mode.expr)
     return tuple(
         Transition(source, target, pair.subject.name, False)
-        for source, target in _changes(isa, smt, smt.and_(pair.machine(), side.run.completes), side.mode, after)
+        for source, target in _changes(isa, smt, smt.and_(pair.machine(), side.run.completes), side.mode, after, {})
     )
 
 
 def trap_moves(setting: Setting) -> tuple[Transition, ...]:
-    """The transitions that each trap can make."""
+    """The transitions that each trap can make.  Traps are delivered much alike, so each is first asked for the moves of
+    the one before, near the models that showed them."""
     smt = Smt()
-    return tuple(t for trap in setting.isa.traps.values() for t in _by_trap(setting, smt, trap))
+    shown: dict[tuple[int, int], Model] = {}
+    return tuple(t for trap in setting.isa.traps.values() for t in _by_trap(setting, smt, trap, shown))
 
 
-def _changes(isa: ir.Isa, smt: Smt, given: Bool, before: Bits, after: Bits) -> list[tuple[str, str]]:
-    """The pairs of different modes that `before` and `after` can be: all are asked for at once, and each model shows
-    one that need not be asked for again."""
+def _changes(
+    isa: ir.Isa, smt: Smt, given: Bool, before: Bits, after: Bits, shown: dict[tuple[int, int], Model]
+) -> list[tuple[str, str]]:
+    """The pairs of different modes that `before` and `after` can be: first those that were `shown` before, then all at
+    once, and each model shows one that need not be asked for again."""
     width, modes = ir.width(isa.mode.expr), isa.mode.modes()
     open_ = {
         (a.code, b.code): smt.and_(smt.eq(before, a.code, width), smt.eq(after, b.code, width))
@@ -88,6 +93,14 @@ def _changes(isa: ir.Isa, smt: Smt, given: Bool, before: Bits, after: Bits) -> l
         if a != b
     }
     found: set[tuple[int, int]] = set()
+    for pair in [p for p in shown if p in open_]:
+        smt.suggest(shown[pair])
+        answer = smt.check(given, open_[pair])
+        if answer.status != "unknown":
+            del open_[pair]
+        if answer.model is not None:
+            found.add(pair)
+            shown[pair] = answer.model
     while open_:
         answer = smt.check(given, smt.or_(*open_.values()))
         if answer.status == "unsat":
@@ -96,12 +109,13 @@ def _changes(isa: ir.Isa, smt: Smt, given: Bool, before: Bits, after: Bits) -> l
             found |= {pair for pair, way in open_.items() if Truth.of(smt.check(given, way)) is YES}
             break
         pair = answer.model.value(before), answer.model.value(after)
+        shown[pair] = answer.model
         found.add(pair)
         del open_[pair]
     return [(a.name, b.name) for a in modes for b in modes if (a.code, b.code) in found]
 
 
-def _by_trap(setting: Setting, smt: Smt, trap: ir.TrapKind) -> list[Transition]:
+def _by_trap(setting: Setting, smt: Smt, trap: ir.TrapKind, shown: dict[tuple[int, int], Model]) -> list[Transition]:
     isa = setting.isa
     if isa.deliver is None:
         return []
@@ -116,5 +130,5 @@ def _by_trap(setting: Setting, smt: Smt, trap: ir.TrapKind) -> list[Transition]:
     inner = Frame({}, frame.state, frame.restart)
     ex.body(inner, isa.deliver, tuple(values.get(name, 0) for name, _ in isa.deliver.params), True)
     after = ex.value(isa.mode.expr, inner)
-    changes = _changes(isa, smt, inner.alive, before, after)
+    changes = _changes(isa, smt, inner.alive, before, after, shown)
     return [Transition(source, target, trap.name, True) for source, target in changes]

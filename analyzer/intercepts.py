@@ -61,7 +61,8 @@ def synthesize(
     todo = [s for s in subjects(isa) if not plain(setting, s.instruction)]
     elements = frozenset(f"{b.element}@r" for b in bits)
     looks: list[Survey] = []
-    for found in spread(partial(survey, setting, elements, rlimit), todo, jobs):
+    pieces = [(0, partial(survey, setting, elements, rlimit, subject)) for subject in todo]
+    for found in spread(pieces, jobs):
         looks.append(found)
         if progress is not None:
             progress(len(looks), len(todo), todo[len(looks) - 1].name)

@@ -1022,7 +1022,9 @@ def expressions(stmt: Stmt) -> tuple[Expr, ...]:
 
 
 def subterms(expr: Expr) -> Iterator[Expr]:
-    """`expr` and everything in it."""
-    yield expr
-    for child in children(expr):
-        yield from subterms(child)
+    """`expr` and everything in it, each before its parts."""
+    stack = [expr]
+    while stack:
+        term = stack.pop()
+        yield term
+        stack.extend(reversed(children(term)))

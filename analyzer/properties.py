@@ -24,9 +24,9 @@ Cause = Literal["location", "mode", "configuration", "combined"]
 
 CHANGED: dict[Profile, tuple[Role, ...]] = {
     "classical": (Role.MODE, Role.MAP),
-    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT),
+    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT, Role.TIME),
 }
-"""What control sensitivity is about, by profile.  Time is not: it passes of itself."""
+"""What control sensitivity is about, by profile."""
 
 # -- traps -------------------------------------------------------------------------------------------------------------
 
@@ -89,8 +89,15 @@ def goes_on(pair: Pair, *, user: bool) -> Bool:
 def control_changes(pair: Pair, profile: Profile) -> list[Bool]:
     """For each element that control sensitivity is about: it has another value after.  Whole arrays come last."""
     side = pair.v
-    names = [n for n in side.after if pair.setting.role(n) in CHANGED[profile] and not pair.setting.waits(n)]
+    about = CHANGED[profile]
+    names = [n for n in side.after if pair.setting.role(n) in about and not pair.setting.waits(n)]
+    names = [n for n in names if pair.setting.role(n) is not Role.TIME or is_clock(pair.setting, n)]
     return [side.changed(n) for n in sorted(names, key=lambda n: n not in pair.setting.isa.elements)]
+
+
+def is_clock(setting: Setting, name: str) -> bool:
+    """Time that is not the guest's own.  All read the same, so an instruction that sets it sets it for all."""
+    return setting.role(name) is Role.TIME and name not in setting.own
 
 
 def defined(pair: Pair, side: Side) -> Bool:
@@ -283,9 +290,8 @@ def unfaithful(pair: Pair) -> list[Reason]:
     both = smt.and_(on, v.stays())
     reasons = [Reason("escaped trap", None, smt.and_(v.traps(), on))]
     for name in pair.written():
-        if setting.passes(name):
-            if setting.role(name) is not Role.TIME:
-                reasons.append(Reason("guest", name, smt.and_(both, pair.differs(name, v))))
+        if setting.passes(name) and not is_clock(setting, name):
+            reasons.append(Reason("guest", name, smt.and_(both, pair.differs(name, v))))
         else:
             reasons.append(Reason("held by guest", name, smt.and_(both, v.changed(name))))
             reasons.append(Reason("held by real", name, smt.and_(on, r.changed(name))))

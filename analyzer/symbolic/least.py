@@ -7,7 +7,6 @@ bytes everywhere.  What is settled is put into the formula at once: it shrinks, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 from analyzer.symbolic.builder import Substitution
@@ -39,7 +38,8 @@ class _Settling:
     def __init__(self, smt: Smt, formula: Bool, model: Model) -> None:
         self.smt = smt
         self.model = model  # of what remains
-        self.remaining: Bool = formula
+        self.formula = formula
+        self.remaining = formula
         self.settled: list[Bool] = []  # not yet put into what remains
         self.batches: list[dict[Term, Any]] = []
         self.steps: list[Substitution] = []
@@ -52,7 +52,7 @@ class _Settling:
         self.settled.clear()
         self.remaining = self.smt.and_(*rest.parts)
         self.batches += rest.batches
-        self.steps += [self.smt.substitution(batch.items()) for batch in rest.batches]
+        self.steps += rest.steps
 
     def _improve(self, besides: Bool = True) -> None:
         """Makes the model zero wherever that needs no thought."""
@@ -65,13 +65,13 @@ class _Settling:
         found = list(nodes(self.remaining))
         for array in (t.data for t in found if t.op == "array"):
             for entries in self._emptier("arrays", array):
-                yield replace(self.model, arrays={**self.model.arrays, array: entries})
+                yield self.model.with_array(array, entries)
         for name in dict.fromkeys(t.data.name for t in found if t.op == "apply"):
             for entries in self._emptier("functions", name):
-                yield replace(self.model, functions={**self.model.functions, name: entries})
+                yield self.model.with_function(name, entries)
         for symbol in (t.data for t in found if t.op == "symbol"):
             if self.model.symbols.get(symbol, 0):
-                yield replace(self.model, symbols={**self.model.symbols, symbol: 0})
+                yield self.model.with_symbol(symbol, 0)
 
     def _emptier(self, kind: Literal["arrays", "functions"], name: str) -> Iterator[Entries]:
         """No entries; the present ones without one of them."""
@@ -130,6 +130,8 @@ class _Settling:
         return high
 
     def finished(self) -> Model:
-        """The model of the whole formula."""
+        """The model of the whole formula, 0 wherever that does not look."""
         self._put_in()
-        return Simplified([], self.batches).completed(self.model)
+        whole = Simplified([], self.batches)
+        canonical = whole.completed(self.model.only(self.remaining))
+        return canonical if canonical.holds(self.formula) else whole.completed(self.model)

@@ -45,6 +45,7 @@ class Side:
     windows: Windows = field(init=False)
     ex: Executor = field(init=False)
     run: Run = field(init=False)
+    touched: frozenset[str] = field(init=False)  # what the run reads or writes, before any question looks at more
     assumptions: list[Bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ class Side:
         self.windows = Windows(isa, self.smt, self.world, self.setting.shapes)
         self.ex = Executor(isa, self.smt, self.world, self.windows)
         self.run = self.ex.instruction(self.instruction.body)
+        self.touched = frozenset(self.world.values)
 
     @cached_property
     def mode(self) -> Bits:

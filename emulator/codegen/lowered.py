@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from analyzer import ir
 from emulator.codegen.direct import PC
-from emulator.codegen.handler import CHEAP, Variant
+from emulator.codegen.handler import CHEAP
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower, Snap
 from emulator.codegen.plan import ENTRIES, ENTRY, LINE
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, ty
+from emulator.codegen.variant import Variant
 
 if TYPE_CHECKING:
     from emulator.codegen.region import Region
@@ -177,7 +178,10 @@ class Lowered(Lower):
     # -- values --------------------------------------------------------------------------------------------------------
 
     def operand(self, name: str, width: int) -> Value:
-        return self.fixed.get(name, 0)
+        value = self.fixed.get(name)
+        if value is None:
+            raise HandOver("a wide operand")
+        return value
 
     def get(self, element: str, width: int) -> Value:
         if element in self.plan.choices:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
 from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Instr, Key, Lowered, Touch, place
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
+from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, Text, Value, ones, ty
 
 
@@ -195,9 +195,10 @@ class Region:
             f"  %{label}.to = load ptr, ptr %{label}.at",
         ]
 
-    def _tail(self, label: str, rec: str, budget: str, pc: str) -> list[str]:
+    def _tail(self, label: str, rec: str, budget: str, pc: str, origin: int = -1) -> list[str]:
+        """A tail call; `origin` tells a jump where it comes from, -1 from wherever."""
         call = f"musttail call {CONVENTION} void %{label}.to"
-        return [f"  {call}(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 poison)", "  ret void"]
+        return [f"  {call}(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 {origin})", "  ret void"]
 
     def _bail(self, entry: int, block: Block, point: Checkpoint, dirty_in: set[Key], prefix: str) -> list[str]:
         label = point.label
@@ -226,7 +227,7 @@ class Region:
             else:
                 out.append(f"  %{label}.jump = getelementptr i8, ptr {rec}, i64 {Record.JUMP}")
                 out.append(f"  %{label}.to = load ptr, ptr %{label}.jump")
-            return [*out, *self._tail(label, rec, budget, str(exit_.pc))]
+            return [*out, *self._tail(label, rec, budget, str(exit_.pc), block.pc)]
         if exit_.pc is not None:
             out += self._word(label, "lookup")
             return [*out, *self._tail(label, "poison", budget, str(exit_.pc))]
@@ -245,11 +246,10 @@ class Region:
         plan = self.plan
         aligned = ones(64) - ones(CODE_PAGE) | plan.per_parcel - 1
         scale = (plan.layout.record.size // plan.per_parcel).bit_length() - 1
-        shift, mask = CODE_PAGE - 4, (CODE_ENTRIES - 1) * CODE_ENTRY
         n = f"%{label}"
         out = [
-            f"  {n}.i0 = lshr i64 {n}.pc, {shift}",
-            f"  {n}.i1 = and i64 {n}.i0, {mask}",
+            f"  {n}.i0 = lshr i64 {n}.pc, {CODE_SHIFT}",
+            f"  {n}.i1 = and i64 {n}.i0, {CODE_MASK}",
             f"  {n}.e = getelementptr i8, ptr %itlb, i64 {n}.i1",
             f"  {n}.tag = load i64, ptr {n}.e",
             f"  {n}.p = and i64 {n}.pc, {aligned}",

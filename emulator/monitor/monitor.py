@@ -11,12 +11,16 @@ from dataclasses import replace
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Allocator, Request
-from analyzer.errors import Diagnostic
+from analyzer.errors import Diagnostic, Refused, UsageError
 from emulator.interface import Exit, Ram, Reason, Region
+from emulator.machine import Tier
+from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.direct import Host, HostMachine
-from emulator.monitor.layout import held_of, lay
+from emulator.monitor.exiting import forms, objection
+from emulator.monitor.layout import beside, held_of, lay, sizes
 from emulator.monitor.place import Placement
-from emulator.monitor.plan import Plan, Refused
+from emulator.monitor.plan import Plan
+from emulator.monitor.table import SIZE
 from emulator.monitor.vm import Grant, VirtualMachine
 
 QUANTUM = 10_000
@@ -28,17 +32,28 @@ class Monitor:
 
     `depth` is the number of monitors on top of one another: with 2, each virtual machine that is made runs under a
     monitor that itself runs in a virtual machine.  `room` is the number of machines that the host has memory for; they
-    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.
+    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the reference, or
+    on the `tier` that is named.
     """
 
-    def __init__(self, plan: Plan, allocator: Allocator, *, depth: int = 1, room: int = 1, check: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        allocator: Allocator,
+        *,
+        depth: int = 1,
+        room: int = 1,
+        check: bool = True,
+        tier: Tier = "reference",
+    ) -> None:
         self.plan = plan
         self.allocator = allocator
         self.depth = depth
         self.room = room
         self.check = check
+        self.tier = tier
         self.machines: list[VirtualMachine] = []
-        self.host: HostMachine | None = None
+        self.host: HostMachine | CompiledHost | None = None
         self._places: list[tuple[int, ...]] = []
         self._outer: list[VirtualMachine] = []
         self._turn = 0
@@ -58,20 +73,21 @@ class Monitor:
         if self.host is None:
             first = self._allocate(regions, choices, None, {})
             layout = lay(self.plan, first.held, [regions] * self.room)
-            self.host = HostMachine(self.plan.isa, layout.regions, {**choices, **layout.choices})
+            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules)
             self._places = list(layout.places)
         return self._on(self.host, self._places.pop(0), regions, choices)
 
     def _stacked(self, regions: Sequence[Region], choices: Mapping[str, int]) -> VirtualMachine:
         """From the inside out: what a machine needs of its host, and its host of its own."""
-        held = self._allocate(regions, choices, None, {}).held
+        first = self._allocate(regions, choices, None, {})
+        held = first.held
         wanted: list[tuple[Sequence[Region], Mapping[str, int], tuple[int, ...]]] = []
         inner, its = regions, choices
         for _ in range(self.depth):
             layout = lay(self.plan, held, [inner])
             wanted.append((inner, its, layout.places[0]))
             inner, its = layout.regions, {**choices, **layout.choices}
-        self.host = HostMachine(self.plan.isa, inner, its)
+        self.host = self._host(inner, its, first.granules)
         machine: VirtualMachine | None = None
         for each, chosen, places in reversed(wanted):
             host: Host = self.host if machine is None else machine
@@ -80,6 +96,28 @@ class Monitor:
             machine = self._on(host, places, each, chosen)
         assert machine is not None
         return machine
+
+    def _host(
+        self, regions: Sequence[Region], choices: Mapping[str, int], granules: Mapping[str, int]
+    ) -> HostMachine | CompiledHost:
+        """The machine at the bottom.
+
+        Raises:
+            UsageError: guests of this plan cannot run on generated code.
+        """
+        isa = self.plan.isa
+        if self.tier == "reference":
+            return HostMachine(isa, regions, choices)
+        known = forms(self.plan, granules)
+        found = {name: form for name, form in known.items() if form is not None}
+        why = objection(self.plan, known)
+        if why is not None:
+            raise UsageError(f"guests of {isa.name} cannot run on generated code: {why}", "the tier `reference` can")
+        rams = tuple(r for r in regions if isinstance(r, Ram))
+        at = 0
+        for memory in {form.memory.name for form in found.values()}:
+            rams, at = beside(isa, rams, memory, SIZE)
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]

@@ -26,7 +26,9 @@ def compare(isa: ir.Isa, engine: Engine, tier: str, seeds: range, wanted: int) -
         if tier == "blocks":
             machine: BaseMachine = BlocksMachine(isa, programs.regions(isa), programs.choices(isa))
         else:
-            machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, HOT[tier], share=1e9)
+            machine = NativeMachine(
+                isa, programs.regions(isa), programs.choices(isa), engine, HOT[tier], share=1e9, eager=1
+            )
         total += stops(isa, seed, machine, 12)
         if total >= wanted:
             break

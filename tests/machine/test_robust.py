@@ -56,7 +56,8 @@ def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) ->
     rounds = 100
     machine.run(43 * rounds)
     assert machine.read("pc") == 0
-    assert 1 <= machine.stats["regions"] <= 2 * PATIENCE
+    entries = 3  # the beginning, behind the store, the inner loop
+    assert 1 <= machine.stats["regions"] <= entries * PATIENCE
 
 
 def test_records_are_forgotten_when_they_are_too_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
