@@ -110,8 +110,8 @@ def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, .
     """The mode-transition graph, parallel transitions put together."""
     merged: dict[tuple[str, str, bool], list[str]] = {}
     for source, target, data in graph_of(found, isa).edges(data=True):
-        merged.setdefault((source, target, data["trap"]), []).append(data["by"])
-    return tuple(report.Edge(s, t, tuple(by), trap) for (s, t, trap), by in merged.items())
+        merged.setdefault((source, target, data["guarded"]), []).append(data["by"])
+    return tuple(report.Edge(s, t, tuple(by), guarded) for (s, t, guarded), by in merged.items())
 
 
 # -- examining ---------------------------------------------------------------------------------------------------------

@@ -69,14 +69,14 @@ def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report
         return None
     pair, subject = asker.pair, asker.subject
     condition = hole_condition(pair, reasons)
-    guard = weakest_guard(pair, reasons, project_it=condition.exact)
+    guard = weakest_guard(pair, reasons)
     witness = find_witness(pair, reasons, replayer)
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),
         condition.text,
         condition.exact,
-        guard.testable,
+        guard,
         None if witness is None else witness_report(witness, sources),
         sources.place(subject.instruction.span),
     )

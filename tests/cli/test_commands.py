@@ -137,6 +137,29 @@ def test_an_escalation(popek: Popek, tiny: str, tmp_path: Path) -> None:
     assert "PG003 from user to super without a trap: call" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("at", "kind"),
+    [
+        ("phys[4]", "gate "),
+        ("phys[zext(ra.code) + 4]", "gate "),
+        ("if r[0] == 0 then phys[4] else timer", "gate "),
+        ("phys[4] + ra", ""),
+        ("mem[4]", ""),
+        ("if r[0] == 0 then phys[4] else pc", ""),
+        ("pc", ""),
+    ],
+)
+def test_gates(popek: Popek, tiny: str, tmp_path: Path, at: str, kind: str) -> None:
+    """A gate arrives where state says that is not the guest's, whatever the guest holds; it may choose which."""
+    path = tmp_path / tiny
+    with path.open("a") as file:
+        file.write(f'instr "enter {{ra}}" = 0x20 ra _:6 {{ let to = {at}; M = super; pc = to }}\n')
+    ran = popek("graph", tiny, "--ascii")
+    assert f"  user -> super  by {kind}enter\n" in ran.out
+    assert ("PG003" in ran.out) == (kind == "")
+    assert ran.code == (0 if kind else 1)
+
+
 def test_replay(popek: Popek, holed: str) -> None:
     ran = popek("replay", holed, "setmap")
     assert ran.code == 0
