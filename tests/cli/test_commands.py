@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -166,6 +168,35 @@ def test_replay(popek: Popek, holed: str) -> None:
     assert "mode super" in ran.out
     assert "mode user" in ran.out
     assert ran.out.endswith("both runs went as claimed\n")
+
+
+def test_the_command_that_is_printed_replays(popek: Popek, holed: str, tmp_path: Path) -> None:
+    """Whatever the file is called, and however it was named: the line can be copied as it stands."""
+    (tmp_path / "two words").mkdir()
+    spec = tmp_path / "two words" / "an other; name.isa"
+    (tmp_path / holed).rename(spec)
+    with spec.open("a") as file:
+        file.write("scheme second { run super as user, user as user; monitor super; expect not_virtualizable }\n")
+    for given in (str(spec.relative_to(tmp_path)), str(spec)):
+        for scheme in ("classic", "second"):
+            told = popek("check", given, "--scheme", scheme).out
+            (line,) = (line for line in told.splitlines() if line.startswith("    replay "))
+            program, *words = shlex.split(line.removeprefix("    replay "))
+            assert (program, words[:3]) == ("popek", ["replay", given, "setmap"])
+            ran = popek(*words)
+            assert ran.code == 0
+            assert f"under scheme {scheme}" in ran.out
+            assert ran.out.endswith("both runs went as claimed\n")
+    assert shlex.split(line.removeprefix("    replay "))[1:] in shells(popek("check", given, "-o", "json").out)
+
+
+def shells(report: str) -> list[list[str]]:
+    """The words of the commands in a report, without the program."""
+    return [
+        shlex.split(hole["witness"]["replay"])[1:]
+        for scheme in json.loads(report)["schemes"]
+        for hole in scheme["holes"]
+    ]
 
 
 @pytest.mark.parametrize(
