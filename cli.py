@@ -171,7 +171,7 @@ def check(
     from analyzer.render.findings import exit_code
 
     formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache)
+    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache, called=spec)
     for format_, file in formats:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
@@ -193,7 +193,7 @@ def explain(
             raise UsageError("explain what?", "`popek explain PG001`, or `popek explain SPEC INSTRUCTION`")
         print(explanation.page(subject), end="")
         return
-    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False)
+    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False, called=subject)
     put(explanation.explain(report, look(ascii)))
 
 
@@ -250,32 +250,37 @@ def repair(
     rlimit: Rlimit = None,
 ) -> None:
     """The smallest change that makes a machine virtualizable: the repaired spec."""
-    from analyzer.render.findings import counted
-    from analyzer.render.repaired import beside, guards_of
-    from analyzer.repair import repaired_spec
+    from analyzer.render.findings import counted, exit_code, findings
+    from analyzer.render.repaired import repair_of, repaired_spec, unrepaired
+    from analyzer.syntax.load import path_of
+    from emulator.examples import fails_on
 
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
-    report = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False)
-    guards, unrepaired = guards_of(report)
-    for name in unrepaired:
+    found = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False).schemes[0]
+    left = unrepaired(found)
+    for name in left:
         print(f"PG001 {name}: no guard was found within the budget", file=sys.stderr)
-    if not guards:
-        print(f"nothing to repair: no hole under scheme {chosen.name}", file=sys.stderr)
-        stop(FINDINGS if unrepaired else OK)
-    text = repaired_spec(isa, guards)
+    needed = repair_of(isa, found)
+    if not needed.checks:
+        first = found.theorems[0]
+        why = "no hole" if first.status == "holds" else first.why or f"Theorem 1 is {first.status}"
+        print(f"nothing to repair with checks under scheme {chosen.name}: {why}", file=sys.stderr)
+        stop(FINDINGS if left or first.status != "holds" else OK)
+    text, repaired = repaired_spec(needed, path_of(spec), output and output.parent, fails_on)
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        print(f"{output}: checks for {counted(len(guards), 'instruction')}", file=sys.stderr)
+        print(f"{output}: checks for {counted(len(needed.mended()), 'instruction')}", file=sys.stderr)
     if verify:
-        with beside(isa.files_read, f"{isa.name}-repaired", text) as path:
-            again = analyzed(load(str(path)), jobs, rlimit, [chosen.name], quiet=False, witnesses=False, graph=False)
+        again = analyzed(repaired, jobs, rlimit, [chosen.name], quiet=False, graph=False)
+        for f in findings(again):
+            print(f"{f.code} {f.subject}{f.message}", file=sys.stderr)
         status = again.schemes[0].theorems[0].status
         print(f"analysed again: Theorem 1 {status} under scheme {chosen.name}", file=sys.stderr)
-        stop({"holds": OK, "inconclusive": INCONCLUSIVE}.get(status, FINDINGS))
-    stop(FINDINGS if unrepaired else OK)
+        stop(exit_code(again))
+    stop(FINDINGS if left else OK)
 
 
 @app.command()
@@ -680,8 +685,10 @@ def analyzed(
     witnesses: bool = True,
     graph: bool = True,
     cache: bool = True,
+    called: str | None = None,
 ) -> Report:
-    """The report on a spec, its examples run; what was found before is taken from the cache."""
+    """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
+    the user names it."""
     from dataclasses import replace
 
     from analyzer.cache import Cache
@@ -698,6 +705,7 @@ def analyzed(
         graph and not only,
         tuple(only or ()),
         tuple(schemes or ()),
+        called,
         Cache() if cache else None,
     )
     if options.cache is not None:

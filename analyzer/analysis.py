@@ -15,6 +15,7 @@ from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
 from analyzer.examine import Examined, Wanted, examine_one
 from analyzer.expectations import expectations
+from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
 from analyzer.memo import context_key, recalled, subject_key, to_store
 from analyzer.options import Options, Progress
@@ -78,7 +79,7 @@ def analyze_scheme(
         isa.mode.named(scheme.monitor),
         rows(findings, sources),
         results,
-        tuple(e.hole for e in examined if e.hole is not None),
+        tuple(holes(setting, options.called or isa.name, examined)),
         stuck,
         premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
         caveats(setting, findings),
@@ -86,6 +87,16 @@ def analyze_scheme(
     )
     moved = tuple(m for e in examined for m in e.moves)
     return told, (*moved, *besides.moves)
+
+
+def holes(setting: Setting, called: str, examined: tuple[Examined, ...]) -> Iterator[report.Hole]:
+    """What is told of the holes; each witness with the command that replays it."""
+    for e in examined:
+        if e.hole is not None and e.hole.witness is not None:
+            command = replay_command(called, setting.isa, setting.scheme, e.finding.subject)
+            yield replace(e.hole, witness=replace(e.hole.witness, replay=command))
+        elif e.hole is not None:
+            yield e.hole
 
 
 def replace_status(theorem: Theorem, stuck: tuple[str, ...]) -> Theorem:
@@ -99,8 +110,8 @@ def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, .
     """The mode-transition graph, parallel transitions put together."""
     merged: dict[tuple[str, str, bool], list[str]] = {}
     for source, target, data in graph_of(found, isa).edges(data=True):
-        merged.setdefault((source, target, data["trap"]), []).append(data["by"])
-    return tuple(report.Edge(s, t, tuple(by), trap) for (s, t, trap), by in merged.items())
+        merged.setdefault((source, target, data["guarded"]), []).append(data["by"])
+    return tuple(report.Edge(s, t, tuple(by), guarded) for (s, t, guarded), by in merged.items())
 
 
 # -- examining ---------------------------------------------------------------------------------------------------------

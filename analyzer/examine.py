@@ -69,26 +69,22 @@ def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report
         return None
     pair, subject = asker.pair, asker.subject
     condition = hole_condition(pair, reasons)
-    guard = weakest_guard(pair, reasons, project_it=condition.exact)
+    guard = weakest_guard(pair, reasons)
     witness = find_witness(pair, reasons, replayer)
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),
         condition.text,
         condition.exact,
-        guard.testable,
-        None if witness is None else witness_report(asker.setting, subject, witness, sources),
+        guard,
+        None if witness is None else witness_report(witness, sources),
         sources.place(subject.instruction.span),
     )
 
 
-def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sources: Sources) -> report.Witness:
-    """A witness as the report has it."""
-    command = f"popek replay {setting.isa.name} {subject.instruction.name}"
-    if subject.case is not None:
-        command += f" --case {subject.case}"
-    if setting.scheme is not setting.isa.schemes[0]:
-        command += f" --scheme {setting.scheme.name}"
+def witness_report(found: FoundWitness, sources: Sources) -> report.Witness:
+    """A witness as the report has it, but for the command that replays it: how the spec is called is the caller's to
+    know."""
     return report.Witness(
         found.assembly,
         found.encoding,
@@ -96,5 +92,5 @@ def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sour
         tuple(report.Cell(x.name, x.virtual, x.real) for x in found.outcome),
         sources.place(found.parted),
         found.replayed,
-        command,
+        "",
     )

@@ -1,7 +1,7 @@
 """The mode-transition graph: which instruction, or which trap, can move the machine from which mode to which.
 
 Edges are derived by the solver from the instructions' and the delivery's own text.  An edge to a more privileged mode
-that is not a trap is a finding: an unguarded way from user to supervisor.
+that is neither a trap nor a gate is a finding: an unguarded way from user to supervisor.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import networkx as nx
 
 from analyzer import ir
 from analyzer.classify import YES, Truth
+from analyzer.gates import gated
 from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair, Subject, subjects
@@ -22,12 +23,14 @@ from analyzer.symbolic.windows import Windows, World
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`by` can move the machine from mode `source` to mode `target`; `trap` says that it is a trap's name."""
+    """`by` can move the machine from mode `source` to mode `target`; `trap` says that it is a trap's name, `gate` that
+    it is an instruction which raises privilege and arrives where the more privileged software has said."""
 
     source: str
     target: str
     by: str
     trap: bool
+    gate: bool = False
 
 
 def transitions(setting: Setting) -> tuple[Transition, ...]:
@@ -37,20 +40,25 @@ def transitions(setting: Setting) -> tuple[Transition, ...]:
 
 
 def graph_of(found: tuple[Transition, ...], isa: ir.Isa) -> nx.MultiDiGraph[str]:
-    """The graph: modes as nodes with their rank, transitions as edges with `by` and `trap`."""
+    """The graph: modes as nodes with their rank, transitions as edges with `by` and `guarded`."""
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     for rank, modes in enumerate(isa.mode.ranks):
         for mode in modes:
             graph.add_node(mode.name, rank=rank)
     for t in found:
-        graph.add_edge(t.source, t.target, by=t.by, trap=t.trap)
+        graph.add_edge(t.source, t.target, by=t.by, guarded=t.trap or t.gate)
     return graph
 
 
 def escalations(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[Transition, ...]:
     """Unguarded transitions to a more privileged mode."""
+    return tuple(t for t in found if not (t.trap or t.gate) and _raises(isa, t.source, t.target))
+
+
+def _raises(isa: ir.Isa, source: str, target: str) -> bool:
+    """Is the target more privileged?"""
     rank = {m.name: i for i, modes in enumerate(isa.mode.ranks) for m in modes}
-    return tuple(t for t in found if not t.trap and rank[t.target] < rank[t.source])
+    return rank[target] < rank[source]
 
 
 def _mode_elements(isa: ir.Isa) -> set[str]:
@@ -66,10 +74,15 @@ def moves(pair: Pair) -> tuple[Transition, ...]:
     """The transitions that an instruction can make by completing."""
     side, smt, isa = pair.v, pair.smt, pair.setting.isa
     after = side.evaluate(side.run.after, isa.mode.expr)
-    return tuple(
-        Transition(source, target, pair.subject.name, False)
-        for source, target in _changes(isa, smt, smt.and_(pair.machine(), side.run.completes), side.mode, after, {})
-    )
+    completes = smt.and_(pair.machine(), side.run.completes)
+
+    def by_gate(source: str, target: str) -> bool:
+        width, code = ir.width(isa.mode.expr), {m.name: m.code for m in isa.mode.modes()}
+        move = smt.and_(smt.eq(side.mode, code[source], width), smt.eq(after, code[target], width))
+        return _raises(isa, source, target) and gated(pair, smt.and_(completes, move))
+
+    changes = _changes(isa, smt, completes, side.mode, after, {})
+    return tuple(Transition(a, b, pair.subject.name, False, by_gate(a, b)) for a, b in changes)
 
 
 def trap_moves(setting: Setting) -> tuple[Transition, ...]:

@@ -28,7 +28,7 @@ LAYERS = (
     ("analyzer.classify",),
     ("analyzer.theorems", "analyzer.stuck"),
     ("analyzer.witness", "analyzer.conditions"),
-    ("analyzer.catching",),
+    ("analyzer.catching", "analyzer.gates"),
     ("analyzer.repair", "analyzer.intercepts", "analyzer.graph", "analyzer.explain"),
     ("analyzer.report", "analyzer.version"),
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),
