@@ -69,3 +69,19 @@ def test_a_bound_inside_a_page_is_exact(engine: Engine) -> None:
     m.write("E", 0x8000000000000000, 1)
     assert m.run(34).steps == 34
     assert (m.retired, m.read("E", 0) >> 42 & 0x1FFFFF) == (33, 33)
+
+
+@pytest.mark.parametrize("hot", [0, 2], ids=["interpreter", "regions"])
+@pytest.mark.parametrize("distance", [-17, -16, -9])
+def test_an_empty_entry_stands_for_no_page(hot: int, distance: int, engine: Engine) -> None:
+    """Two loads off one register, at the end of the address space, after many elsewhere."""
+    m = paged(engine, hot)
+    m.write("x", 0x2000, 1)
+    program(m, "again:\nld x5, 0(x1)\nld x6, 8(x1)\njal x0, again\n")
+    m.write("phys", 0x6F, BASE + 0x4000, 32)  # the handler: jal x0, .
+    m.run(90)
+    m.write("x", distance % (1 << 64), 1)
+    m.run(3)
+    misaligned, missing = 4, 13
+    assert (m.read("mcause"), m.read("pc")) == (misaligned if distance % 8 else missing, BASE + 0x4000)
+    assert m.read("mtval") == distance % (1 << 64)
