@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emulator.codegen.variant import control, fixed
+from tests.specs import spec
 
 
 @pytest.mark.parametrize(
