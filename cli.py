@@ -600,6 +600,29 @@ def validate(
     stop(FINDINGS if found.divergences else OK)
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Guests or groups of them; else all.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run.")] = 3,
+    save_: Annotated[bool, typer.Option("--save", help="Keep the figures in benchmarks/results.")] = False,
+) -> None:
+    """Measure the emulator beside the peers that are installed."""
+    import tempfile
+
+    from emulator.benchmark import Bench, as_data, load_suite, save, table
+
+    suite = load_suite()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = Bench(suite, load, Path(folder))
+        rows = []
+        for row in measured.rows(names or (), rounds):
+            rows.append(row)
+            print(row.guest.name, file=sys.stderr)
+        print("\n".join(table(rows, suite.reference)))
+        if save_:
+            print(save(as_data(rows, measured.versions(), suite.reference)), file=sys.stderr)
+
+
 # -- the library, called -----------------------------------------------------------------------------------------------
 
 
