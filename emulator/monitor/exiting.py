@@ -20,7 +20,7 @@ from dataclasses import replace
 from analyzer import ir
 from emulator.codegen.plan import blocks
 from emulator.monitor.plan import Plan
-from emulator.monitor.table import CONTEXT, CONTEXTS, Form
+from emulator.monitor.table import CONTEXT, CONTEXTS, KINDS, Form
 
 TRAP = "monitor.trap"
 LEFT = "monitor.left"
@@ -48,7 +48,8 @@ def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int) -> ir.Isa:
     if forms:
         added.append(ir.Element(CONTEXT, CONTEXTS, ir.Role.MAP, reset=0))
     for form in forms.values():
-        added += [ir.Element(name, p.width, ir.Role.MAP, reset=0) for name, p in form.defaults().items()]
+        names = {form.default(p, kind): p.width for p in form.defaulted for kind in KINDS}
+        added += [ir.Element(name, width, ir.Role.MAP, reset=0) for name, width in names.items()]
     return replace(
         isa,
         elements={**isa.elements, **{e.name: e for e in added}},

@@ -32,8 +32,8 @@ class Monitor:
 
     `depth` is the number of monitors on top of one another: with 2, each virtual machine that is made runs under a
     monitor that itself runs in a virtual machine.  `room` is the number of machines that the host has memory for; they
-    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the reference, or
-    on the `tier` that is named.
+    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the `tier`:
+    `auto` is the fastest that serves the plan, the reference for an unsafe one, whose guests may do anything.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Monitor:
             UsageError: guests of this plan cannot run on generated code.
         """
         isa = self.plan.isa
-        if self.tier == "reference":
-            return HostMachine(isa, regions, choices)
         known = forms(self.plan, granules)
         found = {name: form for name, form in known.items() if form is not None}
         why = objection(self.plan, known)
+        if self.tier == "reference" or (self.tier == "auto" and (self.plan.unsafe or why is not None)):
+            return HostMachine(isa, regions, choices)
         if why is not None:
             raise UsageError(f"guests of {isa.name} cannot run on generated code: {why}", "the tier `reference` can")
         rams = tuple(r for r in regions if isinstance(r, Ram))

@@ -55,8 +55,11 @@ Unit = tuple[str, int]
 MOST_ENTRIES = 1 << 14
 """Entries of all contexts; past them the shadow starts anew, so that no guest exhausts the memory of the host."""
 
-MOST_UNITS = 1 << 20
-"""Writable units that are kept account of; the same of them."""
+LINE = 6
+"""The logarithm of the units that writable entries are kept account of together."""
+
+MOST_LINES = 1 << 16
+"""Writable lines that are kept account of; past them the shadow starts anew, too."""
 
 MOST_TOKENS = 256
 """Contents of files that are told apart; the same of them."""
@@ -155,13 +158,16 @@ class ShadowMap:
         outer = () if self._outer is None else self._outer.context(state)
         return (*self._context, outer, *(state.elements[n] for n in self._passed))
 
-    def default(self, param: ir.MapParam) -> int:
-        """What the virtual machine's state makes of an argument that the spec does not give."""
+    def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
+        """What the state makes of an argument that the spec does not give: that of the innermost machine."""
+        if self._outer is not None:
+            return self._outer.default(param, kind)
         if param.default is None:
             return 0
         record = self._record
         value = value_of(param.default, self._isa)
-        return int(value(Environment(record.elements, record.files, record.choices, {}), {}))
+        environment = Environment(record.elements, record.files, record.choices, {})
+        return int(value(environment, {"access": ir.ACCESS_CODE[kind]}))
 
     def _token(self, name: str) -> int:
         """A number for what a file holds: the same for the same entries.  Files are long, and seldom change."""
@@ -272,18 +278,18 @@ class ShadowMap:
         tables: tuple[Unit, ...],
         kind: ir.AccessKind,
     ) -> None:
-        if len(self.entries) >= MOST_ENTRIES or len(self._writable) + entry.units > MOST_UNITS:
+        if len(self.entries) >= MOST_ENTRIES or len(self._writable) + (entry.units >> LINE) > MOST_LINES:
             self.flush()
         self.filled += 1
         for unit in tables:
             self._tables.setdefault(unit, set()).add(at)
-            self._drop(self._writable.pop(unit, set()))  # SHADOW-TRACED
+            self._drop(self._writable.pop((unit[0], unit[1] >> LINE), set()))  # SHADOW-TRACED
         self.entries[at] = entry
         if self.mirror is not None:
             self.mirror.entered(at, entry)
         if kind == "write":
-            for i in range(entry.units):
-                self._writable.setdefault((entry.memory.name, start + i), set()).add(at)
+            for line in range(start >> LINE, (start + entry.units - 1 >> LINE) + 1):
+                self._writable.setdefault((entry.memory.name, line), set()).add(at)
 
     def wrote(self, memory: str, address: int, units: int) -> None:
         """The virtual machine's memory was written other than through an entry."""
