@@ -19,8 +19,9 @@ from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
 from emulator.monitor.exiting import COMMITTED, LEFT, TRAP, argument, exiting, used
+from emulator.monitor.place import Placement
 from emulator.monitor.shadow import ShadowMap
-from emulator.monitor.table import CONTEXT, KINDS, MISS, Form, ShadowTable
+from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
 from emulator.reference.events import Trapped
 from emulator.state import State
 from emulator.storage import Storage
@@ -30,7 +31,7 @@ ACCESS: Mapping[int, ir.AccessKind] = {ir.ACCESS_CODE[kind]: kind for kind in KI
 
 class CompiledHost:
     """A bare machine that runs guests, on generated code.  `table` is the address of the shadow's table, for maps that
-    are looked up in one (`forms`)."""
+    are looked up in one (`forms`); `blocks` are regions of the guest's RAM that it may find without (SHADOW-FLAT)."""
 
     def __init__(
         self,
@@ -40,13 +41,15 @@ class CompiledHost:
         forms: Mapping[str, Form],
         table: int,
         tier: Tier = "auto",
+        blocks: Sequence[Placement] = (),
     ) -> None:
         self._bare = isa
-        self._isa = exiting(isa, forms, table)
+        self._isa = exiting(isa, forms, table, blocks)
         machine = build(self._isa, regions, choices, tier)
         assert isinstance(machine, BaseMachine)
         self.machine = machine
         self._state = machine._view()
+        self._blocks = bool(blocks)
         self._seen: dict[str, int] = {}
         self._mode = value_of(isa.mode.expr, isa)
         self._arbitrary: ArbitraryPolicy = hashed
@@ -119,6 +122,7 @@ class CompiledHost:
         number = self.table.context(terms.shadow, terms.shadow.present(self._state))
         self._state.elements[CONTEXT] = number
         self._state.elements.update(self.table.defaults[number])
+        self._state.elements[FLAT] = int(self._blocks and terms.shadow.flat(self._state))
         for address in self.table.changed:
             self.machine._wrote(self.table.memory, address, 24)
         self.table.changed.clear()

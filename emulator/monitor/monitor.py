@@ -73,7 +73,8 @@ class Monitor:
         if self.host is None:
             first = self._allocate(regions, choices, None, {})
             layout = lay(self.plan, first.held, [regions] * self.room)
-            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules)
+            blocks = _blocks(regions, layout.places[0]) if self.room == 1 else ()
+            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules, blocks)
             self._places = list(layout.places)
         return self._on(self.host, self._places.pop(0), regions, choices)
 
@@ -98,7 +99,11 @@ class Monitor:
         return machine
 
     def _host(
-        self, regions: Sequence[Region], choices: Mapping[str, int], granules: Mapping[str, int]
+        self,
+        regions: Sequence[Region],
+        choices: Mapping[str, int],
+        granules: Mapping[str, int],
+        blocks: Sequence[Placement] = (),
     ) -> HostMachine | CompiledHost:
         """The machine at the bottom.
 
@@ -117,7 +122,7 @@ class Monitor:
         at = 0
         for memory in {form.memory.name for form in found.values()}:
             rams, at = beside(isa, rams, memory, SIZE)
-        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier)
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]
@@ -129,7 +134,7 @@ class Monitor:
             for address, value in cells.items():
                 host.storages[memory].store(address, unit, value)
         held = held_of(self.plan.isa, allocation.held, host.state.choices)
-        grant = Grant(at, allocation.chosen, held, allocation.granules)
+        grant = Grant(at, allocation.chosen, held, allocation.granules, allocation.flat)
         machine = VirtualMachine(self.plan, host, grant, regions, choices, check=self.check)
         for name in self.plan.division.environment:
             if name in machine.record.elements:
@@ -181,3 +186,9 @@ class Monitor:
     def levels(self) -> tuple[VirtualMachine, ...]:
         """With several monitors: the virtual machines from the outermost on."""
         return (*self._outer, *self.machines)
+
+
+def _blocks(regions: Sequence[Region], at: tuple[int, ...]) -> tuple[Placement, ...]:
+    """The place of a virtual machine's only region of RAM, if it has but one."""
+    rams = [r for r in regions if isinstance(r, Ram)]
+    return (Placement(rams[0].memory, rams[0].base, rams[0].size, at[0]),) if len(rams) == 1 else ()

@@ -19,6 +19,10 @@ SHADOW-NATURAL
     An entry for all naturally aligned accesses to a granule, of all widths that the Isa uses there, is made only if the
     virtual map treats them alike.
 
+SHADOW-FLAT
+    No entries are needed in a context in which the virtual map passes all addresses of the guest's RAM on as they are
+    (proved), as long as there is no table whose cells must be traced.
+
 On the reference executor a shadow is asked at each translation, in place of the host's own map.  A host with tables of
 the machine's own format would have them filled instead; the rules are the same.  A host on generated code has a mirror
 of the entries (`emulator.monitor.table`).
@@ -31,6 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from analyzer import ir
+from analyzer.allocator import Flat, never
 from emulator.codegen.plan import blocks
 from emulator.evaluate import Environment, value_of
 from emulator.monitor.direct import DirectRun, Miss, Shadow
@@ -54,6 +59,9 @@ Unit = tuple[str, int]
 
 MOST_ENTRIES = 1 << 14
 """Entries of all contexts; past them the shadow starts anew, so that no guest exhausts the memory of the host."""
+
+SETTLED = 24
+"""Entries that are filled before it is asked whether a context is flat."""
 
 LINE = 6
 """The logarithm of the units that writable entries are kept account of together."""
@@ -91,7 +99,14 @@ class ShadowMap:
     """The shadow of one virtual machine.  `granules` gives for maps the number of low address bits below which they
     translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access."""
 
-    def __init__(self, plan: Plan, record: State, placements: Sequence[Placement], granules: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        record: State,
+        placements: Sequence[Placement],
+        granules: Mapping[str, int],
+        flat: Flat = never,
+    ) -> None:
         self.version = 0
         self.filled = self.refused = self.invalidated = 0
         self.covers = frozenset(plan.shadowed)
@@ -99,6 +114,8 @@ class ShadowMap:
         self._record = record
         self._placements = placements
         self._granules = granules
+        self._passes = flat
+        self._flat: dict[tuple[int, ...], bool] = {}
         names = sorted(set().union(*(_reads(plan.isa, name) for name in plan.shadowed)))
         elements, files = plan.isa.elements, plan.isa.files
         passed = set(plan.division.passed)
@@ -157,6 +174,20 @@ class ShadowMap:
             return self._context
         outer = () if self._outer is None else self._outer.context(state)
         return (*self._context, outer, *(state.elements[n] for n in self._passed))
+
+    def flat(self, state: State) -> bool:
+        """Do all maps pass on all addresses of the virtual machine as they are, in the present context, and is no table
+        to be watched (SHADOW-FLAT)?  Asked of the solver where a guest stays for long."""
+        if self._outer is not None or self._tables or self._passed:
+            return False
+        held = tuple(self._record.elements[n] for n in self._held)
+        known = self._flat.get(held)
+        if known is None and self.filled >= SETTLED:
+            if len(self._flat) >= MOST_TOKENS:
+                self._flat.clear()
+            values = dict(zip(self._held, held, strict=True))
+            known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
+        return bool(known)
 
     def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
         """What the state makes of an argument that the spec does not give: that of the innermost machine."""

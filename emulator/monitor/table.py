@@ -12,10 +12,11 @@ a granule have one for each width and alignment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer import ir
+from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, reads
 from emulator.monitor.shadow import ALIGNED_BITS, NATURAL, WHOLE, Context, Entry, Key, ShadowMap, deciding
 from emulator.storage import Storage
@@ -34,6 +35,9 @@ CONTEXTS = 8
 
 CONTEXT = "monitor.context"
 """The element in which the host has the number of the present context."""
+
+FLAT = "monitor.flat"
+"""The element that says that the guest's RAM is one block in the present context (SHADOW-FLAT)."""
 
 MISS = "monitor.miss."
 """The trap of a lookup that found nothing is named so, and the map."""
@@ -111,12 +115,28 @@ class Form:
     def _params(self) -> tuple[tuple[str, int], ...]:
         return tuple((f"{self.space.name}.{p.name}", p.width) for p in self.space.params)
 
+    def _block(self, block: Placement, address: ir.Expr) -> ir.Stmt:
+        """Where a guest finds its RAM without the table: no further than 8 units before the end."""
+        width = self.space.address_width
+        away = ir.Binary("sub", address, ir.Const(width, block.base & (1 << width) - 1))
+        inside = ir.Compare("ule", away, ir.Const(width, block.size - (1 << ALIGNED_BITS)))
+        moved = ir.Const(self.memory.address_width, block.at - block.base & (1 << self.memory.address_width) - 1)
+        below = ir.Binary("add", cut(address, self.memory.address_width), moved)
+        passed = tuple(ir.Local(p.name, p.width) for p in self.space.params)
+        missed = ir.Trap(MISS + self.space.name, (address, ir.Local("bits", 16), ir.Local("access", 2), *passed))
+        flat = ir.Compare("eq", ir.Get(FLAT, 1), ir.Const(1, 1))
+        ways: ir.Block = (
+            ir.When(ir.Not(ir.Logic("and", ir.Local("natural", 0), inside)), (missed,)),
+            ir.Return(below),
+        )
+        return ir.When(flat, ways)
+
     def _held(self, param: ir.MapParam) -> ir.Expr:
         """The default of an argument in the map that looks up."""
         fetched, read, written = (ir.Get(self.default(param, kind), param.width) for kind in KINDS)
         return ir.If(accessed("fetch"), fetched, ir.If(accessed("read"), read, written))
 
-    def map(self, base: int) -> ir.Map:
+    def map(self, base: int, blocks: Sequence[Placement] = ()) -> ir.Map:
         """The map that looks accesses up in a table at `base`."""
         space, memory = self.space, self.memory
         address = ir.Local(space.address, space.address_width)
@@ -163,6 +183,7 @@ class Form:
         body: ir.Block = (
             ir.Let("units", ir.Binary("lshr", ir.Local("bits", 16), ir.Const(16, 3))),
             ir.Let("natural", natural),
+            *(self._block(block, address) for block in blocks),
             ir.Let("granule", granule),
             ir.Let("tag", tag),
             ir.Let("slot", cut(at, memory.address_width)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from monitored import monitor_of, plan_of, spec, system
@@ -12,6 +13,8 @@ from monitored import monitor_of, plan_of, spec, system
 from analyzer import ir
 from analyzer.allocation import allocate
 from analyzer.errors import Breach, UsageError
+from analyzer.symbolic.allocating import flat
+from analyzer.symbolic.setting import Setting
 from emulator.interface import Reason
 from emulator.machine import Tier
 from emulator.monitor import Monitor, Technique, VirtualMachine
@@ -213,3 +216,45 @@ def test_code_that_the_monitor_has_written_runs() -> None:
         machine.run(100)
         seen.append(machine.read("x", 10))
     assert seen == [51 + 100, 101]
+
+
+# -- guests whose own map is off ---------------------------------------------------------------------------------------
+
+
+def test_a_map_that_is_off_is_flat_and_one_that_is_on_is_not() -> None:
+    isa = spec("rv64")
+    setting = Setting(isa, isa.scheme("m_to_u"))
+    held = {name: 0 for name in isa.elements if name.startswith("atp")}
+    paging = next(name for name in held if isa.elements[name].width == 4)
+    assert flat(setting, "mem", held, 0x80000000, RAM)
+    assert not flat(setting, "mem", {**held, paging: 8}, 0x80000000, RAM)
+    assert not flat(setting, "mem", {}, 0x80000000, RAM)
+
+
+LOOP = """
+        .org 0x80000000
+        auipc x5, 1
+        addi x6, x0, 200
+1:      slli x7, x6, 12
+        add x7, x7, x5
+        sd x6, 0(x7)
+        ld x28, 0(x7)
+        add x29, x29, x28
+        addi x6, x6, -1
+        bne x6, x0, 1b
+2:      jal x0, 2b
+"""
+
+
+def test_a_flat_guest_needs_no_entries(tmp_path: Path) -> None:
+    """It touches 200 pages; after some of them it is asked whether the map is off, and no more entries are made."""
+    isa = spec("rv64")
+    path = tmp_path / "loop.s"
+    path.write_text(LOOP, encoding="utf-8")
+    monitor = Monitor(plan_of(isa, scheme="m_to_u"), allocate, tier="blocks")
+    (bare, _), (guest, _) = system(isa, str(path), ram=0x100000), system(isa, str(path), monitor, ram=0x100000)
+    assert guest.machine.run(2_000) == bare.machine.run(2_000)
+    assert guest.machine.to_state() == bare.machine.to_state()
+    shadow = monitor.machines[0].shadow
+    assert shadow is not None
+    assert 20 < shadow.filled < 40
