@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analyzer import ir
-from analyzer.symbolic.model import Model
+from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Array, Bits, Bool, Smt
 from analyzer.symbolic.term import Term, conjuncts, mask, nodes, symbols
-from analyzer.symbolic.terms import atoms, base_name
+from analyzer.symbolic.terms import MEMORIES, atoms, base_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,45 @@ class Pin:
         return smt.joined(parts)
 
 
+@dataclass(slots=True)
+class Instance:
+    """Replacements one after another, and the conditions under which they are consistent."""
+
+    smt: Smt
+    steps: list[Substitution] = field(default_factory=list)
+    apart: list[Bool] = field(default_factory=list)
+
+    def put(self, term: Any, pairs: list[tuple[Any, Any]]) -> Any:
+        """One more replacement, made in a term that all earlier ones were made in."""
+        if not pairs:
+            return term
+        step = self.smt.substitution(pairs)
+        self.steps.append(step)
+        self.apart = [step(a) for a in self.apart]
+        return step(term)
+
+    def __call__(self, term: Any) -> Any:
+        """A term with everything put in."""
+        for step in self.steps:
+            term = step(term)
+        return term
+
+
 class Projection:
     """How the symbols of `side` in `formula` may be replaced by terms over everything else."""
 
-    def __init__(self, pair: Pair, formula: Bool, side: str) -> None:
+    def __init__(self, pair: Pair, formula: Bool, goal: Bool, side: str) -> None:
         self.pair = pair
         self.smt = pair.smt
         self.formula = formula
+        self.goal = goal
         self.side = side
         self.other = "v" if side == "r" else "r"
         self.definitions: list[Bool] = []
-        self.ones: dict[Term, int] = {}
         self.formula = self._without_side_conditions()
         self.shared = self._shared()
         self.faults = self._faults()
         self.pinned = self._pinned()
-        self.arrays = self._arrays()
 
     # -- what need not be replaced -------------------------------------------------------------------------------------
 
@@ -57,7 +81,7 @@ class Projection:
         """Drops conjuncts on this side alone that values of symbols found nowhere else make true: an invariant of the
         monitor about registers that the instruction does not touch."""
         listed = [(conjunct, symbols(conjunct)) for conjunct in conjuncts(self.formula)]
-        uses: dict[Term, int] = {}
+        uses = dict.fromkeys(symbols(self.goal), 1)
         for _, mentioned in listed:
             for symbol in mentioned:
                 uses[symbol] = uses.get(symbol, 0) + 1
@@ -104,7 +128,7 @@ class Projection:
             named = self.named(two, event, fault)
             if not pair.setting.shapes[event.key[0]].concrete:
                 out.append((event.fault, fault))
-            elif smt.check(self.formula, smt.xor(event.fault, fault)).status == "unsat":
+            elif smt.check(self.formula, self.goal, smt.xor(event.fault, fault)).status == "unsat":
                 out.append((event.fault, named))
         for event in two.run.events:
             if pair.setting.shapes[event.key[0]].concrete and not isinstance(event.fault, bool):
@@ -161,58 +185,81 @@ class Projection:
         """Does a term mention symbols of this side other than the monitor's choices?"""
         return any(a.name.endswith(f"@{self.side}") for a in symbols(term))
 
-    def _arrays(self) -> list[Array]:
-        """Array symbols of this side."""
-        mine = [t for t in nodes(self.formula) if t.op == "array" and self.mine(t.name)]
-        return sorted(mine, key=lambda t: t.name)
-
     # -- replacing -----------------------------------------------------------------------------------------------------
 
-    def instance(self, model: Model | None) -> Bool:
-        """The formula with this side's symbols replaced: as unlike the other side's as can be, or as in the model."""
-        smt = self.smt
-        term = smt.substituted(self.formula, self.faults)
-        apart: list[Bool] = []
-        self.ones = {} if model is None else self._generous(term, model)
+    def instance(self, model: Model | None, goal: Bool) -> Instance:
+        """What to put for this side's symbols: as unlike the other side's as can be, or as in the model."""
+        out = Instance(self.smt)
+        term = out.put(self.smt.and_(self.formula, goal), self.faults)
         if model is not None:
-            term, apart = self._as_read(term, model)
+            model = self._generous(term, model)
+            term = self._as_read(out, term, model)
+            term = out.put(term, self._spread(out, term))
         for _ in range(3):  # pinned terms may mention pinned symbols
             cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if p.base.op == "select"]
-            term = smt.substituted(term, cells)
+            term = out.put(term, cells)
             replaced = [(a, self._value(a, model)) for a in symbols(term) if self.mine(a.name)]
-            replaced += [(a, self._array(a, model)) for a in self.arrays]
             if not replaced:
                 break
-            replacement = smt.substitution(replaced)
-            term = replacement(term)
-            apart = [replacement(t) for t in apart]
-        return smt.and_(term, *apart)
+            term = out.put(term, replaced)
+        arrays = [(a, self._array(a, model)) for a in nodes(term) if a.op == "array" and self.mine(a.name)]
+        out.put(term, arrays)
+        return out
 
-    def _generous(self, term: Bool, model: Model) -> dict[Term, int]:
-        """Free symbols of this side that can be all ones, everything else being as in the model: limits that then do
-        not bind."""
-        ones: dict[Term, int] = {}
-        for symbol in symbols(term):
-            if not self._pinnable(symbol) or symbol in self.pinned or not symbol.width:
-                continue
-            tried = {**ones, symbol: mask(symbol.width)}
-            changed = {**model.symbols, **{s.name: v for s, v in tried.items()}}
-            if Model(changed, model.arrays, model.functions).holds(term):
-                ones = tried
-        return ones
+    def _spread(self, out: Instance, term: Bool) -> list[tuple[Any, Any]]:
+        """Symbols that only say where cells lie: evenly over their range, so that the cells lie apart."""
+        used = set(symbols(term))
+        found = dict.fromkeys(s for a in out.apart for s in symbols(a) if self.mine(s.name) and s not in used)
+        free = [s for s in found if s not in self.pinned]
+        bits = (len(free) + 1).bit_length()
+        return [(s, i + 1 << max(s.width - bits, 0) & mask(s.width)) for i, s in enumerate(free)]
 
-    def _as_read(self, term: Bool, model: Model) -> tuple[Bool, list[Bool]]:
-        """Cells of this side's tables become what the model has there, whatever their addresses; returned with the
-        conditions that cells with different contents lie apart."""
-        smt = self.smt
-        reads = [r for r in atoms(smt, term) if r.op == "select" and self._pinnable(r) and r not in self.pinned]
-        known = [(r, model.value(r)) for r in reads]
-        apart = []
-        for i, (one, a) in enumerate(known):
-            for two, b in known[i + 1 :]:
-                if one.args[0] is two.args[0] and a != b:
-                    apart.append(smt.not_(smt.eq(one.args[1], two.args[1], one.args[0].index)))
-        return smt.substituted(term, known), apart
+    def _generous(self, term: Bool, model: Model) -> Model:
+        """The model with all ones where that may be: limits then do not bind."""
+        free = [s for s in symbols(term) if self._pinnable(s) and s not in self.pinned and s.width]
+        for symbol in free:
+            tried = Model({**model.symbols, symbol.name: mask(symbol.width)}, model.arrays, model.functions)
+            if tried.holds(term):
+                model = tried
+        for cell in self._reads(term):
+            name, at = cell.args[0].name, model.value(cell.args[1])
+            entries = model.arrays.get(name, Entries({}))
+            filled = Entries({**entries.known, at: mask(cell.width)}, entries.default)
+            tried = Model(model.symbols, {**model.arrays, name: filled}, model.functions)
+            if tried.holds(term):
+                model = tried
+        return model
+
+    def _as_read(self, out: Instance, term: Bool, model: Model) -> Bool:
+        """Cells of this side's arrays become what the model has there, whatever their addresses: those first whose
+        addresses have no such cell in them.  Cells with different contents lie apart."""
+        read: list[tuple[Term, int]] = []
+        done: set[Term] = set()
+        while True:
+            found = [r for r in self._reads(term) if not any(map(self._is_mine, nodes(r.args[1]))) and r not in done]
+            if not found:
+                return term
+            done.update(found)
+            known = [(r, model.value(r)) for r in found]
+            for i, (one, a) in enumerate(known):
+                for two, b in (*read, *known[:i]):
+                    if one.args[0] is two.args[0] and a != b:
+                        index = one.args[0].index
+                        out.apart.append(self.smt.not_(self.smt.eq(one.args[1], two.args[1], index)))
+            read += known
+            term = out.put(term, known)
+
+    def reads_tables(self, term: Bool) -> bool:
+        """Does it read memory of this side's own?"""
+        return any(r.args[0].name.startswith(MEMORIES) for r in self._reads(term))
+
+    def _reads(self, term: Bool) -> list[Term]:
+        """The cells of this side's arrays in a term."""
+        found = atoms(self.smt, term)
+        return [r for r in found if r.op == "select" and self._pinnable(r) and r not in self.pinned]
+
+    def _is_mine(self, term: Term) -> bool:
+        return term.op == "array" and self.mine(term.name)
 
     def _counterpart(self, symbol: Term) -> Any:
         if symbol.op == "select":
@@ -230,16 +277,8 @@ class Projection:
         return free if pin is None else pin.filled(self.smt, free)
 
     def _free(self, symbol: Term, model: Model | None) -> Bits:
-        """Bits that nothing pins: the opposite of the other side's, or relative to them as in the model."""
-        other = self._counterpart(symbol)
-        if model is None:
-            return self.smt.invert(other, symbol.width)
-        if symbol in self.ones:
-            return self.ones[symbol]
-        mine, theirs = model.value(symbol), model.value(other)
-        if mine == theirs:
-            return other
-        return self.smt.invert(other, symbol.width) if mine == theirs ^ mask(symbol.width) else mine
+        """Bits that nothing pins: the opposite of the other side's, or as in the model."""
+        return self.smt.invert(self._counterpart(symbol), symbol.width) if model is None else model.value(symbol)
 
     def _array(self, array: Array, model: Model | None) -> Array:
         other = self._counterpart(array)

@@ -11,6 +11,7 @@ from analyzer import ir
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.smt import Bits
 from analyzer.symbolic.term import Term, offset, signed
+from analyzer.symbolic.vocabulary import Vocabulary
 
 _INFIX = {
     "add": ("+", 6),
@@ -42,9 +43,10 @@ _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 class Wording:
     """Prints terms of one Isa."""
 
-    def __init__(self, isa: ir.Isa, side: str = "v") -> None:
+    def __init__(self, isa: ir.Isa, side: str = "v", names: Vocabulary | None = None) -> None:
         self.isa = isa
         self.side = side
+        self.names = names or Vocabulary()
         self._terms = Builder()
 
     def text(self, term: Any) -> str:
@@ -67,6 +69,10 @@ class Wording:
             return "always" if t else "never"
         if isinstance(t, int):
             return self.number(t, width)
+        if t in self.names.values:
+            return self.names.values[t]
+        if t in self.names.conditions:
+            return self.names.conditions[t]
         text, own = self._compound(t)
         return f"({text})" if own < level else text
 
