@@ -19,7 +19,7 @@ from analyzer.symbolic.wording import Wording
 
 MAX_ATOMS = 16
 MAX_PRODUCTS = 6
-MAX_ATOM = 60
+MAX_TEXT = 90
 import os
 DEBUG = os.environ.get("DBG")
 
@@ -27,7 +27,13 @@ DEBUG = os.environ.get("DBG")
 def cover_of(elimination: Elimination, names: Vocabulary, words: Wording) -> list[list[Any]] | None:
     """Products of literals whose sum is the existence that is asked for; None if none that one could print is
     found."""
-    for pool in _pools(elimination, names):
+    try:
+        if elimination.possible() is None:
+            return []
+        names.conditions.update(_permitted(elimination, names))
+    except Undecided:
+        return None
+    for pool in _pools(elimination, names, words):
         if DEBUG: print("   pool", [words.text(a) for a in pool])
         try:
             cover = _Search(elimination, pool, words).cover()
@@ -39,13 +45,27 @@ def cover_of(elimination: Elimination, names: Vocabulary, words: Wording) -> lis
     return None
 
 
-def _pools(elimination: Elimination, names: Vocabulary) -> list[list[Term]]:
-    found = dict.fromkeys(names.conditions)
-    for goal in elimination.goals:
-        for atom in _atoms(goal, names):
-            found.setdefault(atom)
-    near = [a for a in found if _of_guest(a)]
-    return [near[:MAX_ATOMS], list(found)[:MAX_ATOMS]]
+def _permitted(elimination: Elimination, names: Vocabulary) -> Iterator[tuple[Term, str]]:
+    """That the access at an operand is permitted, where there is one; if it matters only where there is one, that is
+    part of it."""
+    smt = elimination.smt
+    for permission in names.permissions:
+        made, free = permission.made, smt.not_(permission.fault)
+        must = elimination.possible(smt.not_(made)) is None
+        term = smt.and_(made, free) if must else smt.or_(smt.not_(made), free)
+        if isinstance(term, Term):
+            yield term, permission.text
+
+
+def _pools(elimination: Elimination, names: Vocabulary, words: Wording) -> Iterator[list[Term]]:
+    """Atoms to try: those about guest state, then all."""
+    for near in (True, False):
+        found = dict.fromkeys(names.conditions)
+        for goal in elimination.goals:
+            for atom in _atoms(goal, names):
+                found.setdefault(atom)
+        short = [a for a in found if (not near or elimination.of_guest(a)) and len(words.text(a)) <= MAX_TEXT]
+        yield short[:MAX_ATOMS]
 
 
 def _atoms(goal: Bool, names: Vocabulary) -> Iterator[Term]:
@@ -62,20 +82,6 @@ def _atoms(goal: Bool, names: Vocabulary) -> Iterator[Term]:
             yield t
         if t.op != "apply":
             stack.extend(reversed(t.args[:1] if t.op == "select" else t.args))
-
-
-def _of_guest(t: Term) -> bool:
-    stack = [t]
-    while stack:
-        a = stack.pop()
-        if not isinstance(a, Term): continue
-        if a.op in ("symbol", "array") and a.name[-2:] in ("@v", "@r"):
-            return False
-        if a.op == "apply" and a.name.startswith("fault "):
-            stack.append(a.args[-1])
-        else:
-            stack.extend(a.args)
-    return True
 
 
 class _Search:

@@ -7,24 +7,27 @@ each for a counterexample to what there are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.project import Projection
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
-from analyzer.symbolic.term import conjuncts, nodes, size
+from analyzer.symbolic.term import Term, conjuncts, nodes, size
 
 MAX_INSTANCES = 12
 """Instances made in all."""
 
-RLIMIT = 150_000
+RLIMIT = 300_000
 """Work for one question."""
 
 QUICK_RLIMIT = 15_000
 """Work for a first try with what was learned from earlier questions, which refutes quickly if it does."""
 
 
-REFUTE_RLIMIT = 30_000
+REFUTE_RLIMIT = 150_000
 """Work for refuting that something is left over."""
 
 
@@ -49,6 +52,7 @@ class Elimination:
         self.ways = sorted(ways, key=lambda way: (self._of_other_side(way), size(way, MAX_SIZE)))
         self.goal = smt.or_(*ways)
         self.own_goal = smt.or_(*(way for way in ways if not self._of_other_side(way)))
+        self.layout = tuple(self.projection.layout(self.formula))
         self.instances: list[Bool] = []
         self.goals: list[Bool] = []
         self._inside: Solver = smt.solver(self.formula)
@@ -66,31 +70,26 @@ class Elimination:
         mark = f"@{self.projection.other}"
         return any(t.op in ("symbol", "array") and t.name.endswith(mark) for t in nodes(way))
 
+    def of_guest(self, atom: Term) -> bool:
+        """Does it speak of guest and own state and the encoding only?  An access's fault counts as guest state."""
+        passes = self.projection.pair.setting.passes
+        stack: list[Any] = [atom]
+        while stack:
+            t = stack.pop()
+            if not isinstance(t, Term):
+                continue
+            if t.op in ("symbol", "array") and t.name[-2:] in ("@v", "@r") and not passes(t.name[:-2]):
+                return False
+            stack.extend(t.args[-1:] if t.op == "apply" and t.name.startswith("fault ") else t.args)
+        return True
+
     def possible(self, *literals: Bool) -> Model | None:
         """A model of the formula in which these literals hold; None where there is none.
 
         Raises:
             Undecided: the solver gave up.
         """
-        for model in self._found:
-            if all(map(model.holds, literals)):
-                return model
-        answer = self._quickly(self._inside, *literals)
-        if answer.status == "unknown":
-            answer = self._by_ways(*literals)
-        if answer.model is not None:
-            self._found.append(answer.model)
-        return answer.model
-
-    def _by_ways(self, *literals: Bool) -> Answer:
-        """The same asked for each way by itself: a disjunction of changes is much harder than its parts."""
-        for way in self.ways:
-            answer = self.smt.check(self.base, way, *literals, rlimit=RLIMIT)
-            if answer.status == "unknown":
-                raise Undecided
-            if answer.status == "sat":
-                return answer
-        return Answer("unsat")
+        return self._possible(literals, lambda: False)
 
     def covers(self, *literals: Bool) -> bool:
         """Is the formula's existence proved wherever these literals hold?
@@ -99,22 +98,56 @@ class Elimination:
             Undecided: the solver gave up, or too many instances were needed.
         """
         while True:
-            missed = [self.smt.not_(i) for i in self.instances]
-            outside = self._quickly(self._outside, *missed, *literals)
-            if outside.status == "unsat":
+            missed = (*(self.smt.not_(i) for i in self.instances), *literals)
+            if self._quickly(self._outside, missed).status == "unsat":
                 return True
-            model = self.possible(*missed, *literals)
+            covered: list[bool] = []
+
+            def refuted() -> bool:
+                covered.append(self._nowhere(missed))
+                return covered[-1]
+
+            model = self._possible(missed, refuted)
             if model is None:
-                return outside.status == "unknown" and self._nowhere(*missed, *literals)
+                return covered[0] if covered else refuted()
             if len(self.instances) == MAX_INSTANCES:
                 raise Undecided
             self._add(model, self._goal_in(model))
 
-    def _nowhere(self, *formulas: Bool) -> bool:
+    def _possible(self, literals: tuple[Bool, ...], refuted: Callable[[], bool]) -> Model | None:
+        """A model in which the literals hold, looked for where it is likely first: among those that are known, with
+        what earlier questions taught the solver, with memory laid out well, and one way after another, because a
+        disjunction of changes is much harder than its parts.  `refuted` may say in between that it is not needed."""
+        for model in self._found:
+            if all(map(model.holds, literals)):
+                return model
+        answer = self._quickly(self._inside, literals)
+        if answer.status != "unknown":
+            return self._kept(answer)
+        answer = self.smt.check(self.base, self.ways[0], *self.layout, *literals, rlimit=RLIMIT)
+        if answer.status == "sat":
+            return self._kept(answer)
+        if refuted():
+            return None
+        for layout in dict.fromkeys((self.layout, ())):
+            for way in self.ways:
+                answer = self.smt.check(self.base, way, *layout, *literals, rlimit=RLIMIT)
+                if answer.status == "sat":
+                    return self._kept(answer)
+                if answer.status == "unknown" and not layout:
+                    raise Undecided
+        return None
+
+    def _kept(self, answer: Answer) -> Model | None:
+        if answer.model is not None:
+            self._found.append(answer.model)
+        return answer.model
+
+    def _nowhere(self, formulas: tuple[Bool, ...]) -> bool:
         """Is it refuted that these hold together on the other side?"""
         return self.smt.check(self.given, *formulas, rlimit=REFUTE_RLIMIT, guess=False).status == "unsat"
 
-    def _quickly(self, solver: Solver, *assumptions: Bool) -> Answer:
+    def _quickly(self, solver: Solver, assumptions: tuple[Bool, ...]) -> Answer:
         solver.limit(QUICK_RLIMIT)
         return self.smt.ask(solver, *assumptions)
 

@@ -37,11 +37,13 @@ class Pin:
 
 @dataclass(slots=True)
 class Instance:
-    """Replacements one after another, and the conditions under which they are consistent."""
+    """Replacements one after another; the cells that were replaced, and the conditions under which that is
+    consistent."""
 
     smt: Smt
     steps: list[Substitution] = field(default_factory=list)
     apart: list[Bool] = field(default_factory=list)
+    read: list[tuple[Array, Bits, int]] = field(default_factory=list)
 
     def put(self, term: Any, pairs: list[tuple[Any, Any]]) -> Any:
         """One more replacement, made in a term that all earlier ones were made in."""
@@ -50,6 +52,7 @@ class Instance:
         step = self.smt.substitution(pairs)
         self.steps.append(step)
         self.apart = [step(a) for a in self.apart]
+        self.read = [(array, step(index), value) for array, index, value in self.read]
         return step(term)
 
     def __call__(self, term: Any) -> Any:
@@ -202,7 +205,7 @@ class Projection:
             if not replaced:
                 break
             term = out.put(term, replaced)
-        arrays = [(a, self._array(a, model)) for a in nodes(term) if a.op == "array" and self.mine(a.name)]
+        arrays = [(a, self._array(a, model, out.read)) for a in nodes(term) if a.op == "array" and self.mine(a.name)]
         out.put(term, arrays)
         return out
 
@@ -210,9 +213,7 @@ class Projection:
         """Symbols that only say where cells lie: evenly over their range, so that the cells lie apart."""
         used = set(symbols(term))
         found = dict.fromkeys(s for a in out.apart for s in symbols(a) if self.mine(s.name) and s not in used)
-        free = [s for s in found if s not in self.pinned]
-        bits = (len(free) + 1).bit_length()
-        return [(s, i + 1 << max(s.width - bits, 0) & mask(s.width)) for i, s in enumerate(free)]
+        return _spread([s for s in found if s not in self.pinned])
 
     def _generous(self, term: Bool, model: Model) -> Model:
         """The model with all ones where that may be: limits then do not bind."""
@@ -233,7 +234,6 @@ class Projection:
     def _as_read(self, out: Instance, term: Bool, model: Model) -> Bool:
         """Cells of this side's arrays become what the model has there, whatever their addresses: those first whose
         addresses have no such cell in them.  Cells with different contents lie apart."""
-        read: list[tuple[Term, int]] = []
         done: set[Term] = set()
         while True:
             found = [r for r in self._reads(term) if not any(map(self._is_mine, nodes(r.args[1]))) and r not in done]
@@ -241,13 +241,18 @@ class Projection:
                 return term
             done.update(found)
             known = [(r, model.value(r)) for r in found]
-            for i, (one, a) in enumerate(known):
-                for two, b in (*read, *known[:i]):
-                    if one.args[0] is two.args[0] and a != b:
-                        index = one.args[0].index
-                        out.apart.append(self.smt.not_(self.smt.eq(one.args[1], two.args[1], index)))
-            read += known
+            for cell, value in known:
+                array, index = cell.args
+                differing = (i for a, i, v in out.read if a is array and v != value)
+                out.apart += [self.smt.not_(self.smt.eq(index, i, array.index)) for i in differing]
+                out.read.append((array, index, value))
             term = out.put(term, known)
+
+    def layout(self, term: Bool) -> list[Bool]:
+        """Values of symbols that say where memory of this side's own lies: evenly over their range, so that what is
+        read at one does not meet what is read at another."""
+        found = dict.fromkeys(s for r in self._reads(term) for s in symbols(r.args[1]) if self._pinnable(s))
+        return [self.smt.eq(s, v, s.width) for s, v in _spread([s for s in found if s not in self.pinned])]
 
     def reads_tables(self, term: Bool) -> bool:
         """Does it read memory of this side's own?"""
@@ -280,11 +285,24 @@ class Projection:
         """Bits that nothing pins: the opposite of the other side's, or as in the model."""
         return self.smt.invert(self._counterpart(symbol), symbol.width) if model is None else model.value(symbol)
 
-    def _array(self, array: Array, model: Model | None) -> Array:
-        other = self._counterpart(array)
-        if array.name in self.shared or (model is not None and model.same(array, other)):
-            return other
-        return self.smt.flip(other)
+    def _array(self, array: Array, model: Model | None, read: list[tuple[Array, Bits, int]]) -> Array:
+        """An array as a whole: the other side's inverted, or that of the model, with what was read of it."""
+        smt = self.smt
+        if array.name in self.shared:
+            return self._counterpart(array)
+        if model is None:
+            return smt.flip(self._counterpart(array))
+        entries = model.entries(array)
+        out = smt.fill(entries.default, array.index, array.width)
+        for index, value in (*sorted(entries.known.items()), *((i, v) for a, i, v in read if a is array)):
+            out = smt.store_at(out, index, value, array.width)
+        return out
+
+
+def _spread(listed: list[Term]) -> list[tuple[Any, Any]]:
+    """Symbols with values that lie evenly over their range."""
+    bits = (len(listed) + 1).bit_length()
+    return [(s, (i + 1 << max(s.width - bits, 0)) & mask(s.width)) for i, s in enumerate(listed)]
 
 
 def _equations(conjunct: Bool) -> list[tuple[Bits, Bits]]:

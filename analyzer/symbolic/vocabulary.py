@@ -7,6 +7,7 @@ access that is permitted, a run that completes.  They are terms like others, so 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,17 +22,27 @@ VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 
 
 @dataclass(frozen=True, slots=True)
+class Permission:
+    """An access at the place of an operand: which encodings make it, and whether it faults."""
+
+    text: str
+    made: Bool
+    fault: Bool
+
+
+@dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Names of terms over one side, and conditions that have a name."""
+    """Names of terms over one side; the accesses at operands; conditions that have a name."""
 
     values: dict[Term, str] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
     conditions: dict[Term, str] = field(default_factory=dict)
 
 
 def vocabulary(pair: Pair, side: Side) -> Vocabulary:
     """The names that the instruction's text gives to terms of this side."""
     values = _values(side)
-    return Vocabulary(values, _permissions(pair, side, values))
+    return Vocabulary(values, tuple(_permissions(pair, side, values)))
 
 
 def _values(side: Side) -> dict[Term, str]:
@@ -74,19 +85,13 @@ def _blocks(body: ir.Block) -> list[ir.Block]:
 # -- permissions -------------------------------------------------------------------------------------------------------
 
 
-def _permissions(pair: Pair, side: Side, values: dict[Term, str]) -> dict[Term, str]:
-    """That an access through the window is permitted, for each access of either run."""
-    out: dict[Term, str] = {}
+def _permissions(pair: Pair, side: Side, values: dict[Term, str]) -> Iterator[Permission]:
+    """The accesses of either run at the place of an operand."""
     for event in (*pair.v.run.events, *pair.r.run.events):
-        fault, _ = side.windows.fault_at(side.ex, event)
         operand = _operand_at(event, values)
-        if operand is None or isinstance(fault, bool):
-            continue
-        smt = pair.smt
-        granted = smt.not_(smt.and_(_by_encoding(pair, event.guard), fault))
-        if isinstance(granted, Term):
-            out.setdefault(granted, f"{operand} {VERB[event.key[1]]}")
-    return out
+        fault, _ = side.windows.fault_at(side.ex, event)
+        if operand is not None and not isinstance(fault, bool):
+            yield Permission(f"{operand} {VERB[event.key[1]]}", _by_encoding(pair, event.guard), fault)
 
 
 def _operand_at(event: Event, values: dict[Term, str]) -> str | None:
