@@ -8,6 +8,7 @@ product implies the existence of μ (`eliminate`), are both proved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from analyzer.symbolic.cover import cover_of
 from analyzer.symbolic.eliminate import Elimination
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.term import symbols
+from analyzer.symbolic.term import conjuncts, symbols
 from analyzer.symbolic.vocabulary import Vocabulary, vocabulary
 from analyzer.symbolic.wording import Wording
 
@@ -42,12 +43,22 @@ def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
 
 
 def virtual_states(pair: Pair) -> Bool:
-    """What every σ satisfies: not worth repeating in a condition."""
+    """What every σ satisfies: not worth repeating in a condition.  The guest assumptions are said with the verdict, and
+    the monitor's invariants about the environment hold of σ too, which shares it."""
     v, smt = pair.v, pair.smt
     terms = [v.where, pair.constraint, pair.in_modes(v, pair.virtual_modes), pg.not_intercepted(pair)]
+    terms += [pg.guest_assumptions(pair), *_about_environment(pair)]
     terms += [v.start(i.expr, i.prelude) for i in pair.setting.isa.invariants]
     terms += [pair.legal(v, e) for e in pair.setting.isa.elements.values() if e.legal is not None]
     return smt.and_(*terms)
+
+
+def _about_environment(pair: Pair) -> Iterator[Bool]:
+    """The invariants of the real state that are about its environment alone."""
+    for conjunct in conjuncts(pair.smt.and_(pair.machine(), pg.monitor_invariants(pair))):
+        found = [(s, s.name.removesuffix("@r")) for s in symbols(conjunct)]
+        if found and all(name in pair.setting.environment for _, name in found):
+            yield pair.smt.substituted(conjunct, [(s, pair.v.world.element(name)) for s, name in found])
 
 
 def project(pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool) -> Condition:

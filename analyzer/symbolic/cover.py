@@ -13,13 +13,16 @@ from typing import Any
 from analyzer.symbolic.eliminate import Elimination, Undecided
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.term import Term
+from analyzer.symbolic.term import Term, conditional, nodes
+from analyzer.symbolic.terms import atoms
 from analyzer.symbolic.vocabulary import Vocabulary
 from analyzer.symbolic.wording import Wording
 
 MAX_ATOMS = 16
 MAX_PRODUCTS = 6
 MAX_TEXT = 90
+MIN_FRIENDLIER = 4
+MAX_SPLITS = 3
 import os
 DEBUG = os.environ.get("DBG")
 
@@ -30,7 +33,7 @@ def cover_of(elimination: Elimination, names: Vocabulary, words: Wording) -> lis
     try:
         if elimination.possible() is None:
             return []
-        names.conditions.update(_permitted(elimination, names))
+        names.conditions.update(_permitted(elimination, names, words))
     except Undecided:
         return None
     for pool in _pools(elimination, names, words):
@@ -45,27 +48,95 @@ def cover_of(elimination: Elimination, names: Vocabulary, words: Wording) -> lis
     return None
 
 
-def _permitted(elimination: Elimination, names: Vocabulary) -> Iterator[tuple[Term, str]]:
-    """That the access at an operand is permitted, where there is one; if it matters only where there is one, that is
-    part of it."""
+def _permitted(elimination: Elimination, names: Vocabulary, words: Wording) -> Iterator[tuple[Term, str]]:
+    """That an access is permitted, where there is one; if it matters only where there is one, that is part of it."""
     smt = elimination.smt
     for permission in names.permissions:
         made, free = permission.made, smt.not_(permission.fault)
-        must = elimination.possible(smt.not_(made)) is None
+        must = made is not True and elimination.needs(made)
         term = smt.and_(made, free) if must else smt.or_(smt.not_(made), free)
         if isinstance(term, Term):
-            yield term, permission.text
+            yield term, words.permission(permission)
 
 
 def _pools(elimination: Elimination, names: Vocabulary, words: Wording) -> Iterator[list[Term]]:
-    """Atoms to try: those about guest state, then all."""
-    for near in (True, False):
+    """Atoms to try: those about guest state, as long as trying them shows more of them; then all."""
+    tried: list[Term] | None = None
+    for near in (True, True, False):
         found = dict.fromkeys(names.conditions)
         for goal in elimination.goals:
             for atom in _atoms(goal, names):
-                found.setdefault(atom)
-        short = [a for a in found if (not near or elimination.of_guest(a)) and len(words.text(a)) <= MAX_TEXT]
-        yield short[:MAX_ATOMS]
+                for part in _split(elimination, atom):
+                    found.setdefault(_friendlier(elimination, part))
+        usable = (a for a in found if isinstance(a, Term) and elimination.visible(a))
+        short = [a for a in usable if (not near or elimination.of_guest(a)) and len(words.text(a)) <= MAX_TEXT]
+        pool = _distinct(elimination, [*short, *_wholes(elimination, short)])
+        if len(pool) > MAX_ATOMS:
+            pool = sorted(pool, key=lambda a: len(words.text(a)))[:MAX_ATOMS]
+        if pool != tried:
+            yield pool
+        tried = pool
+
+
+def _split(elimination: Elimination, atom: Term, depth: int = MAX_SPLITS) -> Iterator[Term]:
+    """A comparison of conditional values: what it is under each condition, and itself."""
+    cond = None if atom.op == "apply" or not depth else conditional(atom)
+    if cond is not None and cond.op not in ("and", "or"):
+        for value in (True, False):
+            arm = elimination.smt.substituted(atom, [(cond, value)])
+            for part in _leaves(arm):
+                yield from _split(elimination, part, depth - 1)
+    yield atom
+
+
+def _leaves(formula: Bool) -> Iterator[Term]:
+    """The comparisons that a formula is made of."""
+    if isinstance(formula, Term):
+        if formula.op in ("and", "or", "not", "xor") or (formula.op == "ite" and not formula.width):
+            for part in formula.args:
+                yield from _leaves(part)
+        else:
+            yield formula
+
+
+def _wholes(elimination: Elimination, atoms_: list[Term]) -> Iterator[Term]:
+    """That a word is 0, if more than one field of it is compared."""
+    words = [a.args[0].args[0] for a in atoms_ if a.op == "eq" and isinstance(a.args[0], Term) and a.args[0].op == "extract"]
+    for word in dict.fromkeys(w for w in words if words.count(w) > 1):
+        atom = elimination.smt.eq(word, 0, word.width)
+        if isinstance(atom, Term):
+            yield atom
+
+
+def _distinct(elimination: Elimination, pool: list[Term]) -> list[Term]:
+    """Of two comparisons of one term with constants that decide each other, the first."""
+    smt, given = elimination.smt, elimination.given
+    kept: list[Term] = []
+    for atom in dict.fromkeys(a.args[0] if a.op == "not" else a for a in pool):
+        rivals = [k for k in kept if k.op == "eq" == atom.op and k.args[0] is atom.args[0]]
+        if not any(smt.check(given, smt.iff(atom, rival)).status == "unsat" for rival in rivals):
+            kept.append(atom)
+    return kept
+
+
+def _friendlier(elimination: Elimination, atom: Term) -> Any:
+    """A simpler atom that says the same: a symbol compared with zero, or two symbols with each other."""
+    smt, given = elimination.smt, elimination.given
+    if all(not isinstance(c, Term) or not c.args for c in atom.args):
+        return atom
+    inputs = list(atoms(smt, atom))
+    found = [t for t in inputs if t.op == "symbol"]
+    if len(found) < len(inputs) or len(found) > 3 or sum(1 for _ in nodes(atom)) < MIN_FRIENDLIER:
+        return atom
+    candidates = [smt.eq(s, 0, s.width) for s in found]
+    candidates += [smt.eq(a, b, a.width) for i, a in enumerate(found) for b in found[i + 1 :] if a.width == b.width]
+    for candidate in candidates:
+        if isinstance(candidate, Term):
+            if smt.check(given, smt.xor(candidate, atom)).status == "unsat":
+                return candidate
+            if smt.check(given, smt.iff(candidate, atom)).status == "unsat":
+                return smt.not_(candidate)
+    return atom
 
 
 def _atoms(goal: Bool, names: Vocabulary) -> Iterator[Term]:
@@ -89,6 +160,7 @@ class _Search:
 
     def __init__(self, elimination: Elimination, pool: list[Term], words: Wording) -> None:
         self.elimination = elimination
+        self.names = words.names
         self.smt = elimination.smt
         self.pool = pool
         self.words = words
@@ -102,7 +174,7 @@ class _Search:
         first = self.elimination.possible()
         if first is None:
             return []
-        needed = [a for a in self._literals(first) if self.elimination.possible(self.smt.not_(a)) is None]
+        needed = [a for a in self._literals(first) if self.elimination.needs(a)]
         if self.elimination.covers(*needed):
             return [self._shortened(needed)]
         products: list[list[Any]] = []
@@ -120,12 +192,12 @@ class _Search:
 
     def _expanded(self, literals: list[Any], needed: list[Any]) -> list[Any]:
         """A product without literals that it can do without."""
-        kept = self._shortened(literals)
+        kept = literals
         for literal in self._longest_first(l for l in kept if l not in needed):
             rest = [k for k in kept if k is not literal]
             if self.elimination.covers(*rest):
                 kept = rest
-        return kept
+        return self._shortened(kept)
 
     def _shortened(self, literals: list[Any]) -> list[Any]:
         """A product without literals that the others imply."""
@@ -139,10 +211,12 @@ class _Search:
     def _longest_first(self, literals: Iterable[Any]) -> list[Any]:
         """What says most first, then what takes most words, then what comes later."""
         listed = list(literals)
-        cost = [(_strength(literal), len(self.words.text(literal)), i) for i, literal in enumerate(listed)]
+        cost = [(self._strength(literal), len(self.words.text(literal)), i) for i, literal in enumerate(listed)]
         return [listed[i] for _, _, i in sorted(cost, reverse=True)]
 
-
-def _strength(literal: Any) -> int:
-    """How many bits it settles."""
-    return literal.data if literal.op == "eq" else 0
+    def _strength(self, literal: Any) -> int:
+        """How many bits it settles; what has a name is kept."""
+        atom = literal.args[0] if literal.op == "not" else literal
+        if atom in self.names.conditions or self.smt.not_(atom) in self.names.conditions:
+            return -1
+        return int(literal.data) if literal.op == "eq" else 0

@@ -17,8 +17,8 @@ from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
 from analyzer.symbolic.term import Term, conjuncts, nodes, size
 
-MAX_INSTANCES = 12
-"""Instances made in all."""
+MAX_ROUNDS = 6
+"""Instances made for one region."""
 
 RLIMIT = 300_000
 """Work for one question."""
@@ -36,7 +36,7 @@ MAX_SIZE = 10_000
 
 
 class Undecided(Exception):
-    """The solver gave up, or too many instances were needed."""
+    """The solver gave up."""
 
 
 class Elimination:
@@ -70,6 +70,12 @@ class Elimination:
         mark = f"@{self.projection.other}"
         return any(t.op in ("symbol", "array") and t.name.endswith(mark) for t in nodes(way))
 
+    def visible(self, atom: Term) -> bool:
+        """May it stand in a condition: does it speak of the other side, and of nothing that is eliminated?"""
+        loose, mine = self.projection.loose, self.projection.mine
+        named = (t.name for t in nodes(atom) if t.name)
+        return not any(name in loose or mine(name) for name in named)
+
     def of_guest(self, atom: Term) -> bool:
         """Does it speak of guest and own state and the encoding only?  An access's fault counts as guest state."""
         passes = self.projection.pair.setting.passes
@@ -91,28 +97,33 @@ class Elimination:
         """
         return self._possible(literals, lambda: False)
 
-    def covers(self, *literals: Bool) -> bool:
-        """Is the formula's existence proved wherever these literals hold?
+    def needs(self, literal: Bool) -> bool:
+        """Is it proved that the literal holds wherever the formula does?"""
+        try:
+            return self.possible(self.smt.not_(literal)) is None
+        except Undecided:
+            return False
 
-        Raises:
-            Undecided: the solver gave up, or too many instances were needed.
-        """
-        while True:
+    def covers(self, *literals: Bool) -> bool:
+        """Is the formula's existence proved wherever these literals hold?"""
+        for _ in range(MAX_ROUNDS):
             missed = (*(self.smt.not_(i) for i in self.instances), *literals)
             if self._quickly(self._outside, missed).status == "unsat":
                 return True
             covered: list[bool] = []
 
-            def refuted() -> bool:
+            def refuted(missed: tuple[Bool, ...] = missed, covered: list[bool] = covered) -> bool:
                 covered.append(self._nowhere(missed))
                 return covered[-1]
 
-            model = self._possible(missed, refuted)
+            try:
+                model = self._possible(missed, refuted)
+            except Undecided:
+                return False
             if model is None:
                 return covered[0] if covered else refuted()
-            if len(self.instances) == MAX_INSTANCES:
-                raise Undecided
             self._add(model, self._goal_in(model))
+        return False
 
     def _possible(self, literals: tuple[Bool, ...], refuted: Callable[[], bool]) -> Model | None:
         """A model in which the literals hold, looked for where it is likely first: among those that are known, with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,7 @@ class Instance:
     smt: Smt
     steps: list[Substitution] = field(default_factory=list)
     apart: list[Bool] = field(default_factory=list)
-    read: list[tuple[Array, Bits, int]] = field(default_factory=list)
+    read: list[tuple[Any, tuple[Bits, ...], int]] = field(default_factory=list)  # array or function, where, what
 
     def put(self, term: Any, pairs: list[tuple[Any, Any]]) -> Any:
         """One more replacement, made in a term that all earlier ones were made in."""
@@ -52,8 +53,19 @@ class Instance:
         step = self.smt.substitution(pairs)
         self.steps.append(step)
         self.apart = [step(a) for a in self.apart]
-        self.read = [(array, step(index), value) for array, index, value in self.read]
+        self.read = [(source, tuple(map(step, at)), value) for source, at, value in self.read]
         return step(term)
+
+    def read_as(self, cell: Term, value: int) -> None:
+        """A cell has this value, and what has another lies apart."""
+        array = cell.op == "select"
+        source = cell.args[0] if array else cell.data
+        at, widths = (cell.args[1:], (source.index,)) if array else (cell.args, source.widths)
+        for other, where, what in self.read:
+            if (other is source or other == source) and what != value:
+                same = (self.smt.eq(a, b, w) for a, b, w in zip(at, where, widths, strict=True))
+                self.apart.append(self.smt.not_(self.smt.and_(*same)))
+        self.read.append((source, at, value))
 
     def __call__(self, term: Any) -> Any:
         """A term with everything put in."""
@@ -72,9 +84,10 @@ class Projection:
         self.goal = goal
         self.side = side
         self.other = "v" if side == "r" else "r"
-        self.definitions: list[Bool] = []
         self.formula = self._without_side_conditions()
         self.shared = self._shared()
+        self.loose = self._loose()
+        self.bounds = dict(self._bounds())
         self.faults = self._faults()
         self.pinned = self._pinned()
 
@@ -112,6 +125,27 @@ class Projection:
                 out |= {a.name for a in conjunct.args if a.op == "array" and a.name.endswith(f"@{self.side}")}
         return out
 
+    def _loose(self) -> set[str]:
+        """Functions that the architecture leaves open, of this side's state: what they give is as free as that."""
+        found = [t for t in nodes(self.smt.and_(self.formula, self.goal)) if t.op == "apply" and _left_open(t)]
+        return {t.name for t in found if any(self.mine(a.name) for a in symbols(t))}
+
+    def _bounds(self) -> Iterator[tuple[Term, Bits]]:
+        """The largest values of choices that a conjunct of the form `… + choice <= …` bounds."""
+        for conjunct in conjuncts(self.formula):
+            if isinstance(conjunct, Term) and conjunct.op == "ule" and isinstance(conjunct.args[0], Term):
+                total, limit = conjunct.args
+                if total.op == "add" and isinstance(total.args[1], Term):
+                    symbol = symbols(total.args[1])[-1:]
+                    if symbol and symbol[0].name.startswith("chosen ") and self._extends(total.args[1], symbol[0]):
+                        width = symbol[0].width
+                        low = (self.smt.extract(x, width - 1, 0, total.width) for x in (limit, total.args[0]))
+                        yield symbol[0], self.smt.op("sub", *low, width)
+
+    def _extends(self, term: Term, symbol: Term) -> bool:
+        """Is the term the symbol, extended by zeros?"""
+        return term is self.smt.extend(symbol, symbol.width, term.width, False)
+
     # -- what can be replaced ------------------------------------------------------------------------------------------
 
     def mine(self, name: str) -> bool:
@@ -119,8 +153,7 @@ class Projection:
 
     def _faults(self) -> list[tuple[Any, Any]]:
         """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor
-        permits what the guest permits) or when they are proved equal; the other side's concrete ones become named
-        atoms."""
+        permits what the guest permits) or when they are proved equal."""
         pair, smt = self.pair, self.pair.smt
         one, two = (pair.r, pair.v) if self.side == "r" else (pair.v, pair.r)
         out = []
@@ -128,28 +161,11 @@ class Projection:
             if isinstance(event.fault, bool):
                 continue
             fault, _ = two.windows.fault_at(two.ex, event)
-            named = self.named(two, event, fault)
-            if not pair.setting.shapes[event.key[0]].concrete:
+            different = smt.xor(event.fault, fault)
+            abstract = not pair.setting.shapes[event.key[0]].concrete
+            if abstract or smt.check(self.formula, self.goal, different).status == "unsat":
                 out.append((event.fault, fault))
-            elif smt.check(self.formula, self.goal, smt.xor(event.fault, fault)).status == "unsat":
-                out.append((event.fault, named))
-        for event in two.run.events:
-            if pair.setting.shapes[event.key[0]].concrete and not isinstance(event.fault, bool):
-                out.append((event.fault, self.named(two, event, event.fault)))
         return out
-
-    def named(self, side: Any, event: Any, fault: Bool) -> Bool:
-        """A concrete fault as an atom that prints as an access; what it stands for goes to `definitions`."""
-        pair, smt = self.pair, self.pair.smt
-        space = pair.setting.isa.spaces[event.key[0]]
-        if isinstance(fault, bool) or not isinstance(space, ir.Map) or not pair.setting.shapes[space.name].concrete:
-            return fault
-        name, kind, bits = event.key
-        index = side.windows.index(space, event.place, 0)
-        width = pair.setting.shapes[name].index_width(space)
-        atom = smt.apply(smt.function(f"fault {name} {kind} {bits}@{side.name}", (width,), 0), (index,))
-        self.definitions.append(smt.iff(atom, fault))
-        return atom
 
     def _pinned(self) -> dict[Term, Pin]:
         """Symbols and cells of which a top-level equation determines some bits by the other side's, and deprivileged
@@ -222,7 +238,15 @@ class Projection:
             tried = Model({**model.symbols, symbol.name: mask(symbol.width)}, model.arrays, model.functions)
             if tried.holds(term):
                 model = tried
+        for symbol in (s for s in symbols(term) if s.name.startswith("chosen ") and s not in self.bounds):
+            least = Model({**model.symbols, symbol.name: 1}, model.arrays, model.functions)
+            most = {s.name: least.value(v) for s, v in self.bounds.items()}
+            tried = Model({**least.symbols, **most}, model.arrays, model.functions)
+            if tried.holds(term):
+                model = tried
         for cell in self._reads(term):
+            if cell.op == "apply":
+                continue
             name, at = cell.args[0].name, model.value(cell.args[1])
             entries = model.arrays.get(name, Entries({}))
             filled = Entries({**entries.known, at: mask(cell.width)}, entries.default)
@@ -236,35 +260,37 @@ class Projection:
         addresses have no such cell in them.  Cells with different contents lie apart."""
         done: set[Term] = set()
         while True:
-            found = [r for r in self._reads(term) if not any(map(self._is_mine, nodes(r.args[1]))) and r not in done]
+            found = [r for r in self._reads(term) if r not in done and not any(map(self._inner, r.args))]
             if not found:
                 return term
             done.update(found)
             known = [(r, model.value(r)) for r in found]
             for cell, value in known:
-                array, index = cell.args
-                differing = (i for a, i, v in out.read if a is array and v != value)
-                out.apart += [self.smt.not_(self.smt.eq(index, i, array.index)) for i in differing]
-                out.read.append((array, index, value))
+                out.read_as(cell, value)
             term = out.put(term, known)
+
+    def _reads(self, term: Bool) -> list[Term]:
+        """The cells of this side's arrays in a term, and what functions that are left open give."""
+        found = atoms(self.smt, term)
+        return [r for r in found if self._is_cell(r) and r not in self.pinned]
+
+    def _is_cell(self, term: Term) -> bool:
+        return (term.op == "select" and self._pinnable(term)) or (term.op == "apply" and term.name in self.loose)
+
+    def _inner(self, term: Bits) -> bool:
+        """Is there such a cell in a term?"""
+        return any((t.op == "array" and self.mine(t.name)) or self._is_cell(t) for t in nodes(term))
 
     def layout(self, term: Bool) -> list[Bool]:
         """Values of symbols that say where memory of this side's own lies: evenly over their range, so that what is
         read at one does not meet what is read at another."""
-        found = dict.fromkeys(s for r in self._reads(term) for s in symbols(r.args[1]) if self._pinnable(s))
+        cells = [r for r in self._reads(term) if r.op == "select"]
+        found = dict.fromkeys(s for r in cells for s in symbols(r.args[1]) if self._pinnable(s))
         return [self.smt.eq(s, v, s.width) for s, v in _spread([s for s in found if s not in self.pinned])]
 
     def reads_tables(self, term: Bool) -> bool:
         """Does it read memory of this side's own?"""
-        return any(r.args[0].name.startswith(MEMORIES) for r in self._reads(term))
-
-    def _reads(self, term: Bool) -> list[Term]:
-        """The cells of this side's arrays in a term."""
-        found = atoms(self.smt, term)
-        return [r for r in found if r.op == "select" and self._pinnable(r) and r not in self.pinned]
-
-    def _is_mine(self, term: Term) -> bool:
-        return term.op == "array" and self.mine(term.name)
+        return any(r.op == "apply" or r.args[0].name.startswith(MEMORIES) for r in self._reads(term))
 
     def _counterpart(self, symbol: Term) -> Any:
         if symbol.op == "select":
@@ -275,6 +301,8 @@ class Projection:
         return self.smt.symbol(name, symbol.width)
 
     def _value(self, symbol: Term, model: Model | None) -> Bits:
+        if model is not None and symbol in self.bounds:
+            return self.bounds[symbol]
         if symbol.name.startswith(("chosen ", "unknown ")):
             return 1 if model is None else model.value(symbol)
         free = self._free(symbol, model)
@@ -285,7 +313,7 @@ class Projection:
         """Bits that nothing pins: the opposite of the other side's, or as in the model."""
         return self.smt.invert(self._counterpart(symbol), symbol.width) if model is None else model.value(symbol)
 
-    def _array(self, array: Array, model: Model | None, read: list[tuple[Array, Bits, int]]) -> Array:
+    def _array(self, array: Array, model: Model | None, read: list[Any]) -> Array:
         """An array as a whole: the other side's inverted, or that of the model, with what was read of it."""
         smt = self.smt
         if array.name in self.shared:
@@ -294,7 +322,7 @@ class Projection:
             return smt.flip(self._counterpart(array))
         entries = model.entries(array)
         out = smt.fill(entries.default, array.index, array.width)
-        for index, value in (*sorted(entries.known.items()), *((i, v) for a, i, v in read if a is array)):
+        for index, value in (*sorted(entries.known.items()), *((at[0], v) for a, at, v in read if a is array)):
             out = smt.store_at(out, index, value, array.width)
         return out
 
@@ -303,6 +331,10 @@ def _spread(listed: list[Term]) -> list[tuple[Any, Any]]:
     """Symbols with values that lie evenly over their range."""
     bits = (len(listed) + 1).bit_length()
     return [(s, (i + 1 << max(s.width - bits, 0)) & mask(s.width)) for i, s in enumerate(listed)]
+
+
+def _left_open(term: Term) -> bool:
+    return term.name.startswith("arbitrary ")
 
 
 def _equations(conjunct: Bool) -> list[tuple[Bits, Bits]]:

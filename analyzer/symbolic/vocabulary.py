@@ -14,18 +14,20 @@ from typing import Any
 from analyzer import ir
 from analyzer.symbolic.execute import Event
 from analyzer.symbolic.pair import Pair, Side
-from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.smt import Bits, Bool
 from analyzer.symbolic.term import Term, conjuncts, symbols
-
-VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
-"""How a permitted access is put."""
-
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An access at the place of an operand: which encodings make it, and whether it faults."""
+    """An access through the window: the map, the kind, how many bits, the index and its width; the operand whose place it is, if it is
+    one's; which encodings make it, and whether it faults."""
 
-    text: str
+    space: str
+    kind: str
+    bits: int
+    index: Bits
+    width: int
+    operand: str | None
     made: Bool
     fault: Bool
 
@@ -86,12 +88,16 @@ def _blocks(body: ir.Block) -> list[ir.Block]:
 
 
 def _permissions(pair: Pair, side: Side, values: dict[Term, str]) -> Iterator[Permission]:
-    """The accesses of either run at the place of an operand."""
+    """The accesses of both runs, those of operands and those through a map that registers make."""
     for event in (*pair.v.run.events, *pair.r.run.events):
         operand = _operand_at(event, values)
         fault, _ = side.windows.fault_at(side.ex, event)
-        if operand is not None and not isinstance(fault, bool):
-            yield Permission(f"{operand} {VERB[event.key[1]]}", _by_encoding(pair, event.guard), fault)
+        space = pair.setting.isa.spaces[event.key[0]]
+        assert isinstance(space, ir.Map)
+        if not isinstance(fault, bool) and (operand is not None or pair.setting.shapes[space.name].concrete):
+            index = side.windows.index(space, event.place, 0)
+            made: Bool = True if operand is None else _by_encoding(pair, event.guard)
+            yield Permission(*event.key, index, pair.setting.shapes[space.name].index_width(space), operand, made, fault)
 
 
 def _operand_at(event: Event, values: dict[Term, str]) -> str | None:

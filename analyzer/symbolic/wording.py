@@ -11,7 +11,7 @@ from analyzer import ir
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.smt import Bits
 from analyzer.symbolic.term import Term, offset, signed
-from analyzer.symbolic.vocabulary import Vocabulary
+from analyzer.symbolic.vocabulary import Permission, Vocabulary
 
 _INFIX = {
     "add": ("+", 6),
@@ -34,9 +34,6 @@ _INFIX = {
     "xor": ("xor", 1),
 }
 _OPPOSITE = {"ule": ">", "sle": ">s"}
-MAX_INDEX = 48
-"""Longer addresses are not spelled out in a permission."""
-
 _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 
 
@@ -73,6 +70,10 @@ class Wording:
             return self.names.values[t]
         if t in self.names.conditions:
             return self.names.conditions[t]
+        if t.negation in self.names.conditions:
+            return f"not {self.names.conditions[t.negation]}"
+        if t.op == "not" and t.args[0] in self.names.conditions:
+            return f"not {self.names.conditions[t.args[0]]}"
         text, own = self._compound(t)
         return f"({text})" if own < level else text
 
@@ -132,15 +133,22 @@ class Wording:
             return f"real({name[:-2]})"
         return f"virtual({name[:-2]})" if name.endswith("@v") else name
 
+    def permission(self, access: Permission) -> str:
+        """`Ew readable`, `mem[r[4], 32] readable`."""
+        if access.operand is not None:
+            return f"{access.operand} {_VERB[access.kind]}"
+        return self._access(access.space, access.kind, access.bits, access.index, access.width)
+
     def _permitted(self, t: Term) -> str:
-        """`mem[r[4], 32] readable`."""
+        """The access whose abstract fault a term is."""
         _, rest = t.name.split(" ", 1)
         space, kind, bits = rest.rsplit("@", 1)[0].rsplit(" ", 2)
-        index = self._index(space, t.args[-1], t.data.widths[-1])
-        index = "…" if len(index) > MAX_INDEX else index
-        unit = self.isa.spaces[space].unit
-        size = f", {bits}" if int(bits) != unit else ""
-        return f"{space}[{index}{size}] {_VERB[kind]}"
+        return self._access(space, kind, int(bits), t.args[-1], t.data.widths[-1])
+
+    def _access(self, space: str, kind: str, bits: int, index: Bits, width: int) -> str:
+        at = self._index(space, index, width)
+        size = f", {bits}" if bits != self.isa.spaces[space].unit else ""
+        return f"{space}[{at}{size}] {_VERB[kind]}"
 
     def _not(self, t: Term) -> tuple[str, int]:
         if t.op == "apply" and t.name.startswith("fault "):
