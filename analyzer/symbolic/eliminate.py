@@ -20,12 +20,18 @@ from analyzer.symbolic.term import Term, conjuncts, nodes, size
 MAX_ROUNDS = 6
 """Instances made for one region."""
 
-RLIMIT = 300_000
+RLIMIT = 2_000_000
 """Work for one question."""
+
+ALLOWANCE = 4_000_000
+"""Work on questions of one condition that stay open, all together."""
 
 QUICK_RLIMIT = 15_000
 """Work for a first try with what was learned from earlier questions, which refutes quickly if it does."""
 
+
+LAID_RLIMIT = 300_000
+"""Work for a question in which memory is laid out well."""
 
 REFUTE_RLIMIT = 150_000
 """Work for refuting that something is left over."""
@@ -57,6 +63,7 @@ class Elimination:
         self.goals: list[Bool] = []
         self._inside: Solver = smt.solver(self.formula)
         self._outside: Solver = smt.solver(given)
+        self._allowance = ALLOWANCE
         self._found: list[Model] = []
         if self.projection.reads_tables(self.formula):
             model = self.possible()
@@ -135,14 +142,14 @@ class Elimination:
         answer = self._quickly(self._inside, literals)
         if answer.status != "unknown":
             return self._kept(answer)
-        answer = self.smt.check(self.base, self.ways[0], *self.layout, *literals, rlimit=RLIMIT)
+        answer = self._asked(LAID_RLIMIT, self.base, self.ways[0], *self.layout, *literals)
         if answer.status == "sat":
             return self._kept(answer)
         if refuted():
             return None
         for layout in dict.fromkeys((self.layout, ())):
             for way in self.ways:
-                answer = self.smt.check(self.base, way, *layout, *literals, rlimit=RLIMIT)
+                answer = self._asked(LAID_RLIMIT if layout else RLIMIT, self.base, way, *layout, *literals)
                 if answer.status == "sat":
                     return self._kept(answer)
                 if answer.status == "unknown" and not layout:
@@ -156,7 +163,16 @@ class Elimination:
 
     def _nowhere(self, formulas: tuple[Bool, ...]) -> bool:
         """Is it refuted that these hold together on the other side?"""
-        return self.smt.check(self.given, *formulas, rlimit=REFUTE_RLIMIT, guess=False).status == "unsat"
+        return self._asked(REFUTE_RLIMIT, self.given, *formulas, guess=False).status == "unsat"
+
+    def _asked(self, rlimit: int, *formulas: Bool, guess: bool = True) -> Answer:
+        """A question, as long as there is an allowance for questions that stay open."""
+        if self._allowance <= 0:
+            return Answer("unknown", reason="the allowance for a condition is used up")
+        answer = self.smt.check(*formulas, rlimit=rlimit, guess=guess)
+        if answer.status == "unknown":
+            self._allowance -= rlimit
+        return answer
 
     def _quickly(self, solver: Solver, assumptions: tuple[Bool, ...]) -> Answer:
         solver.limit(QUICK_RLIMIT)

@@ -60,7 +60,7 @@ class Instance:
         """A cell has this value, and what has another lies apart."""
         array = cell.op == "select"
         source = cell.args[0] if array else cell.data
-        at, widths = (cell.args[1:], (source.index,)) if array else (cell.args, source.widths)
+        at, widths = _at(cell), (source.index,) if array else source.widths
         for other, where, what in self.read:
             if (other is source or other == source) and what != value:
                 same = (self.smt.eq(a, b, w) for a, b, w in zip(at, where, widths, strict=True))
@@ -260,7 +260,7 @@ class Projection:
         addresses have no such cell in them.  Cells with different contents lie apart."""
         done: set[Term] = set()
         while True:
-            found = [r for r in self._reads(term) if r not in done and not any(map(self._inner, r.args))]
+            found = [r for r in self._reads(term) if r not in done and not any(map(self._inner, _at(r)))]
             if not found:
                 return term
             done.update(found)
@@ -331,6 +331,11 @@ def _spread(listed: list[Term]) -> list[tuple[Any, Any]]:
     """Symbols with values that lie evenly over their range."""
     bits = (len(listed) + 1).bit_length()
     return [(s, (i + 1 << max(s.width - bits, 0)) & mask(s.width)) for i, s in enumerate(listed)]
+
+
+def _at(cell: Term) -> tuple[Bits, ...]:
+    """Where a cell lies, or what a function is given."""
+    return cell.args[1:] if cell.op == "select" else cell.args
 
 
 def _left_open(term: Term) -> bool:
