@@ -13,16 +13,17 @@ from typing import Any
 from analyzer.symbolic.eliminate import Elimination, Undecided
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.term import Term, conditional, nodes
+from analyzer.symbolic.term import Term, conditional, nodes, size
 from analyzer.symbolic.terms import atoms
 from analyzer.symbolic.vocabulary import Vocabulary
 from analyzer.symbolic.wording import Wording
 
-MAX_ATOMS = 16
+MAX_ATOMS = 28
 MAX_PRODUCTS = 6
 MAX_TEXT = 90
 MIN_FRIENDLIER = 4
 MAX_SPLITS = 3
+MAX_SPLIT = 20
 import os
 DEBUG = os.environ.get("DBG")
 
@@ -63,24 +64,23 @@ def _pools(elimination: Elimination, names: Vocabulary, words: Wording) -> Itera
     """Atoms to try: those about guest state, as long as trying them shows more of them; then all."""
     tried: list[Term] | None = None
     for near in (True, True, False):
-        found = dict.fromkeys(names.conditions)
-        for goal in elimination.goals:
-            for atom in _atoms(goal, names):
-                for part in _split(elimination, atom):
-                    found.setdefault(_friendlier(elimination, part))
+        raw = dict.fromkeys(part for g in elimination.goals for a in _atoms(g, names) for part in _split(elimination, a))
+        if len(raw) > 2 * MAX_ATOMS:
+            continue
+        found = dict.fromkeys([*names.conditions, *(_friendlier(elimination, atom) for atom in raw)])
         usable = (a for a in found if isinstance(a, Term) and elimination.visible(a))
         short = [a for a in usable if (not near or elimination.of_guest(a)) and len(words.text(a)) <= MAX_TEXT]
         pool = _distinct(elimination, [*short, *_wholes(elimination, short)])
-        if len(pool) > MAX_ATOMS:
-            pool = sorted(pool, key=lambda a: len(words.text(a)))[:MAX_ATOMS]
-        if pool != tried:
+        if DEBUG: print("  pool of", len(pool))
+        if pool != tried and len(pool) <= MAX_ATOMS:
             yield pool
         tried = pool
 
 
 def _split(elimination: Elimination, atom: Term, depth: int = MAX_SPLITS) -> Iterator[Term]:
     """A comparison of conditional values: what it is under each condition, and itself."""
-    cond = None if atom.op == "apply" or not depth else conditional(atom)
+    small = atom.op != "apply" and size(atom, MAX_SPLIT) <= MAX_SPLIT
+    cond = conditional(atom) if small and depth else None
     if cond is not None and cond.op not in ("and", "or"):
         for value in (True, False):
             arm = elimination.smt.substituted(atom, [(cond, value)])

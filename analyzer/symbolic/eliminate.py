@@ -23,7 +23,7 @@ MAX_ROUNDS = 6
 RLIMIT = 2_000_000
 """Work for one question."""
 
-ALLOWANCE = 4_000_000
+ALLOWANCE = 16_000_000
 """Work on questions of one condition that stay open, all together."""
 
 QUICK_RLIMIT = 15_000
@@ -142,9 +142,10 @@ class Elimination:
         answer = self._quickly(self._inside, literals)
         if answer.status != "unknown":
             return self._kept(answer)
-        answer = self._asked(LAID_RLIMIT, self.base, self.ways[0], *self.layout, *literals)
-        if answer.status == "sat":
-            return self._kept(answer)
+        if self.layout:
+            answer = self._asked(LAID_RLIMIT, self.base, self.ways[0], *self.layout, *literals)
+            if answer.status == "sat":
+                return self._kept(answer)
         if refuted():
             return None
         for layout in dict.fromkeys((self.layout, ())):
@@ -163,7 +164,8 @@ class Elimination:
 
     def _nowhere(self, formulas: tuple[Bool, ...]) -> bool:
         """Is it refuted that these hold together on the other side?"""
-        return self._asked(REFUTE_RLIMIT, self.given, *formulas, guess=False).status == "unsat"
+        rlimit = REFUTE_RLIMIT if self.layout else RLIMIT
+        return self._asked(rlimit, self.given, *formulas, guess=False).status == "unsat"
 
     def _asked(self, rlimit: int, *formulas: Bool, guess: bool = True) -> Answer:
         """A question, as long as there is an allowance for questions that stay open."""

@@ -239,9 +239,7 @@ class Projection:
             if tried.holds(term):
                 model = tried
         for symbol in (s for s in symbols(term) if s.name.startswith("chosen ") and s not in self.bounds):
-            least = Model({**model.symbols, symbol.name: 1}, model.arrays, model.functions)
-            most = {s.name: least.value(v) for s, v in self.bounds.items()}
-            tried = Model({**least.symbols, **most}, model.arrays, model.functions)
+            tried = self._chosen(model, symbol, 1)
             if tried.holds(term):
                 model = tried
         for cell in self._reads(term):
@@ -254,6 +252,15 @@ class Projection:
             if tried.holds(term):
                 model = tried
         return model
+
+    def _chosen(self, model: Model, symbol: Term, value: int) -> Model:
+        """The model with another choice, and what follows from it."""
+        changed = Model({**model.symbols, symbol.name: value}, model.arrays, model.functions)
+        limits = {s.name: changed.value(v) for s, v in self.bounds.items()}
+        changed = Model({**changed.symbols, **limits}, model.arrays, model.functions)
+        pins = [p for p in self.pinned.values() if p.base.op == "symbol"]
+        follow = {p.base.name: changed.value(p.filled(self.smt, changed.value(p.base))) for p in pins}
+        return Model({**changed.symbols, **follow}, model.arrays, model.functions)
 
     def _as_read(self, out: Instance, term: Bool, model: Model) -> Bool:
         """Cells of this side's arrays become what the model has there, whatever their addresses: those first whose
