@@ -20,7 +20,7 @@ from analyzer.symbolic.eliminate import Elimination
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import conjuncts, symbols
-from analyzer.symbolic.vocabulary import Vocabulary, vocabulary
+from analyzer.symbolic.vocabulary import Abstraction
 from analyzer.symbolic.wording import Wording
 
 TOO_LARGE = "a condition too large to print"
@@ -64,14 +64,17 @@ def _about_environment(pair: Pair) -> Iterator[Bool]:
 def project(pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool) -> Condition:
     """∃ symbols of `side`. base and one of the ways, over what remains, relative to `given`."""
     remaining = pair.v if side == "r" else pair.r
-    names = vocabulary(pair, remaining)
-    words = Wording(pair.setting.isa, remaining.name, names)
-    cover = cover_of(Elimination(pair, base, ways, side, given), names, words)
+    named = Abstraction(pair, remaining)
+    words = Wording(pair.setting.isa, remaining.name, named.names)
+    cover = cover_of(Elimination(pair, base, ways, side, given, named), named.names, words)
     if cover is None:
         return Condition(TOO_LARGE, False, False, None)
     smt = pair.smt
-    formula = smt.or_(*(smt.and_(*product) for product in cover))
-    return Condition(worded(pair.setting.isa, cover, words), True, formula, cover)
+    concrete = [[named.concrete(literal) for literal in product] for product in cover]
+    formula = smt.or_(*(smt.and_(*product) for product in concrete))
+    return Condition(worded(pair.setting.isa, cover, words), True, formula, concrete)
+
+
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, words: Wording) -> str:
     """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
     if cover is None:

@@ -64,7 +64,7 @@ def _pools(elimination: Elimination, names: Vocabulary, words: Wording) -> Itera
     """Atoms to try: those about guest state, as long as trying them shows more of them; then all."""
     tried: list[Term] | None = None
     for near in (True, True, False):
-        raw = dict.fromkeys(part for g in elimination.goals for a in _atoms(g, names) for part in _split(elimination, a))
+        raw = dict.fromkeys(part for g in elimination.goals for a in _atoms(g) for part in _split(elimination, a))
         if len(raw) > 2 * MAX_ATOMS:
             continue
         found = dict.fromkeys([*names.conditions, *(_friendlier(elimination, atom) for atom in raw)])
@@ -139,14 +139,13 @@ def _friendlier(elimination: Elimination, atom: Term) -> Any:
     return atom
 
 
-def _atoms(goal: Bool, names: Vocabulary) -> Iterator[Term]:
-    """Comparisons and named faults in a formula, those within the addresses of accesses and within terms that have a
-    name left out."""
+def _atoms(goal: Bool) -> Iterator[Term]:
+    """Comparisons and faults in a formula, those within the addresses of accesses left out."""
     seen: set[Term] = set()
     stack = [goal]
     while stack:
         t = stack.pop()
-        if not isinstance(t, Term) or t in seen or t in names.values:
+        if not isinstance(t, Term) or t in seen:
             continue
         seen.add(t)
         if t.width == 0 and not t.index and t.op not in ("and", "or", "not", "xor", "ite"):

@@ -16,6 +16,7 @@ from analyzer.symbolic.project import Projection
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
 from analyzer.symbolic.term import Term, conjuncts, nodes, size
+from analyzer.symbolic.vocabulary import Abstraction
 
 MAX_ROUNDS = 6
 """Instances made for one region."""
@@ -48,11 +49,14 @@ class Undecided(Exception):
 class Elimination:
     """∃ symbols of `side`. base and (one of `ways`), relative to `given`, which is about the other side."""
 
-    def __init__(self, pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool) -> None:
+    def __init__(
+        self, pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool, named: Abstraction
+    ) -> None:
         smt = self.smt = pair.smt
+        base, given, ways = named(base), named(given), [named(way) for way in ways]
         self.given = given
         self.known = set(conjuncts(given))
-        self.projection = Projection(pair, base, smt.or_(*ways), side)
+        self.projection = Projection(pair, base, smt.or_(*ways), side, named)
         self.formula = smt.and_(base, smt.or_(*ways))
         self.base = base
         self.ways = sorted(ways, key=lambda way: (self._of_other_side(way), size(way, MAX_SIZE)))

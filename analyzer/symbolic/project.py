@@ -13,6 +13,7 @@ from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Array, Bits, Bool, Smt
 from analyzer.symbolic.term import Term, conjuncts, mask, nodes, symbols
 from analyzer.symbolic.terms import MEMORIES, atoms, base_name
+from analyzer.symbolic.vocabulary import Abstraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ class Instance:
 class Projection:
     """How the symbols of `side` in `formula` may be replaced by terms over everything else."""
 
-    def __init__(self, pair: Pair, formula: Bool, goal: Bool, side: str) -> None:
+    def __init__(self, pair: Pair, formula: Bool, goal: Bool, side: str, named: Abstraction) -> None:
         self.pair = pair
+        self.named = named
         self.smt = pair.smt
         self.formula = formula
         self.goal = goal
@@ -161,10 +163,11 @@ class Projection:
             if isinstance(event.fault, bool):
                 continue
             fault, _ = two.windows.fault_at(two.ex, event)
-            different = smt.xor(event.fault, fault)
+            mine, fault = self.named(event.fault), self.named(fault)
+            different = smt.xor(mine, fault)
             abstract = not pair.setting.shapes[event.key[0]].concrete
             if abstract or smt.check(self.formula, self.goal, different).status == "unsat":
-                out.append((event.fault, fault))
+                out.append((mine, fault))
         return out
 
     def _pinned(self) -> dict[Term, Pin]:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analyzer import ir
-from analyzer.symbolic.execute import Event
 from analyzer.symbolic.pair import Pair, Side
-from analyzer.symbolic.smt import Bits, Bool
-from analyzer.symbolic.term import Term, conjuncts, symbols
+from analyzer.symbolic.smt import Bits, Bool, Smt
+from analyzer.symbolic.term import Term, conjuncts, nodes, size, symbols
+
+MIN_NAMED = 4
+"""Smaller terms are their own names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permission:
@@ -34,17 +37,49 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Names of terms over one side; the accesses at operands; conditions that have a name."""
+    """Symbols that stand for terms of one side, with the terms and their names; the accesses at operands; conditions
+    that have a name."""
 
-    values: dict[Term, str] = field(default_factory=dict)
+    values: dict[Term, tuple[Term, str]] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     conditions: dict[Term, str] = field(default_factory=dict)
 
 
-def vocabulary(pair: Pair, side: Side) -> Vocabulary:
-    """The names that the instruction's text gives to terms of this side."""
-    values = _values(side)
-    return Vocabulary(values, tuple(_permissions(pair, side, values)))
+class Abstraction:
+    """Terms with symbols in place of what has a name, and back.  A formula without models has none if terms in it are
+    made symbols and it still has none; so what is refuted of the one is refuted of the other."""
+
+    def __init__(self, pair: Pair, side: Side) -> None:
+        smt = pair.smt
+        self.operands = {n for n in pair.operands}
+        values: dict[Term, tuple[Term, str]] = {}
+        pairs: list[tuple[Any, Any]] = []
+        for term, name in _values(side).items():
+            symbol = smt.symbol(f"value {name}", term.width)
+            values[symbol] = (term, name)
+            pairs.append((term, symbol))
+        for symbol, (term, _) in values.items():
+            pairs += _cells(smt, symbol, term)
+        self._of = smt.substitution(pairs)
+        self._back = smt.substitution((symbol, term) for symbol, (term, _) in values.items())
+        self.names = Vocabulary(values, tuple(_permissions(pair, side, self)))
+
+    def __call__(self, term: Any) -> Any:
+        """The term with names."""
+        return self._of(term)
+
+    def concrete(self, term: Any) -> Any:
+        """The term without."""
+        return self._back(term)
+
+
+def _cells(smt: Smt, symbol: Term, term: Term) -> Iterator[tuple[Any, Any]]:
+    """The cells of a word of memory as parts of its symbol."""
+    if term.op == "concat" and all(isinstance(p, Term) and p.op == "select" for p in term.args):
+        low = term.width
+        for piece, width in zip(term.args, term.data, strict=True):
+            low -= width
+            yield piece, smt.extract(symbol, low + width - 1, low, term.width)
 
 
 def _values(side: Side) -> dict[Term, str]:
@@ -53,9 +88,15 @@ def _values(side: Side) -> dict[Term, str]:
     out: dict[Term, str] = {}
     for local, term in side.run.locals.items():
         name = operands.get(local, local)
-        if isinstance(term, Term) and term.args and not _made_up(name):
-            out.setdefault(term, name)
+        if isinstance(term, Term) and term.width and not term.index and size(term, MIN_NAMED) >= MIN_NAMED:
+            if not _made_up(name) and not _held(term):
+                out.setdefault(term, name)
     return out
+
+
+def _held(term: Term) -> bool:
+    """Does it speak of state that is not the guest's?"""
+    return any(t.op in ("symbol", "array") and t.name.endswith(("@v", "@r")) for t in nodes(term))
 
 
 def _made_up(local: str) -> bool:
@@ -87,23 +128,25 @@ def _blocks(body: ir.Block) -> list[ir.Block]:
 # -- permissions -------------------------------------------------------------------------------------------------------
 
 
-def _permissions(pair: Pair, side: Side, values: dict[Term, str]) -> Iterator[Permission]:
+def _permissions(pair: Pair, side: Side, named: Abstraction) -> Iterator[Permission]:
     """The accesses of both runs, those of operands and those through a map that registers make."""
     for event in (*pair.v.run.events, *pair.r.run.events):
-        operand = _operand_at(event, values)
         fault, _ = side.windows.fault_at(side.ex, event)
+        fault = named(fault)
+        operand = _operand_at(named(event.place[-1]))
         space = pair.setting.isa.spaces[event.key[0]]
         assert isinstance(space, ir.Map)
-        if not isinstance(fault, bool) and (operand is not None or pair.setting.shapes[space.name].concrete):
-            index = side.windows.index(space, event.place, 0)
+        shape = pair.setting.shapes[space.name]
+        if not isinstance(fault, bool) and (operand is not None or shape.concrete):
+            index = named(side.windows.index(space, event.place, 0))
             made: Bool = True if operand is None else _by_encoding(pair, event.guard)
-            yield Permission(*event.key, index, pair.setting.shapes[space.name].index_width(space), operand, made, fault)
+            yield Permission(*event.key, index, shape.index_width(space), operand, made, fault)
 
 
-def _operand_at(event: Event, values: dict[Term, str]) -> str | None:
+def _operand_at(address: Bits) -> str | None:
     """The operand whose place is accessed, as a whole."""
-    name = values.get(event.place[-1], "") if isinstance(event.place[-1], Term) else ""
-    return name.removesuffix(".addr") if name.endswith(".addr") else None
+    name = address.name if isinstance(address, Term) else ""
+    return name.removeprefix("value ").removesuffix(".addr") if name.endswith(".addr") else None
 
 
 def _by_encoding(pair: Pair, guard: Bool) -> Bool:

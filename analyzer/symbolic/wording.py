@@ -34,6 +34,9 @@ _INFIX = {
     "xor": ("xor", 1),
 }
 _OPPOSITE = {"ule": ">", "sle": ">s"}
+MAX_VALUE = 40
+"""Longer values are told by the names of their locals."""
+
 _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 
 
@@ -67,7 +70,7 @@ class Wording:
         if isinstance(t, int):
             return self.number(t, width)
         if t in self.names.values:
-            return self.names.values[t]
+            return self._value(t, level)
         if t in self.names.conditions:
             return self.names.conditions[t]
         if t.negation in self.names.conditions:
@@ -76,6 +79,12 @@ class Wording:
             return f"not {self.names.conditions[t.args[0]]}"
         text, own = self._compound(t)
         return f"({text})" if own < level else text
+
+    def _value(self, symbol: Term, level: int) -> str:
+        """What a symbol stands for, if that is short, and else its name."""
+        term, name = self.names.values[symbol]
+        text = self._term(term, level)
+        return text if len(text) <= MAX_VALUE and "if " not in text else name
 
     def _compound(self, t: Term) -> tuple[str, int]:
         match t.op:
