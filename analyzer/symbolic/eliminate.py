@@ -7,7 +7,6 @@ each for a counterexample to what there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from analyzer.symbolic.model import Model
@@ -22,21 +21,22 @@ MAX_ROUNDS = 6
 """Instances made for one region."""
 
 RLIMIT = 2_000_000
-"""Work for one question."""
-
-ALLOWANCE = 16_000_000
-"""Work on questions of one condition that stay open, all together."""
+"""Work for a question that decides."""
 
 QUICK_RLIMIT = 15_000
 """Work for a first try with what was learned from earlier questions, which refutes quickly if it does."""
 
-
-LAID_RLIMIT = 300_000
+LAID_RLIMIT = 600_000
 """Work for a question in which memory is laid out well."""
 
-REFUTE_RLIMIT = 150_000
-"""Work for refuting that something is left over."""
+REFUTE_RLIMIT = 100_000
+"""Work for refuting that something is left over, while there are models to look for."""
 
+ALLOWANCE = 16_000_000
+"""Work on questions of one condition that stay open, all together."""
+
+FIRST_WAYS = 2
+"""Ways that are asked about with memory laid out well."""
 
 MAX_SIZE = 10_000
 """Ways are counted as far as this."""
@@ -66,7 +66,6 @@ class Elimination:
         self.instances: list[Bool] = []
         self.goals: list[Bool] = []
         self._inside: Solver = smt.solver(self.formula)
-        self._outside: Solver = smt.solver(given)
         self._allowance = ALLOWANCE
         self._found: list[Model] = []
         if self.projection.reads_tables(self.formula):
@@ -106,7 +105,14 @@ class Elimination:
         Raises:
             Undecided: the solver gave up.
         """
-        return self._possible(literals, lambda: False)
+        answer = self._likely(literals)
+        if answer.status == "unknown":
+            answer = self._asked(LAID_RLIMIT, self.formula, *literals)
+        if answer.status == "unknown":
+            answer = self._by_ways(literals)
+        if answer.status == "unknown":
+            raise Undecided
+        return self._kept(answer)
 
     def needs(self, literal: Bool) -> bool:
         """Is it proved that the literal holds wherever the formula does?"""
@@ -119,56 +125,46 @@ class Elimination:
         """Is the formula's existence proved wherever these literals hold?"""
         for _ in range(MAX_ROUNDS):
             missed = (*(self.smt.not_(i) for i in self.instances), *literals)
-            if self._quickly(self._outside, missed).status == "unsat":
+            if self._nowhere(missed, REFUTE_RLIMIT):
                 return True
-            covered: list[bool] = []
-
-            def refuted(missed: tuple[Bool, ...] = missed, covered: list[bool] = covered) -> bool:
-                covered.append(self._nowhere(missed))
-                return covered[-1]
-
-            try:
-                model = self._possible(missed, refuted)
-            except Undecided:
-                return False
+            answer = self._likely(missed)
+            if answer.status == "unknown" and not self.layout:
+                answer = self._by_ways(missed)
+            model = self._kept(answer)
             if model is None:
-                return covered[0] if covered else refuted()
+                return answer.status == "unknown" and self._nowhere(missed, RLIMIT)
             self._add(model, self._goal_in(model))
         return False
 
-    def _possible(self, literals: tuple[Bool, ...], refuted: Callable[[], bool]) -> Model | None:
-        """A model in which the literals hold, looked for where it is likely first: among those that are known, with
-        what earlier questions taught the solver, with memory laid out well, and one way after another, because a
-        disjunction of changes is much harder than its parts.  `refuted` may say in between that it is not needed."""
+    def _likely(self, literals: tuple[Bool, ...]) -> Answer:
+        """A model in which the literals hold, looked for where it is likely: among those that are known, with what
+        earlier questions taught the solver, and with memory laid out well."""
         for model in self._found:
             if all(map(model.holds, literals)):
-                return model
-        answer = self._quickly(self._inside, literals)
-        if answer.status != "unknown":
-            return self._kept(answer)
-        if self.layout:
-            answer = self._asked(LAID_RLIMIT, self.base, self.ways[0], *self.layout, *literals)
-            if answer.status == "sat":
-                return self._kept(answer)
-        if refuted():
-            return None
-        for layout in dict.fromkeys((self.layout, ())):
-            for way in self.ways:
-                answer = self._asked(LAID_RLIMIT if layout else RLIMIT, self.base, way, *layout, *literals)
-                if answer.status == "sat":
-                    return self._kept(answer)
-                if answer.status == "unknown" and not layout:
-                    raise Undecided
-        return None
+                return Answer("sat", model)
+        self._inside.limit(QUICK_RLIMIT)
+        answer = self.smt.ask(self._inside, *literals)
+        for way in self.ways[:FIRST_WAYS] if self.layout and answer.status == "unknown" else ():
+            laid = self._asked(LAID_RLIMIT, self.base, way, *self.layout, *literals)
+            if laid.status == "sat":
+                return laid
+        return answer
+
+    def _by_ways(self, literals: tuple[Bool, ...]) -> Answer:
+        """One way after another: a disjunction of changes is much harder than its parts."""
+        for way in self.ways:
+            answer = self._asked(RLIMIT, self.base, way, *literals)
+            if answer.status != "unsat":
+                return answer
+        return Answer("unsat")
 
     def _kept(self, answer: Answer) -> Model | None:
-        if answer.model is not None:
+        if answer.model is not None and answer.model not in self._found:
             self._found.append(answer.model)
         return answer.model
 
-    def _nowhere(self, formulas: tuple[Bool, ...]) -> bool:
+    def _nowhere(self, formulas: tuple[Bool, ...], rlimit: int) -> bool:
         """Is it refuted that these hold together on the other side?"""
-        rlimit = REFUTE_RLIMIT if self.layout else RLIMIT
         return self._asked(rlimit, self.given, *formulas, guess=False).status == "unsat"
 
     def _asked(self, rlimit: int, *formulas: Bool, guess: bool = True) -> Answer:
@@ -179,10 +175,6 @@ class Elimination:
         if answer.status == "unknown":
             self._allowance -= rlimit
         return answer
-
-    def _quickly(self, solver: Solver, assumptions: tuple[Bool, ...]) -> Answer:
-        solver.limit(QUICK_RLIMIT)
-        return self.smt.ask(solver, *assumptions)
 
     def _goal_in(self, model: Model) -> Bool:
         """What an instance is made of that covers this model: the ways of this side alone, if that will do."""
