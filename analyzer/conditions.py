@@ -16,11 +16,11 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Reason
 from analyzer.symbolic.cover import cover_of
-from analyzer.symbolic.eliminate import Elimination
+from analyzer.symbolic.eliminate import Elimination, GoingOn
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import conjuncts, symbols
-from analyzer.symbolic.vocabulary import Abstraction
+from analyzer.symbolic.vocabulary import Abstraction, Vocabulary
 from analyzer.symbolic.wording import Wording
 
 TOO_LARGE = "a condition too large to print"
@@ -66,13 +66,28 @@ def project(pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool) ->
     remaining = pair.v if side == "r" else pair.r
     named = Abstraction(pair, remaining)
     words = Wording(pair.setting.isa, remaining.name, named.names)
-    cover = cover_of(Elimination(pair, base, ways, side, given, named), named.names, words)
+    asked = (pair, base, ways, side, given, named)
+    cover = cover_of(Elimination(*asked), named.names, words)
+    if cover is None:
+        cover = _where_it_goes_on(GoingOn(*asked), named.names, words)
     if cover is None:
         return Condition(TOO_LARGE, False, False, None)
     smt = pair.smt
     concrete = [[named.concrete(literal) for literal in product] for product in cover]
     formula = smt.or_(*(smt.and_(*product) for product in concrete))
     return Condition(worded(pair.setting.isa, cover, words), True, formula, concrete)
+
+
+def _where_it_goes_on(going: GoingOn, names: Vocabulary, words: Wording) -> list[list[Any]] | None:
+    """The condition as part of that under which the run goes on for some values of what is eliminated."""
+    if not going.text:
+        return None
+    cover = cover_of(going, names, words)
+    if cover is None:
+        return None
+    some = going.smt.symbol(going.text, 0)
+    names.conditions[some] = going.text
+    return [[*product, some] for product in cover]
 
 
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, words: Wording) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from analyzer.symbolic.eliminate import Elimination, Undecided
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.term import Term, conditional, nodes, size
+from analyzer.symbolic.term import Term, conditional, nodes, size, written
 from analyzer.symbolic.terms import atoms
 from analyzer.symbolic.vocabulary import Vocabulary
 from analyzer.symbolic.wording import Wording
@@ -21,6 +21,7 @@ from analyzer.symbolic.wording import Wording
 MAX_ATOMS = 28
 MAX_PRODUCTS = 6
 MAX_TEXT = 90
+MAX_WORDS = 100
 MIN_FRIENDLIER = 4
 MAX_SPLITS = 3
 MAX_SPLIT = 20
@@ -65,13 +66,13 @@ def _pools(elimination: Elimination, names: Vocabulary, words: Wording) -> Itera
     tried: list[Term] | None = None
     for near in (True, True, False):
         raw = dict.fromkeys(part for g in elimination.goals for a in _atoms(g) for part in _split(elimination, a))
-        if len(raw) > 2 * MAX_ATOMS:
+        raw = [a for a in [*names.conditions, *elimination.flags(), *raw] if elimination.visible(a) and (not near or elimination.of_guest(a))]
+        short = [a for a in raw if written(a, MAX_WORDS) <= MAX_WORDS and len(words.text(a)) <= MAX_TEXT]
+        if DEBUG: print("  pool of", len(short), len(raw))
+        if len(short) > 2 * MAX_ATOMS:
             continue
-        found = dict.fromkeys([*names.conditions, *(_friendlier(elimination, atom) for atom in raw)])
-        usable = (a for a in found if isinstance(a, Term) and elimination.visible(a))
-        short = [a for a in usable if (not near or elimination.of_guest(a)) and len(words.text(a)) <= MAX_TEXT]
-        pool = _distinct(elimination, [*short, *_wholes(elimination, short)])
-        if DEBUG: print("  pool of", len(pool))
+        found = dict.fromkeys(_friendlier(elimination, atom) for atom in short)
+        pool = _distinct(elimination, [*found, *_wholes(elimination, list(found))])
         if pool != tried and len(pool) <= MAX_ATOMS:
             yield pool
         tried = pool

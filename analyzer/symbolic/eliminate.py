@@ -7,14 +7,16 @@ each for a counterexample to what there are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from analyzer import ir
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.project import Projection
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
-from analyzer.symbolic.term import Term, conjuncts, nodes, size
+from analyzer.symbolic.term import Term, conjuncts, nodes, size, symbols
 from analyzer.symbolic.vocabulary import Abstraction
 
 MAX_ROUNDS = 6
@@ -40,6 +42,13 @@ FIRST_WAYS = 2
 
 MAX_SIZE = 10_000
 """Ways are counted as far as this."""
+
+
+COMPLETES = "the real run can complete"
+"""Some map that the monitor may load, and some values of what it holds, let the run complete."""
+
+ACCESSES = "the real run can make its accesses"
+"""The same of its accesses; how it ends is another matter."""
 
 
 class Undecided(Exception):
@@ -85,6 +94,10 @@ class Elimination:
         loose, mine = self.projection.loose, self.projection.mine
         named = (t.name for t in nodes(atom) if t.name)
         return not any(name in loose or mine(name) for name in named)
+
+    def flags(self) -> Iterator[Term]:
+        """Bits that may decide though they are in no comparison by themselves."""
+        yield from ()
 
     def of_guest(self, atom: Term) -> bool:
         """Does it speak of guest and own state and the encoding only?  An access's fault counts as guest state."""
@@ -186,3 +199,37 @@ class Elimination:
         self.goals.append(put(goal))
         base = (put(c) for c in conjuncts(self.projection.formula) if c not in self.known)
         self.instances.append(self.smt.and_(*base, self.goals[-1], *put.apart))
+
+
+class GoingOn(Elimination):
+    """The same where the run of `side` goes on: there the ways are looked for whatever the symbols of `side` are, and
+    that it goes on for some of them (`text`) is a literal of its own."""
+
+    def __init__(
+        self, pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool, named: Abstraction
+    ) -> None:
+        super().__init__(pair, base, ways, side, given, named)
+        self.goes_on: Bool = True
+        self.text = ""
+        run = pair.r if side == "r" else pair.v
+        denied = self.smt.or_(*(t.guard for t in run.run.traps if t.memory))
+        for ends, text in ((run.stays(), COMPLETES), (self.smt.not_(denied), ACCESSES)):
+            there = named(self.smt.and_(ends, self.smt.not_(run.run.unfinished)))
+            if self.needs(there):
+                self.goes_on, self.text = there, text
+                break
+
+    def of_guest(self, atom: Term) -> bool:
+        """Does it speak of held state other than maps, which only decide whether the run goes on?"""
+        role = self.projection.pair.setting.role
+        held = {t.name[:-2] for t in nodes(atom) if t.op == "symbol" and t.name.endswith("@v")}
+        return bool(held) and not any(role(name) is ir.Role.MAP for name in held)
+
+    def flags(self) -> Iterator[Term]:
+        """Single bits of held state."""
+        for goal in self.goals:
+            yield from (self.smt.eq(s, 1, 1) for s in symbols(goal) if s.width == 1 and s.name.endswith("@v"))
+
+    def covers(self, *literals: Bool) -> bool:
+        """Is each state in which the literals hold and the run goes on one of the formula's?"""
+        return self._asked(RLIMIT, self.base, self.goes_on, *literals, self.smt.not_(self.goal)).status == "unsat"

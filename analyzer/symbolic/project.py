@@ -194,14 +194,26 @@ class Projection:
         return base.op in ("symbol", "select") and base_name(base).endswith(f"@{self.side}")
 
     def _mode(self) -> list[tuple[Any, Any]]:
-        pair = self.pair
-        if self.side != "r" or not isinstance(pair.setting.isa.mode.expr, ir.Get):
+        """What the mode of the real run says of the elements that it is made of."""
+        pair, smt = self.pair, self.smt
+        if self.side != "r":
             return []
+        if not isinstance(pair.setting.isa.mode.expr, ir.Get):
+            return list(self._constant(symbols(pair.r.mode)))
         width = pair.mode_width
         term: Any = pair.setting.scheme.run[-1][1]
         for virtual, real in pair.setting.scheme.run[:-1]:
-            term = pair.smt.ite(pair.smt.eq(pair.v.mode, virtual, width), real, term, width)
+            term = smt.ite(smt.eq(pair.v.mode, virtual, width), real, term, width)
         return [(pair.r.mode, term)]
+
+    def _constant(self, listed: list[Term]) -> Iterator[tuple[Term, int]]:
+        """Those of the symbols that have one value in all real modes of a guest."""
+        real = self.pair.in_modes(self.pair.r, self.pair.user_modes)
+        answer = self.smt.check(real)
+        for symbol in listed if answer.model is not None else ():
+            value = answer.model.value(symbol)
+            if self.smt.check(real, self.smt.not_(self.smt.eq(symbol, value, symbol.width))).status == "unsat":
+                yield symbol, value
 
     def _mentions(self, term: Bits) -> bool:
         """Does a term mention symbols of this side other than the monitor's choices?"""

@@ -10,7 +10,7 @@ from typing import Any
 from analyzer import ir
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.smt import Bits
-from analyzer.symbolic.term import Term, offset, signed
+from analyzer.symbolic.term import Term, offset, signed, written
 from analyzer.symbolic.vocabulary import Permission, Vocabulary
 
 _INFIX = {
@@ -47,6 +47,7 @@ class Wording:
         self.isa = isa
         self.side = side
         self.names = names or Vocabulary()
+        self.named = {name for _, name in self.names.values.values()}
         self._terms = Builder()
 
     def text(self, term: Any) -> str:
@@ -83,6 +84,8 @@ class Wording:
     def _value(self, symbol: Term, level: int) -> str:
         """What a symbol stands for, if that is short, and else its name."""
         term, name = self.names.values[symbol]
+        if written(term, MAX_VALUE) > MAX_VALUE:
+            return name
         text = self._term(term, level)
         return text if len(text) <= MAX_VALUE and "if " not in text else name
 
@@ -131,6 +134,8 @@ class Wording:
 
     def symbol(self, name: str) -> str:
         """A symbol's name in the spec."""
+        if name.startswith("operand ") and name.removeprefix("operand ") in self.named:
+            name += ".code"
         for prefix in ("operand ", "arbitrary "):
             name = name.removeprefix(prefix)
         if name.endswith(f"@{self.side}"):
