@@ -16,12 +16,12 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Reason
 from analyzer.symbolic.cover import cover_of
-from analyzer.symbolic.eliminate import Elimination, GoingOn
+from analyzer.symbolic.eliminate import ACCESSES, COMPLETES, Elimination, GoingOn
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import conjuncts, symbols
 from analyzer.symbolic.vocabulary import Abstraction, Vocabulary
-from analyzer.symbolic.wording import Wording
+from analyzer.symbolic.wording import AND, Wording
 
 TOO_LARGE = "a condition too large to print"
 
@@ -91,33 +91,33 @@ def _where_it_goes_on(going: GoingOn, names: Vocabulary, words: Wording) -> list
 
 
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, words: Wording) -> str:
-    """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
+    """A sum of products as text: what all products share, then the rest; literals about the mode alone stand first,
+    how the real run ends last."""
     if cover is None:
         return TOO_LARGE
     if not cover:
         return "never"
     if any(not product for product in cover):
         return "always"
-    cover = [_mode_first(isa, product) for product in cover]
+    cover = [_in_order(isa, product) for product in cover]
     common = [lit for lit in cover[0] if all(any(lit is other for other in p) for p in cover)]
     rests = [[lit for lit in p if not any(lit is c for c in common)] for p in cover]
-    parts = [words.text(lit) for lit in common]
-    if all(rests) and rests[0]:
-        sums = [" and ".join(_bracketed(words.text(lit)) for lit in r) for r in rests]
-        parts.append(sums[0] if len(sums) == 1 else _alternatives(sums, bool(parts)))
-    return " and ".join(parts)
+    first = [words.text(lit, AND) for lit in common if not _ending(lit)]
+    last = [words.text(lit, AND) for lit in common if _ending(lit)]
+    if not (all(rests) and rests[0]):
+        return " and ".join(first + last)
+    sums = [" and ".join(words.text(lit, AND) for lit in rest) for rest in rests]
+    alternatives = " or ".join(f"({s})" if len(rest) > 1 else s for s, rest in zip(sums, rests, strict=True))
+    if len(sums) > 1 and first + last:
+        alternatives = f"({alternatives})"
+    return " and ".join([*first, alternatives, *last])
 
 
-def _mode_first(isa: ir.Isa, product: list[Any]) -> list[Any]:
+def _in_order(isa: ir.Isa, product: list[Any]) -> list[Any]:
     """Literals about the mode alone stand first."""
     mode = {t.element for t in ir.subterms(isa.mode.expr) if isinstance(t, ir.Get)}
     return sorted(product, key=lambda lit: not {s.name.partition("@")[0] for s in symbols(lit)} <= mode)
 
 
-def _bracketed(text: str) -> str:
-    return f"({text})" if " or " in text or text.startswith("if ") else text
-
-
-def _alternatives(sums: list[str], bracket: bool) -> str:
-    text = " or ".join(f"({s})" if " and " in s else s for s in sums)
-    return f"({text})" if bracket else text
+def _ending(literal: Any) -> bool:
+    return literal.op == "symbol" and literal.name in (ACCESSES, COMPLETES)

@@ -161,6 +161,7 @@ class _Search:
     def __init__(self, elimination: Elimination, pool: list[Term], words: Wording) -> None:
         self.elimination = elimination
         self.names = words.names
+        self._implied: dict[Any, int] = {}
         self.smt = elimination.smt
         self.pool = pool
         self.words = words
@@ -211,12 +212,20 @@ class _Search:
     def _longest_first(self, literals: Iterable[Any]) -> list[Any]:
         """What says most first, then what takes most words, then what comes later."""
         listed = list(literals)
-        cost = [(self._strength(literal), len(self.words.text(literal)), i) for i, literal in enumerate(listed)]
-        return [listed[i] for _, _, i in sorted(cost, reverse=True)]
+        cost = [(*self._strength(literal), len(self.words.text(literal)), i) for i, literal in enumerate(listed)]
+        return [listed[entry[-1]] for entry in sorted(cost, reverse=True)]
 
-    def _strength(self, literal: Any) -> int:
-        """How many bits it settles; what has a name is kept."""
+    def _strength(self, literal: Any) -> tuple[int, int]:
+        """How many bits it settles, and how many literals of the pool it implies; what has a name is kept."""
         atom = literal.args[0] if literal.op == "not" else literal
         if atom in self.names.conditions or self.smt.not_(atom) in self.names.conditions:
-            return -1
-        return int(literal.data) if literal.op == "eq" else 0
+            return -1, 0
+        if literal not in self._implied:
+            about = set(atoms(self.smt, atom))
+            others = [a for a in self.pool if a is not atom and not about.isdisjoint(atoms(self.smt, a))]
+            weaker = [m for a in others for m in (a, self.smt.not_(a)) if self._implies(literal, m)]
+            self._implied[literal] = len(weaker)
+        return int(literal.data) if literal.op == "eq" else 0, self._implied[literal]
+
+    def _implies(self, one: Any, other: Any) -> bool:
+        return self.smt.check(self.elimination.given, one, self.smt.not_(other)).status == "unsat"

@@ -8,6 +8,7 @@ each for a counterexample to what there are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 from analyzer import ir
@@ -17,6 +18,7 @@ from analyzer.symbolic.project import Projection
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
 from analyzer.symbolic.term import Term, conjuncts, nodes, size, symbols
+from analyzer.symbolic.terms import is_cell, nodes_of_array
 from analyzer.symbolic.vocabulary import Abstraction
 
 MAX_ROUNDS = 6
@@ -220,15 +222,29 @@ class GoingOn(Elimination):
                 break
 
     def of_guest(self, atom: Term) -> bool:
-        """Does it speak of held state other than maps, which only decide whether the run goes on?"""
+        """Does it speak of no map, which only decides whether the run goes on?"""
         role = self.projection.pair.setting.role
         held = {t.name[:-2] for t in nodes(atom) if t.op == "symbol" and t.name.endswith("@v")}
-        return bool(held) and not any(role(name) is ir.Role.MAP for name in held)
+        return not any(role(name) is ir.Role.MAP for name in held) and not any(map(is_cell, nodes(atom)))
 
     def flags(self) -> Iterator[Term]:
-        """Single bits of held state."""
+        """Single bits of held state, and whether two stores of guest state meet."""
         for goal in self.goals:
             yield from (self.smt.eq(s, 1, 1) for s in symbols(goal) if s.width == 1 and s.name.endswith("@v"))
+            yield from self._meetings(goal)
+
+    def _meetings(self, goal: Bool) -> Iterator[Term]:
+        indices: dict[str, dict[Term, None]] = {}
+        for t in nodes(goal):
+            if t.op == "store" and isinstance(t.args[1], Term):
+                for array in nodes_of_array(t):
+                    if array.op == "array":
+                        indices.setdefault(array.name, {}).setdefault(t.args[1])
+        for found in indices.values():
+            for a, b in combinations(found, 2):
+                meet = self.smt.eq(a, b, a.width)
+                if isinstance(meet, Term):
+                    yield meet
 
     def covers(self, *literals: Bool) -> bool:
         """Is each state in which the literals hold and the run goes on one of the formula's?"""

@@ -34,6 +34,9 @@ _INFIX = {
     "xor": ("xor", 1),
 }
 _OPPOSITE = {"ule": ">", "sle": ">s"}
+AND = 2
+"""How strongly `and` binds."""
+
 MAX_VALUE = 40
 """Longer values are told by the names of their locals."""
 
@@ -50,9 +53,9 @@ class Wording:
         self.named = {name for _, name in self.names.values.values()}
         self._terms = Builder()
 
-    def text(self, term: Any) -> str:
-        """The term as an expression of the language."""
-        return self._term(term, 0)
+    def text(self, term: Any, level: int = 0) -> str:
+        """The term as an expression of the language, in brackets where it binds less than `level`."""
+        return self._term(term, level)
 
     def number(self, value: int, width: int, enum: str | None = None) -> str:
         """A value: an enumerator's name, small numbers in decimal, others in hex."""
