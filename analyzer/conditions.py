@@ -8,8 +8,9 @@ product implies the existence of μ (`eliminate`), are both proved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import analyzer.properties as pg
@@ -24,6 +25,10 @@ from analyzer.symbolic.vocabulary import Abstraction, Vocabulary
 from analyzer.symbolic.wording import AND, Wording
 
 TOO_LARGE = "a condition too large to print"
+
+
+MAX_FACTORED = 8
+"""More literals than this are not tried in all combinations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +96,57 @@ def _where_it_goes_on(going: GoingOn, names: Vocabulary, words: Wording) -> list
 
 
 def worded(isa: ir.Isa, cover: list[list[Any]] | None, words: Wording) -> str:
-    """A sum of products as text: what all products share, then the rest; literals about the mode alone stand first,
-    how the real run ends last."""
+    """A sum of products as text, factors first that all products share; literals about the mode alone stand before all,
+    how the real run ends after all."""
     if cover is None:
         return TOO_LARGE
     if not cover:
         return "never"
     if any(not product for product in cover):
         return "always"
-    cover = [_in_order(isa, product) for product in cover]
-    common = [lit for lit in cover[0] if all(any(lit is other for other in p) for p in cover)]
-    rests = [[lit for lit in p if not any(lit is c for c in common)] for p in cover]
-    first = [words.text(lit, AND) for lit in common if not _ending(lit)]
-    last = [words.text(lit, AND) for lit in common if _ending(lit)]
-    if not (all(rests) and rests[0]):
-        return " and ".join(first + last)
-    sums = [" and ".join(words.text(lit, AND) for lit in rest) for rest in rests]
-    alternatives = " or ".join(f"({s})" if len(rest) > 1 else s for s, rest in zip(sums, rests, strict=True))
-    if len(sums) > 1 and first + last:
-        alternatives = f"({alternatives})"
-    return " and ".join([*first, alternatives, *last])
+    factors = _factors([_in_order(isa, product) for product in cover])
+    texts = [_alternatives(factor, words, len(factors) > 1) for factor in factors if not _about_ending(factor)]
+    return " and ".join(texts + [_alternatives(factor, words, True) for factor in factors if _about_ending(factor)])
+
+
+def _factors(cover: list[list[Any]]) -> list[list[list[Any]]]:
+    """Sums whose product is this one: the literals that all products share, each by itself, then the rest, taken apart
+    where it is every product of one sum with one of another."""
+    common = [lit for lit in cover[0] if all(lit in product for product in cover)]
+    rests = [[lit for lit in product if lit not in common] for product in cover]
+    factors = [[[lit]] for lit in common]
+    while rests[0]:
+        one, rests = _taken_apart(rests)
+        factors.append(one)
+    return factors
+
+
+def _taken_apart(sums: list[list[Any]]) -> tuple[list[list[Any]], list[list[Any]]]:
+    """A factor of a sum, the smallest there is, and the rest; that is one empty product if it has no factor."""
+    listed = list(dict.fromkeys(lit for product in sums for lit in product))
+    for count in range(1, len(listed) // 2 + 1 if len(listed) <= MAX_FACTORED else 0):
+        for chosen in combinations(listed, count):
+            one = _distinct([lit for lit in product if lit in chosen] for product in sums)
+            two = _distinct([lit for lit in product if lit not in chosen] for product in sums)
+            if len(one) > 1 and len(two) > 1 and len(one) * len(two) == len(sums) and [] not in one:
+                return one, two
+    return sums, [[]]
+
+
+def _distinct(products: Iterable[list[Any]]) -> list[list[Any]]:
+    out: list[list[Any]] = []
+    for product in products:
+        if product not in out:
+            out.append(product)
+    return out
+
+
+def _alternatives(sums: list[list[Any]], words: Wording, bracket: bool) -> str:
+    texts = [" and ".join(words.text(lit, AND) for lit in product) for product in sums]
+    if len(sums) == 1:
+        return texts[0]
+    text = " or ".join(f"({t})" if len(product) > 1 else t for t, product in zip(texts, sums, strict=True))
+    return f"({text})" if bracket else text
 
 
 def _in_order(isa: ir.Isa, product: list[Any]) -> list[Any]:
@@ -119,5 +155,7 @@ def _in_order(isa: ir.Isa, product: list[Any]) -> list[Any]:
     return sorted(product, key=lambda lit: not {s.name.partition("@")[0] for s in symbols(lit)} <= mode)
 
 
-def _ending(literal: Any) -> bool:
+def _about_ending(factor: list[list[Any]]) -> bool:
+    """Is it the literal that says how the real run ends?"""
+    (literal, *_), *_ = factor
     return literal.op == "symbol" and literal.name in (ACCESSES, COMPLETES)

@@ -34,8 +34,7 @@ def weakest_guard(pair: Pair, reasons: list[Reason], project_it: bool = True) ->
     if not project_it:
         plain = user_mode_text(pair.setting.isa, pair.user_modes)
         return Guard(plain, plain)
-    hole = smt.and_(pg.real_states(pair), smt.or_(*(r.formula for r in reasons)))
-    condition = project(pair, hole, "v", real_user_states(pair))
+    condition = project(pair, pg.real_states(pair), [r.formula for r in reasons], "v", real_user_states(pair))
     isa = pair.setting.isa
     mode = user_mode_text(isa, pair.user_modes)
     cover = condition.cover
