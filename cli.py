@@ -52,9 +52,7 @@ class Guarded(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr, flush=True)
-            silence(sys.stderr)  # what is torn down complains
-            stop(INTERRUPTED)
+            end_interrupted()
         except BrokenPipeError:  # the reader has seen enough
             silence(sys.stdout)
             stop(OK)
@@ -83,6 +81,8 @@ class Guarded(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):  # its own usage errors print themselves
                 raise
+            if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was made
+                end_interrupted()
             if os.environ.get("POPEK_DEBUG"):
                 raise
             if type(error).__name__ == "BrokenProcessPool":
@@ -781,6 +781,12 @@ def known_instructions(isa: ir.Isa, names: list[str]) -> None:
 
 def stop(code: int) -> None:
     raise typer.Exit(int(code))
+
+
+def end_interrupted() -> None:
+    print("\ninterrupted", file=sys.stderr, flush=True)
+    silence(sys.stderr)  # what is torn down complains
+    stop(INTERRUPTED)
 
 
 def silence(stream: TextIO) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -27,12 +29,14 @@ def spread(pieces: Sequence[tuple[int, Callable[[], T]]], jobs: int) -> Iterator
     _WORK = [work for _, work in pieces]
     heaviest_first = sorted(range(len(pieces)), key=lambda i: -pieces[i][0])
     gc.freeze()
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("fork"), initializer=_begin)
     try:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("fork"), initializer=_begin) as pool:
+        with uninterrupted():
             futures = {i: pool.submit(_work_on, i) for i in heaviest_first}
-            for i in range(len(pieces)):
-                yield futures.pop(i).result()
+        for i in range(len(pieces)):
+            yield futures.pop(i).result()
     finally:
+        pool.shutdown(cancel_futures=True)  # nobody waits for the rest if this ends early
         gc.unfreeze()
 
 
@@ -40,9 +44,27 @@ _WORK: list[Callable[[], Any]] = []
 """What forked workers inherit: Isas are large, and need not be sent."""
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interrupt waits until this is done: a pool that is half begun cannot be ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
     gc.set_threshold(RARELY)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _work_on(index: int) -> Any:
-    return _WORK[index]()
+    """One piece.  An interrupt ends the worker while it works, and not while it hands over a result: half of one would
+    be waited for without end."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        return _WORK[index]()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -306,7 +306,7 @@ def test_interrupted(tiny: str, tmp_path: Path) -> None:
     )
     time.sleep(4)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "")
     assert "interrupted" in err.splitlines()  # among what libraries say while they are torn down
 
