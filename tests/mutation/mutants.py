@@ -59,6 +59,7 @@ def mutants(isa: ir.Isa) -> Iterator[Mutant]:
         for how, changed in changes(isa, check):
             mutated = elaborated([with_item(file, check.item, check.node, changed) for file in files])
             if mutated is None:
+                assert how[0] in "<>", f"{check}, {how}"
                 continue
             assert_only_instructions(isa, mutated)
             instructions = tuple(differing(isa, mutated))
