@@ -239,7 +239,7 @@ class Region:
             out += self._wide(label, exit_.target, prefix)
             return [*out, *self._tail(label, "poison", budget, f"%{label}.pc")]
         lo, hi = self.bounds
-        if exit_.pc is not None and lo <= exit_.pc <= hi:
+        if exit_.pc is not None and lo <= exit_.pc <= hi and not (exit_.pc - entry) % self.plan.per_parcel:
             more, rec = self._record(label, entry, exit_.pc)
             out += more
             if exit_.how == "handler":

@@ -78,3 +78,22 @@ def test_many_random_images(name: str, engine: Engine) -> None:
     isa = spec(name)
     for seed in range(300):
         run(isa, engine, seed)
+
+
+@pytest.mark.parametrize("hot", [0, 2], ids=["interpreter", "regions"])
+def test_a_jump_to_where_no_instruction_can_begin(hot: int, engine: Engine) -> None:
+    """The branch behind the loop goes to an odd address, in the page of the region that it leaves: an address error."""
+    isa = spec("m68000")
+    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, hot, share=1e9)
+    text = "again:\nsubq.w #1, d0\nbne.s again\nbra.s again + 1\n"
+    for address, unit in assemble(isa, text, 0x400).cells.items():
+        machine.write("bus", unit, address)
+    handler, error = 0x500, 12
+    for address, unit in enumerate(handler.to_bytes(4, "big"), error):
+        machine.write("bus", unit, address)
+    for place, index, value in (("sr.S", None, 1), ("sp", None, 0x3000), ("d", 0, 200), ("pc", None, 0x400)):
+        machine.write(place, value, index)
+    machine.run(2 * 200 + 1)
+    assert machine.read("pc") == 0x401
+    machine.run(1)
+    assert (machine.read("pc"), machine.read("sp")) == (handler, 0x3000 - 14)
