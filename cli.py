@@ -172,7 +172,7 @@ def check(
     from analyzer.render.findings import exit_code
 
     formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache)
+    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache, called=spec)
     for format_, file in formats:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
@@ -194,7 +194,7 @@ def explain(
             raise UsageError("explain what?", "`popek explain PG001`, or `popek explain SPEC INSTRUCTION`")
         print(explanation.page(subject), end="")
         return
-    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False)
+    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False, called=subject)
     put(explanation.explain(report, look(ascii)))
 
 
@@ -251,56 +251,67 @@ def repair(
     rlimit: Rlimit = None,
 ) -> None:
     """The smallest change that makes a machine virtualizable: the repaired spec."""
-    from analyzer.render.findings import counted
-    from analyzer.render.repaired import beside, guards_of
-    from analyzer.repair import repaired_spec
+    from analyzer.render.findings import counted, exit_code, findings
+    from analyzer.render.repaired import repair_of, repaired_spec, unrepaired
+    from analyzer.syntax.load import path_of
+    from emulator.examples import fails_on
 
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
-    report = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False)
-    guards, unrepaired = guards_of(report)
-    for name in unrepaired:
+    found = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False).schemes[0]
+    left = unrepaired(found)
+    for name in left:
         print(f"PG001 {name}: no guard was found within the budget", file=sys.stderr)
-    if not guards:
-        print(f"nothing to repair: no hole under scheme {chosen.name}", file=sys.stderr)
-        stop(FINDINGS if unrepaired else OK)
-    text = repaired_spec(isa, guards)
+    needed = repair_of(isa, found)
+    if not needed.checks:
+        first = found.theorems[0]
+        why = "no hole" if first.status == "holds" else first.why or f"Theorem 1 is {first.status}"
+        print(f"nothing to repair with checks under scheme {chosen.name}: {why}", file=sys.stderr)
+        stop(FINDINGS if left or first.status != "holds" else OK)
+    text, repaired = repaired_spec(needed, path_of(spec), output and output.parent, fails_on)
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        print(f"{output}: checks for {counted(len(guards), 'instruction')}", file=sys.stderr)
+        print(f"{output}: checks for {counted(len(needed.mended()), 'instruction')}", file=sys.stderr)
     if verify:
-        with beside(isa.files_read, f"{isa.name}-repaired", text) as path:
-            again = analyzed(load(str(path)), jobs, rlimit, [chosen.name], quiet=False, witnesses=False, graph=False)
+        again = analyzed(repaired, jobs, rlimit, [chosen.name], quiet=False, graph=False)
+        for f in findings(again):
+            print(f"{f.code} {f.subject}{f.message}", file=sys.stderr)
         status = again.schemes[0].theorems[0].status
         print(f"analysed again: Theorem 1 {status} under scheme {chosen.name}", file=sys.stderr)
-        stop({"holds": OK, "inconclusive": INCONCLUSIVE}.get(status, FINDINGS))
-    stop(FINDINGS if unrepaired else OK)
+        stop(exit_code(again))
+    stop(FINDINGS if left else OK)
 
 
 @app.command()
-def intercepts(spec: Spec, scheme: OneScheme = None, rlimit: Rlimit = None) -> None:
+def intercepts(
+    spec: Spec,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="The scheme; the first with bits to choose if not given.")
+    ] = None,
+    jobs: Jobs = 0,
+    rlimit: Rlimit = None,
+    ascii: Ascii = False,
+) -> None:
     """The setting of intercept bits under which nothing is left to fix, or the instructions that no setting catches."""
     from analyzer.intercepts import synthesize
+    from analyzer.render.synthesized import synthesis_lines
 
     isa = load(spec)
-    chosen = scheme_of(isa, scheme)
+    choosing = [s.name for s in isa.schemes if s.choose]
+    chosen = scheme_of(isa, scheme or next(iter(choosing), None))
     if not chosen.choose:
-        with_bits = ", ".join(s.name for s in isa.schemes if s.choose)
         raise UsageError(
             f"scheme {chosen.name} of {isa.name} has no bits that the monitor may choose",
-            f"these have: {with_bits}" if with_bits else "`choose` in a scheme names them",
+            f"these have: {', '.join(choosing)}" if choosing else "`choose` in a scheme names them",
         )
-    found = synthesize(isa, chosen, rlimit)
-    for name in found.undecided:
-        print(f"PG901 {name} is undecided: the budget ran out")
-    if found.setting is not None:
-        others = " (all others 0)"
-        print(f"{isa.name}, scheme {chosen.name}: set {', '.join(found.setting) or 'nothing'}{others}")
-        stop(INCONCLUSIVE if found.undecided else OK)
-    print(f"{isa.name}, scheme {chosen.name}: no setting catches {', '.join(found.uncaught)}")
-    stop(FINDINGS)
+    with Progress(isa.name, quiet=False) as progress:
+        found = synthesize(isa, chosen, rlimit, processes(jobs), progress)
+    put(synthesis_lines(isa.name, chosen.name, found, look(ascii)))
+    if found.setting is None:
+        stop(FINDINGS)
+    stop(INCONCLUSIVE if found.undecided else OK)
 
 
 @app.command()
@@ -591,6 +602,29 @@ def validate(
     stop(FINDINGS if found.divergences else OK)
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Guests or groups of them; else all.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run.")] = 3,
+    save_: Annotated[bool, typer.Option("--save", help="Keep the figures in benchmarks/results.")] = False,
+) -> None:
+    """Measure the emulator beside the peers that are installed."""
+    import tempfile
+
+    from emulator.benchmark import Bench, as_data, load_suite, save, table
+
+    suite = load_suite()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = Bench(suite, load, Path(folder))
+        rows = []
+        for row in measured.rows(names or (), rounds):
+            rows.append(row)
+            print(row.guest.name, file=sys.stderr)
+        print("\n".join(table(rows, suite.reference)))
+        if save_:
+            print(save(as_data(rows, measured.versions(), suite.reference)), file=sys.stderr)
+
+
 # -- the library, called -----------------------------------------------------------------------------------------------
 
 
@@ -684,8 +718,10 @@ def analyzed(
     witnesses: bool = True,
     graph: bool = True,
     cache: bool = True,
+    called: str | None = None,
 ) -> Report:
-    """The report on a spec, its examples run; what was found before is taken from the cache."""
+    """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
+    the user names it."""
     from dataclasses import replace
 
     from analyzer.cache import Cache
@@ -696,12 +732,13 @@ def analyzed(
         scheme_of(isa, scheme)
     known_instructions(isa, only or [])
     options = Options(
-        jobs or len(os.sched_getaffinity(0)),
+        processes(jobs),
         rlimit,
         witnesses,
         graph and not only,
         tuple(only or ()),
         tuple(schemes or ()),
+        called,
         Cache() if cache else None,
     )
     if options.cache is not None:
@@ -720,6 +757,11 @@ def analyzed(
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report
+
+
+def processes(jobs: int) -> int:
+    """How many processes to use; 0 is one a processor."""
+    return jobs or len(os.sched_getaffinity(0))
 
 
 def known_instructions(isa: ir.Isa, names: list[str]) -> None:

@@ -81,9 +81,8 @@ def measure(elf: Path, name: str, depths: list[int], runs: int) -> None:
         counters = monitor.levels[0].counters  # whose exits are those of the machine
         exits = sum(counters.exits.values())
         each = f"{(took - bare) / exits * 1e6:8.1f} us an exit" if exits > 1000 else ""
-        print(
-            f"{'':<10} {depth} deep {took:8.3f} s   {bare / took:6.1%}   {counters.share:8.3%} direct   {exits} exits {each}"
-        )
+        shares = f"{bare / took:6.1%}   {counters.share:8.3%} direct"
+        print(f"{'':<10} {depth} deep {took:8.3f} s   {shares}   {exits} exits {each}")
 
 
 def main() -> None:

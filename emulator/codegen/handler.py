@@ -1,37 +1,24 @@
 """The threaded interpreter: one function for each variant of an instruction.
 
-A *variant* is an instruction with its length and the values of those operands that its text branches on; the others
-are read from the record.  A handler ends by calling the next record's, in tail position, so nothing is ever returned
-through; it leaves to the driver through the routine `exit_`.
+What a variant (`variant.py`) does not fix of the operands is read from the record.  A handler ends by calling the next
+record's, in tail position, so nothing is ever returned through; it leaves to the driver through the routine `exit_`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 from analyzer import ir
 from emulator.codegen.direct import PC, SLOW, Direct, below
 from emulator.codegen.layout import Record, places
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
+from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, ty
+from emulator.codegen.variant import Variant, atom_of, control, holds
 
 CONVENTION = "preserve_nonecc"
 PARAMETERS = "ptr %st, ptr %rec, ptr %ram, i64 %b, i64 %pc, i64 %x"
-CONTROL = 12
-"""Operands with no more bits are fixed in a variant, if the text branches on them."""
 CHEAP = 24
 """An interrupt condition with no more nodes is evaluated in place where its inputs are written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """What a handler is for; `trap` instead of an instruction stands for an encoding that raises it."""
-
-    instruction: int
-    fixed: tuple[tuple[str, int], ...]
-    length: int
-    trap: tuple[str, tuple[int, ...]] | None = None
 
 
 class Tail(Direct):
@@ -48,10 +35,10 @@ class Tail(Direct):
         return self.extend(self.regs[PC], self.plan.pc_width, 64)
 
     def jump(self, budget: Value) -> None:
-        """Goes to the record of the program counter, by the fetch cache of the context."""
+        """Goes to the record of the program counter, by the fetch cache of the context; tells it where from."""
         pc = self.wide_pc()
         page = ones(64) - ones(CODE_PAGE)
-        index = self.binary("and", self.binary("lshr", pc, CODE_PAGE - 4, 64), (CODE_ENTRIES - 1) * CODE_ENTRY, 64)
+        index = self.binary("and", self.binary("lshr", pc, CODE_SHIFT, 64), CODE_MASK, 64)
         entry = self.text.let(f"getelementptr i8, ptr {self.pointer('itlb')}, i64 {index}")
         tag = self.text.let(f"load i64, ptr {entry}")
         aligned = page | self.plan.per_parcel - 1
@@ -70,7 +57,7 @@ class Tail(Direct):
             raise Unsupported("parcels of an odd number of units")
         away = self.binary("shl", self.binary("and", pc, ones(CODE_PAGE), 64), scale, 64)
         rec = self.text.let(f"getelementptr i8, ptr {base}, i64 {away}")
-        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc)
+        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc, "%pc")
 
     def checks(self) -> list[int] | None:
         """What must be looked at after what was written: None for everything, else interrupt conditions by number."""
@@ -99,14 +86,21 @@ class Handler(Tail):
     def __init__(self, plan: Plan, text: Text, variant: Variant) -> None:
         super().__init__(plan, text)
         self.variant = variant
+        self.control = control(plan.isa, plan.isa.instructions[variant.instruction])
         self.fixed = dict(variant.fixed)
         self.places = places(plan.isa.instructions[variant.instruction].operands)
         self.here = "%here" if plan.pc_width < 64 else "%pc"
         self.delta: dict[Value, int] = {self.here: 0}
         self.regs[PC] = self.here
 
+    def value(self, e: ir.Expr) -> Value:
+        atom = atom_of(e)
+        if atom is not None and atom[0] in self.fixed:
+            return holds(self.control[atom[0]], self.fixed[atom[0]], atom[1])
+        return super().value(e)
+
     def operand(self, name: str, width: int) -> Value:
-        if name in self.fixed:
+        if name in self.fixed and self.control[name] is None:
             return self.fixed[name]
         place = self.places.get(name)
         if place is None:
@@ -235,51 +229,3 @@ def handler(plan: Plan, variant: Variant, name: str) -> str:
     return f"{head}\ndefine {CONVENTION} void @{name}({PARAMETERS}) nounwind {{\nentry:\n{body}\n}}\n".replace(
         "@table.", f"@{name}.table."
     )
-
-
-_control: dict[int, tuple[ir.Instruction, frozenset[str]]] = {}
-
-
-def control_operands(isa: ir.Isa, instruction: ir.Instruction) -> frozenset[str]:
-    """The operands that a variant fixes: those of few bits on which the text branches, directly, through locals, or in
-    a procedure; and those that only say how long the instruction is."""
-    known = _control.get(id(instruction))
-    if known is not None and known[0] is instruction:
-        return known[1]
-    widths = {o.name: o.width for o in instruction.operands} | {p.name: p.width for p in isa.prefixes}
-    widths |= {"prefix_parcels": 8} if isa.prefixes else {}
-    from_operands: dict[str, set[str]] = {}
-
-    def sources(expr: ir.Expr) -> set[str]:
-        found: set[str] = set()
-        for term in ir.subterms(expr):
-            if isinstance(term, ir.Operand):
-                found.add(term.name)
-            elif isinstance(term, ir.Local):
-                found |= from_operands.get(term.name, set())
-        return found
-
-    branching: set[str] = set()
-    for stmt in ir.statements(instruction.body):
-        if isinstance(stmt, ir.Let) and not any(isinstance(t, ir.Get | ir.GetEntry) for t in ir.subterms(stmt.value)):
-            from_operands.setdefault(stmt.local, set()).update(sources(stmt.value))
-        if isinstance(stmt, ir.When | ir.Loop):
-            branching |= sources(stmt.cond)
-        if isinstance(stmt, ir.Call):
-            for arg in stmt.args:
-                if not any(isinstance(t, ir.Get | ir.GetEntry) for t in ir.subterms(arg)):
-                    branching |= sources(arg)
-        for expr in ir.expressions(stmt):
-            for term in ir.subterms(expr):
-                if isinstance(term, ir.If):
-                    branching |= sources(term.cond)
-                elif isinstance(term, ir.Lookup):
-                    branching |= sources(term.index)
-    for segment in instruction.segments:
-        if segment.when is not None:
-            branching |= sources(segment.when)
-    branching |= {"prefix_parcels"} & set(widths)
-    found = frozenset(name for name in branching if widths.get(name, 99) <= CONTROL)
-    found |= {name for name in widths if name not in {o.name for o in instruction.operands}}
-    _control[id(instruction)] = (instruction, found)
-    return found

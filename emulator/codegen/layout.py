@@ -46,11 +46,15 @@ WORDS = (
     "marks",
     "newmarks",  # a table was found on a line that had no mark
     "variants",  # handlers by number
+    "keys",  # numbers by what a variant is
+    "counter",  # what a jump to a record meets first; 0: its handler
     "threshold",
     "device_read",  # called back
     "device_write",
     "code_written",
     "arbitrary",
+    "decode",  # the decoder, if there is one
+    "slowly",  # the driver decodes
     "exit_",  # the routines of the run time
     "exit_budget",
     "lookup",

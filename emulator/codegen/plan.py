@@ -20,9 +20,13 @@ ENTRIES = 1024
 """Entries of a data cache, for each view."""
 ENTRY = 32
 CODE_ENTRIES = 256
-CODE_ENTRY = 16
+CODE_ENTRY = 32
+"""Bytes: the address of the page, its first record, the host address of its first unit, its last address."""
 CODE_PAGE = 12
 """The logarithm of the units that an entry of the fetch cache stands for."""
+CODE_SHIFT = CODE_PAGE - CODE_ENTRY.bit_length() + 1
+"""From an address to the offset of its entry, by shifting right and `CODE_MASK`."""
+CODE_MASK = (CODE_ENTRIES - 1) * CODE_ENTRY
 LINE = 6
 """The logarithm of the units that one mark stands for."""
 OVERHANG = 8

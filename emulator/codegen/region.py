@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
 from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Instr, Key, Lowered, Touch, place
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
+from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, Text, Value, ones, ty
 
 
@@ -31,6 +31,7 @@ class Limits:
     straight: int = 64
     blocks: int = 64
     block: int = 64
+    sites: int = 6
 
 
 class Region:
@@ -56,6 +57,8 @@ class Region:
         self.folding: dict[object, bool] = {}
         self.covered: set[int] = set()
         self.groups: dict[tuple[int, int, int], Group] = {}
+        self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
+        self.sites: dict[tuple[int, int, int], str] = {}
 
     def width(self, key: Key) -> int:
         kind, name, _ = key
@@ -87,6 +90,7 @@ class Region:
         loops = False
         waiting, total, seen = [entry], 0, set()
         found: set[int] = set()
+        ways: dict[int, set[int]] = {}
         while waiting and len(found) < self.limits.blocks and total < most:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
@@ -97,22 +101,35 @@ class Region:
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
+            ways[pc] = block.next
             total += block.count
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
             waiting += sorted(block.next | block.links)
         self.members = found
         self.links &= found
+        self.rounds = rounds({pc: ways[pc] & found for pc in found})
         self.used.clear()
         return loops
 
+    def site(self, place_: tuple[int, int, int]) -> str | None:
+        """The variables of an access in a loop: its last page, and what leads from there to the host.  Inner loops come
+        first; there are not many registers."""
+        if place_[0] not in self.rounds or (place_ not in self.sites and len(self.sites) >= self.limits.sites):
+            return None
+        return self.sites.setdefault(place_, f"site.{len(self.sites)}")
+
     def _lower(self, entry: int) -> dict[int, Block]:
         blocks: dict[int, Block] = {}
-        for pc in sorted(self.members):
-            instrs = self._instrs(pc)
+        self.sites = {}
+        for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
+            instrs, sites = self._instrs(pc), dict(self.sites)
             trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
             self.groups |= groups(pc, trial.touches, self.plan.bank.cell)
-            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs) if len(trial.touches) > 1 else trial
+            if len(trial.touches) > 1:
+                self.sites = sites
+                trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+            blocks[pc] = trial
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))
@@ -152,6 +169,9 @@ class Region:
             else:
                 out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
                 out.append(f"  store {ty(width)} %{p}.cut, ptr %{p}")
+        for site in self.sites.values():
+            for name_, first in (("page", -1), ("addend", 0)):
+                out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
         out.append(f"  br label %b{entry:x}")
         cold: list[str] = []
         for pc, block in blocks.items():
@@ -195,9 +215,10 @@ class Region:
             f"  %{label}.to = load ptr, ptr %{label}.at",
         ]
 
-    def _tail(self, label: str, rec: str, budget: str, pc: str) -> list[str]:
+    def _tail(self, label: str, rec: str, budget: str, pc: str, origin: int = -1) -> list[str]:
+        """A tail call; `origin` tells a jump where it comes from, -1 from wherever."""
         call = f"musttail call {CONVENTION} void %{label}.to"
-        return [f"  {call}(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 poison)", "  ret void"]
+        return [f"  {call}(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 {origin})", "  ret void"]
 
     def _bail(self, entry: int, block: Block, point: Checkpoint, dirty_in: set[Key], prefix: str) -> list[str]:
         label = point.label
@@ -226,7 +247,7 @@ class Region:
             else:
                 out.append(f"  %{label}.jump = getelementptr i8, ptr {rec}, i64 {Record.JUMP}")
                 out.append(f"  %{label}.to = load ptr, ptr %{label}.jump")
-            return [*out, *self._tail(label, rec, budget, str(exit_.pc))]
+            return [*out, *self._tail(label, rec, budget, str(exit_.pc), block.pc)]
         if exit_.pc is not None:
             out += self._word(label, "lookup")
             return [*out, *self._tail(label, "poison", budget, str(exit_.pc))]
@@ -245,11 +266,10 @@ class Region:
         plan = self.plan
         aligned = ones(64) - ones(CODE_PAGE) | plan.per_parcel - 1
         scale = (plan.layout.record.size // plan.per_parcel).bit_length() - 1
-        shift, mask = CODE_PAGE - 4, (CODE_ENTRIES - 1) * CODE_ENTRY
         n = f"%{label}"
         out = [
-            f"  {n}.i0 = lshr i64 {n}.pc, {shift}",
-            f"  {n}.i1 = and i64 {n}.i0, {mask}",
+            f"  {n}.i0 = lshr i64 {n}.pc, {CODE_SHIFT}",
+            f"  {n}.i1 = and i64 {n}.i0, {CODE_MASK}",
             f"  {n}.e = getelementptr i8, ptr %itlb, i64 {n}.i1",
             f"  {n}.tag = load i64, ptr {n}.e",
             f"  {n}.p = and i64 {n}.pc, {aligned}",
@@ -291,6 +311,24 @@ def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int,
             continue
         group = Group(len(found), lo, hi, low, any(not t.store for t in members), stores, view)
         found |= {(pc, *t.place): group for t in members}
+    return found
+
+
+def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:
+    """For each block in a loop the number of blocks in its shortest one.
+
+    >>> rounds({1: {1, 2}, 2: {3}, 3: {2, 4}, 4: set()})
+    {1: 1, 2: 2, 3: 2}
+    """
+    found = {}
+    for start in ways:
+        reached, edge, steps = set[int](), {start}, 0
+        while edge and start not in reached:
+            edge = {to for pc in edge for to in ways[pc]} - reached
+            reached |= edge
+            steps += 1
+        if start in reached:
+            found[start] = steps
     return found
 
 

@@ -12,9 +12,12 @@ from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
+from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_MASK, CODE_PAGE, CODE_SHIFT, ENTRIES, ENTRY, Plan
 from emulator.codegen.routines import Called, Delivery, Going, Leave, Status
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
+
+BACK = 16
+"""What a jump back counts; one forward counts 1."""
 
 
 class Runtime(Caches):
@@ -61,6 +64,7 @@ class Runtime(Caches):
             "rollback",
             "flush",
             "undecoded",
+            "slowly",
         ]
         return [
             *fixed,
@@ -98,11 +102,12 @@ class Runtime(Caches):
         self._going("exit_", exit_)
         self._going("exit_budget", lambda code: code.leave(Leave.BUDGET))
         for name, reason in (
-            ("undecoded", Leave.DECODE),
+            ("slowly", Leave.DECODE),
             ("reference", Leave.REFERENCE),
             ("undefined", Leave.UNDEFINED),
         ):
             self._going(name, lambda code, reason=reason: self._unless_spent(code, reason))
+        self._going("undecoded", self._undecoded)
         self._going("crossing", lambda code: code.jump("%b"))
         self._going("lookup", self._lookup)
         self._going("missing", self._missing)
@@ -123,6 +128,16 @@ class Runtime(Caches):
         code.leave(Leave.BUDGET)
         code.text.label("on")
         code.leave(reason)
+
+    def _undecoded(self, code: Going) -> None:
+        """A record that nothing is known of: the decoder has it, if there is one."""
+        decoder = code.pointer("decode")
+        there = code.text.let(f"icmp eq ptr {decoder}, null")
+        code.text.do(f"br i1 {there}, label %none, label %decode{UNLIKELY}")
+        code.text.label("none")
+        code.go("@slowly", "%rec", "%b", "%pc")
+        code.text.label("decode")
+        code.go(decoder, "%rec", "%b", "%pc")
 
     def _run(self) -> None:
         text = Text()
@@ -207,7 +222,7 @@ ok:
     def _lookup(self, code: Going) -> None:
         """A jump that the fetch cache did not know when it was tried in place."""
         page = ones(64) - ones(CODE_PAGE)
-        index = code.binary("and", code.binary("lshr", "%pc", CODE_PAGE - 4, 64), (CODE_ENTRIES - 1) * CODE_ENTRY, 64)
+        index = code.binary("and", code.binary("lshr", "%pc", CODE_SHIFT, 64), CODE_MASK, 64)
         entry = code.text.let(f"getelementptr i8, ptr {code.pointer('itlb')}, i64 {index}")
         tag = code.text.let(f"load i64, ptr {entry}")
         hit = code.compare("eq", code.binary("and", "%pc", page | self.plan.per_parcel - 1, 64), tag, 64)
@@ -217,7 +232,7 @@ ok:
         scale = (self.plan.layout.record.size // self.plan.per_parcel).bit_length() - 1
         away = code.binary("shl", code.binary("and", "%pc", ones(CODE_PAGE), 64), scale, 64)
         rec = code.text.let(f"getelementptr i8, ptr {base}, i64 {away}")
-        code.go(code.text.let(f"load ptr, ptr {code.at(Record.JUMP, rec)}"), rec, "%b", "%pc")
+        code.go(code.text.let(f"load ptr, ptr {code.at(Record.JUMP, rec)}"), rec, "%b", "%pc", ones(64))
         code.text.label("none")
         code.go("@missing", "%rec", "%b", "%pc")
 
@@ -300,12 +315,14 @@ ok:
         code.go(code.text.let(f"load ptr, ptr {place}"), "%rec", "%b", "%pc")
 
     def _count(self, code: Going) -> None:
-        """A jump to a record that has no code of its own yet."""
+        """A jump from `%x` to a record that has no code of its own yet.  One that goes back makes a loop, and counts
+        more."""
         place = code.at(Record.COUNT, "%rec")
-        count = code.binary("add", code.text.let(f"load i32, ptr {place}"), 1, 32)
+        weight = code.select(code.compare("ule", "%pc", "%x", 64), BACK, 1, 32)
+        count = code.binary("add", code.text.let(f"load i32, ptr {place}"), weight, 32)
         code.text.do(f"store i32 {count}, ptr {place}")
         limit = code.fit(code.word("threshold"), 64, 32)
-        code.text.do(f"br i1 {code.compare('eq', count, limit, 32)}, label %hot, label %cold{UNLIKELY}")
+        code.text.do(f"br i1 {code.compare('ule', limit, count, 32)}, label %hot, label %cold{UNLIKELY}")
         code.text.label("hot")
         code.leave(Leave.HOT)
         code.text.label("cold")

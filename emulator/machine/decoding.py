@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analyzer import ir
-from emulator.codegen.handler import Variant, control_operands
+from emulator.codegen.decoder import contextual
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import Plan
+from emulator.codegen.variant import Control, Variant, control, fixed
 from emulator.decode import Decoded, decoder
 from emulator.machine.pages import CodePage
 from emulator.state import State, join
@@ -40,17 +41,12 @@ class Decoding:
         self.isa, self.plan, self.bank = plan.isa, plan, bank
         self.decoder = decoder(plan.isa)
         self.numbers = {instruction.name: i for i, instruction in enumerate(plan.isa.instructions)}
-        self.contextual = any(
-            isinstance(term, ir.Get | ir.GetEntry)
-            for instruction in plan.isa.instructions
-            if instruction.where is not None
-            for term in ir.subterms(instruction.where)
-        )
+        self.contextual = contextual(plan.isa)
         self.undefined = next(
             (t.name for t in plan.isa.traps.values() if t.kind is ir.TrapClass.ILLEGAL and not t.params), None
         )
         self._found: dict[int, tuple[Decoded, Found]] = {}
-        self._shapes: dict[int, tuple[tuple[str, ...], tuple[tuple[str, Place], ...]]] = {}
+        self._shapes: dict[int, tuple[Control, tuple[tuple[str, Place], ...]]] = {}
         self._nothing = bytes(plan.layout.record.size - Record.OPERANDS)
 
     def at(self, page: CodePage, pc: int, state: State | None) -> Found | None:
@@ -90,15 +86,14 @@ class Decoding:
         shape = self._shapes.get(number)
         if shape is None:
             shape = self._shapes[number] = (
-                tuple(sorted(control_operands(self.isa, decoded.instruction))),
+                control(self.isa, decoded.instruction),
                 tuple(places(decoded.instruction.operands).items()),
             )
-        names, spots = shape
+        wanted, spots = shape
         operands = decoded.operands
-        values = tuple((name, operands[name]) for name in names if name in operands)
         packed = bytearray(self._nothing)
         for name, place in spots:
             at = place.offset - Record.OPERANDS
             packed[at : at + place.bytes] = operands.get(name, 0).to_bytes(place.bytes, "little")
-        variant = Variant(number, values, decoded.length)
+        variant = Variant(number, fixed(wanted, operands), decoded.length)
         return Found(variant, decoded.operands, bytes(packed))

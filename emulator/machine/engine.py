@@ -21,7 +21,7 @@ from analyzer import ir
 
 _ready = False
 
-FORMAT = 2
+FORMAT = 3
 """Of what is kept on disk: one more for each change."""
 
 
@@ -72,6 +72,18 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "popek"
 
 
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Text to compile, the functions to export, and a line to keep with them."""
+
+    text: str
+    symbols: tuple[str, ...]
+    note: str = ""
+
+
+Source = Callable[[], Module]
+
+
 class Engine:
     """A just-in-time compiler.  What it has loaded stays as long as its `Made`."""
 
@@ -114,29 +126,39 @@ class Engine:
         self._loaded += 1
         return Made({symbol: int(library[symbol]) for symbol in symbols}, note, library)
 
-    def make(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made:
-        """Functions: `source` is asked for a module only if none made from `parts` was kept."""
-        digest = self.digest(name, *parts, *passes)
-        kept = self.objects.get(digest)
+    def make(
+        self,
+        source: Source,
+        parts: Sequence[str],
+        passes: Sequence[str],
+        name: str,
+        accept: Callable[[str], bool] = lambda note: True,
+    ) -> Made:
+        """Functions: `source` is asked for a module if none made from `parts` was kept, or its line is not accepted."""
+        found = self.kept(parts, passes, name, accept)
+        if found is not None:
+            return found
+        module = source()
+        code = self.compile(module.text, passes) if module.symbols else b""
+        head = f"{' '.join(module.symbols)}\n{module.note}\n"
+        self.objects.put(self.digest(name, *parts, *passes), head.encode() + code)
+        return self.load(name, code, module.symbols, module.note)
+
+    def kept(
+        self,
+        parts: Sequence[str],
+        passes: Sequence[str],
+        name: str,
+        accept: Callable[[str], bool] = lambda note: True,
+    ) -> Made | None:
+        """What was made before, if its line is accepted."""
+        kept = self.objects.get(self.digest(name, *parts, *passes))
         if kept is None:
-            module = source()
-            code = self.compile(module.text, passes) if module.symbols else b""
-            head = f"{' '.join(module.symbols)}\n{module.note}\n"
-            self.objects.put(digest, head.encode() + code)
-            symbols, note = module.symbols, module.note
-        else:
-            names, said, code = kept.split(b"\n", 2)
-            symbols, note = tuple(names.decode().split()), said.decode()
-        return self.load(name, code, symbols, note)
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """Text to compile, the functions to export, and a line to keep with them."""
-
-    text: str
-    symbols: tuple[str, ...]
-    note: str = ""
+            return None
+        names, note, code = kept.split(b"\n", 2)
+        if not accept(note.decode()):
+            return None
+        return self.load(name, code, names.decode().split(), note.decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +168,6 @@ class Made:
     addresses: dict[str, int]
     note: str
     library: object
-
-
-Source = Callable[[], Module]
 
 
 def fingerprint(isa: ir.Isa) -> str:

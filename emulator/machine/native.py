@@ -7,23 +7,25 @@ context), at the end of the budget, or when a device wants something.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import assert_never
 
 from analyzer import ir
 from analyzer.errors import UsageError
+from emulator.codegen.decoder import KEYS, contextual, decoder, place
 from emulator.codegen.direct import unspecified
-from emulator.codegen.handler import Variant, handler
+from emulator.codegen.handler import handler
 from emulator.codegen.layout import Bank, Layout, slot
-from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, Plan
 from emulator.codegen.region import DECLARATIONS
 from emulator.codegen.region import Region as HotRegion
 from emulator.codegen.routines import Leave, memories
-from emulator.codegen.runtime import Runtime
+from emulator.codegen.runtime import BACK, Runtime
 from emulator.codegen.values import PROFILES, Unsupported
+from emulator.codegen.variant import Variant, key
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
 from emulator.machine.decoding import Decoding, Found
@@ -39,7 +41,7 @@ from emulator.machine.engine import (
     fingerprint,
 )
 from emulator.machine.fallback import ReferenceStep
-from emulator.machine.pages import Buffer, CodePage, Context
+from emulator.machine.pages import Buffer, CodePage, Context, Variants
 from emulator.state import State
 from emulator.storage import Bank as HostBank
 
@@ -52,11 +54,13 @@ PAGES = 1 << 29
 PATIENCE = 8
 """Regions that are made at one address, if the code there changes again and again."""
 ALLOWANCE = 0.25
-"""Seconds that regions may take to make before they must keep to their share of the time."""
+"""Seconds of processor time that regions may take to make before they must keep to their share of the time."""
 VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
-"""Instructions that are decoded together."""
+"""Instructions that the driver decodes together."""
+EAGER = 1000
+"""Instructions that the driver decodes before it makes a decoder, if none was kept."""
 LARGEST = 16
 """The logarithm of the units of the largest page of code."""
 
@@ -72,6 +76,7 @@ class NativeMachine(BaseMachine):
         engine: Engine | None = None,
         hot: int = 0,
         share: float = 0.5,
+        eager: int = EAGER,
     ) -> None:
         super().__init__(isa, regions, choices)
         self._engine = engine or Engine()
@@ -88,7 +93,9 @@ class NativeMachine(BaseMachine):
         self._marks = Buffer((self._bank.size >> LINE) + 4096)
         self._table = Buffer(CONTEXTS * 32)
         self._variants = Buffer(8 * VARIANTS)
-        self._hot, self._share = hot, share
+        self._keys = Buffer(16 * KEYS)
+        self._hot, self._share, self._eager = hot, share, eager
+        self._decoded = 0  # instructions, by the driver
         self._ran = 0.0  # seconds in generated code
         self._ready = False
         self.stats: dict[str, float] = {"regions": 0, "region_seconds": 0.0}
@@ -129,6 +136,9 @@ class NativeMachine(BaseMachine):
         self._put("arbitrary", ask)
         for name in ("exit_", "exit_budget", "lookup", "check", "attend", "interpret", "raise_", "rollback", "flush"):
             self._put(name, self._code[name])
+        self._put("slowly", self._code["slowly"])
+        self._put("keys", self._keys.address)
+        self._put("counter", self._code["count"] if self._hot else 0)
         for name in self._plan.routines:
             self._state.words[self._plan.routine(name) // 8] = self._code[name]
         self._put("journal", self._journal.address)
@@ -137,7 +147,7 @@ class NativeMachine(BaseMachine):
         self._put("marks", self._marks.address)
         self._put("contexts", self._table.address)
         self._put("variants", self._variants.address)
-        self._put("threshold", self._hot)
+        self._put("threshold", self._hot * BACK)
         self._put("generation", 1)
         for name, clock in self._clocks.items():
             self._write_slot(self._layout.elements[name], 64, clock.offset)
@@ -146,10 +156,30 @@ class NativeMachine(BaseMachine):
             assert bank is not None
             self._decoding = Decoding(self._plan, bank)
         self._contexts: dict[int, Context] = {}
-        self._handlers: dict[Variant, tuple[int, int]] = {}  # number, address
+        self._known_variants = Variants(self._plan)
+        self._keys.data[:] = bytes(self._keys.size)
+        self._variants.words[0] = self._code["undecoded"]
+        self._number(None, self._code["undefined"])
         self._pages: list[CodePage] = []
         self._take_context(self._key())
         self._ready = True
+        self._take_decoder(make=False)
+
+    def _take_decoder(self, make: bool) -> None:
+        """Lets native code decode; if `make` is not set, only if the decoder was made before."""
+        self._put("decode", 0)
+        if contextual(self._isa) or not self._bank.size:
+            return
+
+        def source() -> Module:
+            declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
+            return Module(PROFILES + declared + decoder(self._plan), ("decode",))
+
+        asked = (self._name, PASSES, "decoder")
+        made = self._engine.make(source, *asked) if make else self._engine.kept(*asked)
+        if made is not None:
+            self._kept.append(made.library)
+            self._put("decode", made.addresses["decode"])
 
     def _fingerprint(self) -> str:
         known = _fingerprints.get(id(self._isa))
@@ -199,11 +229,12 @@ class NativeMachine(BaseMachine):
             self._lost = self._word("lost")
 
     def _drive_native(self) -> Exit | None:
-        entry = self._code["check"]
+        check = entry = self._code["check"]
         while True:
-            began = time.perf_counter()
+            began = time.thread_time()
             self._run_native(self._state.address, self._host, entry)
-            self._ran += time.perf_counter() - began
+            self._ran += time.thread_time() - began
+            entry = check
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 self._put("attention", 0)
@@ -232,7 +263,8 @@ class NativeMachine(BaseMachine):
                 case Leave.DOUBLE_FAULT:
                     return Exit(Reason.DOUBLE_FAULT, 0, name=list(self._isa.traps)[self._word("info0")])
                 case Leave.HOT:
-                    self._heat(self._pc(), self._word("record"))
+                    if not self._heat(self._pc(), self._word("record")):
+                        entry = self._code["interpret"]
                 case Leave.REFERENCE:
                     ended = self._reference_step()
                     if ended is not None:
@@ -247,36 +279,60 @@ class NativeMachine(BaseMachine):
     def _pc(self) -> int:
         return self._read_slot(self._layout.elements[self._plan.pc], self._plan.pc_width)
 
-    def _heat(self, pc: int, record: int) -> None:
-        """Makes a region of the code that is jumped to at an address."""
+    def _heat(self, pc: int, record: int) -> bool:
+        """Makes a region of the code that is jumped to at an address, if it is worth it."""
         page = self._page_of(record)
-        if page is None or pc not in page.decoded or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
-            return
-        began = time.perf_counter()
+        if page is None:
+            return False
+        page.cool(pc)  # it comes again if nothing is made of it now
+        if pc not in page or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
+            return False
+        began = time.thread_time()
         used, made_before = self.stats["region_seconds"], self.stats["regions"]
         expected = used / made_before if made_before else 0.0
         if used + expected > ALLOWANCE + self._share * self._ran:
-            page.cool(pc)  # it may come again when there is time for it
-            return
+            return False
         known = self._known()
 
         def source() -> Module:
-            region = HotRegion(self._plan, known, page.decoded, (page.lo, page.hi))
+            region = HotRegion(self._plan, known, page, (page.lo, page.hi))
             text = region.function(pc, "region")
             if text is None:
                 return Module("", ())
-            return Module(PROFILES + DECLARATIONS + text, ("region",), " ".join(map(str, sorted(region.covered))))
+            return Module(PROFILES + DECLARATIONS + text, ("region",), self._cover(page, region.covered))
 
-        what = repr((pc, page.lo, page.hi, sorted(known.items()), page.contents()))
-        made = self._engine.make(source, [*self._name, what], REGION_PASSES, "region")
+        line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
+        what = repr((pc, page.lo, page.hi, sorted(known.items()), line))
+        made = self._engine.make(
+            source, [*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note)
+        )
         if not made.addresses:
             page.install(pc, *[page.buffer.words[page.offset(pc) // 8]] * 2)
-            return
+            return False
         address = made.addresses["region"]
         page.install(pc, address, address)
-        page.regions[pc] = (frozenset(map(int, made.note.split())), made.library)
+        page.regions[pc] = (covered(made.note), made.library)
         self.stats["regions"] += 1
-        self.stats["region_seconds"] += time.perf_counter() - began
+        self.stats["region_seconds"] += time.thread_time() - began
+        return True
+
+    def _contents(self, page: CodePage, first: int, last: int) -> bytes:
+        """What is in memory from one address of a page to another, included."""
+        at, cells = page.physical(first) - self._bank.base, self._decoding.bank.cells
+        return cells[at : at + last - first + 1].tobytes()
+
+    def _cover(self, page: CodePage, addresses: set[int]) -> str:
+        """A line that says what a region stands for: a digest of the code, and where it lies."""
+        ranges = runs(addresses)
+        contents = b"".join(self._contents(page, first, last) for first, last in ranges)
+        return " ".join([hashlib.sha256(contents).hexdigest(), *(f"{first:x}-{last:x}" for first, last in ranges)])
+
+    def _covers(self, page: CodePage, note: str) -> bool:
+        """Whether the same code is there again; if so, all of it is decoded."""
+        addresses = covered(note)
+        if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
+            return False
+        return all(self._decode_range(page, first, last) for first, last in runs(addresses))
 
     def _known(self) -> dict[str, int]:
         """The elements of the present context."""
@@ -337,7 +393,8 @@ class NativeMachine(BaseMachine):
                 context = self._context
             lo, hi, base = found
             fresh = self._code["undecoded"]
-            page = CodePage(self._plan, lo, hi, base, (fresh, fresh), self._code["missing"])
+            host = self._host + (base - self._bank.base) * self._bank.cell
+            page = CodePage(self._known_variants, lo, hi, base, host, (fresh, fresh), self._code["missing"])
             context.pages[found] = page
             self._pages.append(page)
         context.enter(page, pc)
@@ -393,9 +450,20 @@ class NativeMachine(BaseMachine):
         page = self._page_of(record)
         assert page is not None
         state = self._view() if self._decoding.contextual else None
+        found = self._found(page, pc, page.hi, state)
+        if not found or state is not None:  # what depends on the state is decoded each time
+            return self._reference_step()
+        self._enter(page, found)
+        self._decoded += len(found)
+        if self._decoded - len(found) < self._eager <= self._decoded:
+            self._take_decoder(make=True)
+        return None
+
+    def _found(self, page: CodePage, pc: int, last: int, state: State | None) -> list[tuple[int, Found]]:
+        """What is at an address and behind it, some instructions, up to one that is decoded already."""
         found: list[tuple[int, Found]] = []
         at = pc
-        while len(found) < AHEAD and at <= page.hi and at not in page.decoded:
+        while len(found) < AHEAD and at <= last and at not in page:
             got = self._decoding.at(page, at, state)
             if got is None:
                 break
@@ -403,22 +471,39 @@ class NativeMachine(BaseMachine):
             if got.variant is None or got.variant.trap is not None or state is not None:
                 break
             at += got.variant.length
-        if not found or state is not None:  # what depends on the state is decoded each time
-            return self._reference_step()
+        return found
+
+    def _decode_range(self, page: CodePage, first: int, last: int) -> bool:
+        """Decodes all instructions from one address to another; whether that was possible."""
+        at = first
+        while at <= last:
+            if at not in page:
+                found = self._found(page, at, last, None)
+                if not found:
+                    return False
+                self._enter(page, found)
+            variant = page[at].variant
+            if variant is None or variant.trap is not None:
+                return at + self._plan.per_parcel > last
+            at += variant.length
+        return True
+
+    def _enter(self, page: CodePage, found: Sequence[tuple[int, Found]]) -> None:
+        """Writes the records of instructions that lie one behind the other."""
         self._make([got.variant for _, got in found if got.variant is not None])
         for at, got in found:
             self._fill(page, at, got)
-        last, got = found[-1]
+        (first, _), (last, got) = found[0], found[-1]
         length = self._plan.per_parcel if got.variant is None else max(got.variant.length, self._plan.per_parcel)
-        self._mark(page.physical(pc), last + length - pc)
-        return None
+        self._mark(page.physical(first), last + length - first)
 
     def _make(self, variants: Sequence[Variant]) -> None:
         """Makes the handlers that are missing."""
-        missing = [v for v in dict.fromkeys(variants) if v not in self._handlers]
+        numbers = self._known_variants.numbers
+        missing = [v for v in dict.fromkeys(variants) if v not in numbers]
         if not missing:
             return
-        if len(self._handlers) + len(missing) > VARIANTS:
+        if len(numbers) + len(missing) >= VARIANTS:
             raise MemoryError(f"a program that needs more than {VARIANTS} handlers")
         named = [(f"h{i}", variant) for i, variant in enumerate(missing)]
 
@@ -436,16 +521,19 @@ class NativeMachine(BaseMachine):
         for name, variant in named:
             self._number(variant, addresses.get(name, self._code["reference"]))
 
-    def _number(self, variant: Variant, address: int) -> None:
-        number = len(self._handlers)
-        self._handlers[variant] = (number, address)
+    def _number(self, variant: Variant | None, address: int) -> None:
+        """Gives a variant its number; the decoder finds it by its key."""
+        number = self._known_variants.add(variant)
         self._variants.words[number] = address
+        packed = None if variant is None else key(self._isa, variant)
+        if packed is not None and number < KEYS * 2 // 3:
+            place(self._keys.words, packed, number)
 
     def _fill(self, page: CodePage, pc: int, found: Found) -> None:
         """Writes a record."""
-        number, address = (0, self._code["undefined"]) if found.variant is None else self._handlers[found.variant]
+        number = self._known_variants.numbers[found.variant]
+        address = self._variants.words[number]
         page.set(pc, address, self._code["count"] if self._hot else address, number, found.packed)
-        page.decoded[pc] = Instr(pc, found.variant, found.operands)
 
     def _mark(self, address: int, units: int) -> None:
         offset = address - self._bank.base
@@ -470,8 +558,8 @@ class NativeMachine(BaseMachine):
                 continue
             at = max(first - page.base, 0)
             for pc in range(page.lo + at, min(page.lo + last - page.base, page.hi + 1)):
-                if pc in page.decoded:
-                    variant = page.decoded[pc].variant
+                if pc in page:
+                    variant = page[pc].variant
                     size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
                     if page.physical(pc) + size > address:
                         page.clear(pc)
@@ -480,11 +568,10 @@ class NativeMachine(BaseMachine):
                 if not covered.isdisjoint(changed):
                     del page.regions[entry]
                     page.dropped[entry] = page.dropped.get(entry, 0) + 1
-                    instr = page.decoded.get(entry)
+                    instr = page.get(entry)
                     if instr is not None:
-                        known = None if instr.variant is None else self._handlers[instr.variant]
-                        address = self._code["undefined"] if known is None else known[1]
-                        page.install(entry, address, self._code["count"])
+                        number = self._known_variants.numbers[instr.variant]
+                        page.install(entry, self._variants.words[number], self._code["count"])
 
     # -- callbacks -----------------------------------------------------------------------------------------------------
 
@@ -656,6 +743,27 @@ class NativeMachine(BaseMachine):
             for address in cells:
                 self.write(name, cells[address], address)
         self._take(state)
+
+
+def runs(addresses: Iterable[int]) -> list[tuple[int, int]]:
+    """Addresses as ranges, first and last.
+
+    >>> runs({4, 5, 6, 9})
+    [(4, 6), (9, 9)]
+    """
+    found: list[tuple[int, int]] = []
+    for address in sorted(addresses):
+        if found and found[-1][1] == address - 1:
+            found[-1] = (found[-1][0], address)
+        else:
+            found.append((address, address))
+    return found
+
+
+def covered(note: str) -> set[int]:
+    """The addresses that a region stands for, by the line that was kept with it."""
+    ranges = (part.split("-") for part in note.split()[1:])
+    return {address for first, last in ranges for address in range(int(first, 16), int(last, 16) + 1)}
 
 
 _fingerprints: dict[int, tuple[ir.Isa, str]] = {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from emulator.codegen.layout import Record
+from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
+from emulator.codegen.variant import Variant, control
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 
@@ -26,16 +28,51 @@ class Buffer:
         self.words = memoryview(self.data).cast("Q")
 
 
-class CodePage:
-    """Records for the instructions at virtual `lo` to `hi` (included), which lie at physical `base` and on.
+class Variants:
+    """The variants of a machine by number, from 1 on; 0 stands for what is not decoded."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.all: list[Variant | None] = [None]
+        self.numbers: dict[Variant | None, int] = {}
+        self._places: dict[int, tuple[tuple[str, Place], ...]] = {}
+
+    def add(self, variant: Variant | None) -> int:
+        self.numbers[variant] = len(self.all)
+        self.all.append(variant)
+        return len(self.all) - 1
+
+    def places(self, instruction: int) -> tuple[tuple[str, Place], ...]:
+        """Where the operands of an instruction lie in a record."""
+        found = self._places.get(instruction)
+        if found is None:
+            operands = self.plan.isa.instructions[instruction].operands
+            found = self._places[instruction] = tuple(places(operands).items())
+        return found
+
+    def operands(self, variant: Variant, record: memoryview | bytes) -> dict[str, int]:
+        """The operands of a record: what is in no place is a prefix, whose value the variant has."""
+        wanted = control(self.plan.isa, self.plan.isa.instructions[variant.instruction])
+        found = {name: bits for name, bits in variant.fixed if wanted[name] is None}
+        for name, place in self.places(variant.instruction):
+            found[name] = int.from_bytes(record[place.offset : place.offset + place.bytes], "little")
+        return found
+
+
+class CodePage(Mapping[int, Instr]):
+    """Records for the instructions at virtual `lo` to `hi` (included), which lie at physical `base` and on, and in the
+    host at `host`.  As a mapping it has the instructions that are decoded, by their virtual addresses.
 
     There are records for the whole pages of the fetch cache that these addresses are in, and one more; those outside of
     the range look for a page of their own.
     """
 
-    def __init__(self, plan: Plan, lo: int, hi: int, base: int, fresh: tuple[int, int], outside: int) -> None:
-        self.plan, self.lo, self.hi, self.base = plan, lo, hi, base
-        granule = 1 << CODE_PAGE
+    def __init__(
+        self, variants: Variants, lo: int, hi: int, base: int, host: int, fresh: tuple[int, int], outside: int
+    ) -> None:
+        self.variants, self.plan = variants, variants.plan
+        self.lo, self.hi, self.base, self.host = lo, hi, base, host
+        plan, granule = self.plan, 1 << CODE_PAGE
         self.first = lo // granule * granule
         count = ((hi // granule + 1) * granule - self.first) // plan.per_parcel
         self.stride = plan.layout.record.size
@@ -49,16 +86,57 @@ class CodePage:
         blank[8:16] = fresh[1].to_bytes(8, "little")
         self.blank = bytes(blank)
         before = (lo - self.first) // plan.per_parcel
-        within = (hi - lo + 1) // plan.per_parcel
+        self._before, self._within = before, (hi - lo + 1) // plan.per_parcel
+        within = self._within
         self.buffer.data[: before * self.stride] = self.outside * before
         self.buffer.data[before * self.stride : (before + within) * self.stride] = self.blank * within
         after = count + 1 - before - within
         start = (before + within) * self.stride
         self.buffer.data[start : start + after * self.stride] = self.outside * after
-        self.decoded: dict[int, Instr] = {}  # by virtual address
-        self.regions: dict[int, tuple[frozenset[int], object]] = {}  # by entry: the addresses they stand for, the code
-
+        self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
+        self._known: dict[int, Instr] = {}
+
+    # -- what is decoded -----------------------------------------------------------------------------------------------
+
+    def _number(self, pc: int) -> int:
+        """The number of the variant at an address; 0 if nothing is decoded there."""
+        if not self.lo <= pc <= self.hi or (pc - self.first) % self.plan.per_parcel:
+            return 0
+        return self.buffer.words[(self.offset(pc) + Record.VARIANT) // 8] & 0xFFFFFFFF
+
+    def __contains__(self, pc: object) -> bool:
+        return isinstance(pc, int) and self._number(pc) != 0
+
+    def __getitem__(self, pc: int) -> Instr:
+        known = self._known.get(pc)
+        if known is None:
+            number = self._number(pc)
+            if not number:
+                raise KeyError(pc)
+            variant = self.variants.all[number]
+            at = self.offset(pc)
+            record = self.buffer.data[at : at + self.stride]
+            plain = variant is None or variant.trap is not None
+            operands = {} if variant is None or plain else self.variants.operands(variant, record)
+            known = self._known[pc] = Instr(pc, variant, operands)
+        return known
+
+    def _numbers(self) -> list[int]:
+        words = memoryview(self.buffer.data).cast("I")
+        start = (self._before * self.stride + Record.VARIANT) // 4
+        step = self.stride // 4
+        found: list[int] = words[start : start + self._within * step : step].tolist()
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        per = self.plan.per_parcel
+        return (self.lo + i * per for i, number in enumerate(self._numbers()) if number)
+
+    def __len__(self) -> int:
+        return sum(map(bool, self._numbers()))
+
+    # -- records -------------------------------------------------------------------------------------------------------
 
     def offset(self, pc: int) -> int:
         """The offset of a record in the buffer."""
@@ -67,10 +145,6 @@ class CodePage:
     def record(self, pc: int) -> int:
         """The address of a record."""
         return self.address + self.offset(pc)
-
-    def contents(self) -> list[tuple[int, str, tuple[int, ...]]]:
-        """All that has been decoded, in order."""
-        return [(pc, repr(instr.variant), tuple(instr.operands.values())) for pc, instr in sorted(self.decoded.items())]
 
     def physical(self, pc: int) -> int:
         return self.base + (pc - self.lo)
@@ -94,7 +168,7 @@ class CodePage:
         """Makes a record unknown again, as it stands; operands stay, for a handler that is running."""
         at = self.offset(pc)
         self.buffer.data[at : at + Record.OPERANDS] = self.blank[: Record.OPERANDS]
-        self.decoded.pop(pc, None)
+        self._known.pop(pc, None)
 
 
 @dataclass(slots=True)
@@ -119,5 +193,6 @@ class Context:
         """Lets the fetch cache know the page of an address."""
         granule = pc >> CODE_PAGE << CODE_PAGE
         at = (pc >> CODE_PAGE & CODE_ENTRIES - 1) * CODE_ENTRY // 8
-        self.itlb.words[at] = granule
-        self.itlb.words[at + 1] = page.record(granule)
+        host = page.host + (granule - page.lo) * page.plan.bank.cell & 0xFFFFFFFFFFFFFFFF
+        for i, word in enumerate((granule, page.record(granule), host, page.hi)):
+            self.itlb.words[at + i] = word
