@@ -38,7 +38,7 @@ SYSTEMS: list[tuple[str, str, Technique, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("tier", "depth"), [("auto", 1), ("blocks", 2)])
+@pytest.mark.parametrize(("tier", "depth"), [("regions", 1), ("blocks", 2)])
 @pytest.mark.parametrize(("name", "guest", "technique", "scheme"), SYSTEMS)
 def test_the_monitor_sees_the_same_on_both_hosts(
     name: str, guest: str, technique: Technique, scheme: str | None, tier: Tier, depth: int
