@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from analyzer.errors import AssemblyError, EngineError, PopekError, SpecError, UsageError
+from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,8 +25,20 @@ if TYPE_CHECKING:
     from analyzer import ir
     from analyzer.render.lines import Look
     from analyzer.report import Report
+    from emulator.machine import Tier
+    from emulator.monitor import Monitor
+    from emulator.run import Options
 
 OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+
+
+class WithDefault(TyperGroup):
+    """Commands of which `run` need not be named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return list(super().parse_args(ctx, args))
 
 
 class Guarded(TyperGroup):
@@ -40,15 +52,19 @@ class Guarded(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr, flush=True)
-            silence(sys.stderr)  # what is torn down complains
-            stop(INTERRUPTED)
+            end_interrupted()
         except BrokenPipeError:  # the reader has seen enough
             silence(sys.stdout)
             stop(OK)
         except (SpecError, AssemblyError) as error:
             complain(error.diagnostics)
             stop(USAGE)
+        except Breach as error:
+            complain(error.diagnostics)
+            stop(FINDINGS)
+        except Refused as error:
+            complain(error.diagnostics)
+            stop(refusal(error))
         except UsageError as error:
             hint = f"\n  hint: {error.hint}" if error.hint else ""
             print(f"error: {error}{hint}", file=sys.stderr)
@@ -65,6 +81,8 @@ class Guarded(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):  # its own usage errors print themselves
                 raise
+            if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was made
+                end_interrupted()
             if os.environ.get("POPEK_DEBUG"):
                 raise
             if type(error).__name__ == "BrokenProcessPool":
@@ -95,8 +113,18 @@ Rlimit = Annotated[int | None, typer.Option(min=1, help="The solver's budget for
 OneScheme = Annotated[str | None, typer.Option("--scheme", help="The scheme; the spec's first one if not given.")]
 Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only this scheme (repeatable).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The verdict without the findings, and no progress.")]
-
-
+Program = Annotated[Path, typer.Argument(help="Assembly source, an ELF file, units in hex, or a raw image.")]
+OnBoard = Annotated[str | None, typer.Option("--board", help="A board or the path of one; `bare` has memory only.")]
+Memory = Annotated[str | None, typer.Option("--mem", help="Units of memory, with K, M or G.")]
+Budget = Annotated[str | None, typer.Option("--budget", help="The most steps, with K, M or G.")]
+Loads = Annotated[list[str] | None, typer.Option("--load", help="One more program, FILE or FILE@ADDRESS.")]
+OnDisk = Annotated[Path | None, typer.Option("--disk", help="An image for the block device; changes are not kept.")]
+OfFormat = Annotated[str | None, typer.Option("--format", help="asm, elf, hex or raw.")]
+OnTier = Annotated[str, typer.Option("--tier", help="auto, reference, interpreter or regions: how it is executed.")]
+Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
+OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]
+Forced = Annotated[bool, typer.Option("--unsafe", help="A monitor whatever the verdict is, to see what it does.")]
+Deep = Annotated[int, typer.Option("--depth", min=1, help="Monitors on top of one another.")]
 Kept = Annotated[bool, typer.Option("--cache/--no-cache", help="Use what was found before, and keep what is found.")]
 
 
@@ -144,7 +172,7 @@ def check(
     from analyzer.render.findings import exit_code
 
     formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache)
+    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache, called=spec)
     for format_, file in formats:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
@@ -166,7 +194,7 @@ def explain(
             raise UsageError("explain what?", "`popek explain PG001`, or `popek explain SPEC INSTRUCTION`")
         print(explanation.page(subject), end="")
         return
-    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False)
+    report = analyzed(load(subject), 1, rlimit, scheme, [instruction], quiet=False, graph=False, called=subject)
     put(explanation.explain(report, look(ascii)))
 
 
@@ -223,56 +251,67 @@ def repair(
     rlimit: Rlimit = None,
 ) -> None:
     """The smallest change that makes a machine virtualizable: the repaired spec."""
-    from analyzer.render.findings import counted
-    from analyzer.render.repaired import beside, guards_of
-    from analyzer.repair import repaired_spec
+    from analyzer.render.findings import counted, exit_code, findings
+    from analyzer.render.repaired import repair_of, repaired_spec, unrepaired
+    from analyzer.syntax.load import path_of
+    from emulator.examples import fails_on
 
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
-    report = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False)
-    guards, unrepaired = guards_of(report)
-    for name in unrepaired:
+    found = analyzed(isa, jobs, rlimit, [chosen.name], quiet=False, graph=False).schemes[0]
+    left = unrepaired(found)
+    for name in left:
         print(f"PG001 {name}: no guard was found within the budget", file=sys.stderr)
-    if not guards:
-        print(f"nothing to repair: no hole under scheme {chosen.name}", file=sys.stderr)
-        stop(FINDINGS if unrepaired else OK)
-    text = repaired_spec(isa, guards)
+    needed = repair_of(isa, found)
+    if not needed.checks:
+        first = found.theorems[0]
+        why = "no hole" if first.status == "holds" else first.why or f"Theorem 1 is {first.status}"
+        print(f"nothing to repair with checks under scheme {chosen.name}: {why}", file=sys.stderr)
+        stop(FINDINGS if left or first.status != "holds" else OK)
+    text, repaired = repaired_spec(needed, path_of(spec), output and output.parent, fails_on)
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        print(f"{output}: checks for {counted(len(guards), 'instruction')}", file=sys.stderr)
+        print(f"{output}: checks for {counted(len(needed.mended()), 'instruction')}", file=sys.stderr)
     if verify:
-        with beside(isa.files_read, f"{isa.name}-repaired", text) as path:
-            again = analyzed(load(str(path)), jobs, rlimit, [chosen.name], quiet=False, witnesses=False, graph=False)
+        again = analyzed(repaired, jobs, rlimit, [chosen.name], quiet=False, graph=False)
+        for f in findings(again):
+            print(f"{f.code} {f.subject}{f.message}", file=sys.stderr)
         status = again.schemes[0].theorems[0].status
         print(f"analysed again: Theorem 1 {status} under scheme {chosen.name}", file=sys.stderr)
-        stop({"holds": OK, "inconclusive": INCONCLUSIVE}.get(status, FINDINGS))
-    stop(FINDINGS if unrepaired else OK)
+        stop(exit_code(again))
+    stop(FINDINGS if left else OK)
 
 
 @app.command()
-def intercepts(spec: Spec, scheme: OneScheme = None, rlimit: Rlimit = None) -> None:
+def intercepts(
+    spec: Spec,
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="The scheme; the first with bits to choose if not given.")
+    ] = None,
+    jobs: Jobs = 0,
+    rlimit: Rlimit = None,
+    ascii: Ascii = False,
+) -> None:
     """The setting of intercept bits under which nothing is left to fix, or the instructions that no setting catches."""
     from analyzer.intercepts import synthesize
+    from analyzer.render.synthesized import synthesis_lines
 
     isa = load(spec)
-    chosen = scheme_of(isa, scheme)
+    choosing = [s.name for s in isa.schemes if s.choose]
+    chosen = scheme_of(isa, scheme or next(iter(choosing), None))
     if not chosen.choose:
-        with_bits = ", ".join(s.name for s in isa.schemes if s.choose)
         raise UsageError(
             f"scheme {chosen.name} of {isa.name} has no bits that the monitor may choose",
-            f"these have: {with_bits}" if with_bits else "`choose` in a scheme names them",
+            f"these have: {', '.join(choosing)}" if choosing else "`choose` in a scheme names them",
         )
-    found = synthesize(isa, chosen, rlimit)
-    for name in found.undecided:
-        print(f"PG901 {name} is undecided: the budget ran out")
-    if found.setting is not None:
-        others = " (all others 0)"
-        print(f"{isa.name}, scheme {chosen.name}: set {', '.join(found.setting) or 'nothing'}{others}")
-        stop(INCONCLUSIVE if found.undecided else OK)
-    print(f"{isa.name}, scheme {chosen.name}: no setting catches {', '.join(found.uncaught)}")
-    stop(FINDINGS)
+    with Progress(isa.name, quiet=False) as progress:
+        found = synthesize(isa, chosen, rlimit, processes(jobs), progress)
+    put(synthesis_lines(isa.name, chosen.name, found, look(ascii)))
+    if found.setting is None:
+        stop(FINDINGS)
+    stop(INCONCLUSIVE if found.undecided else OK)
 
 
 @app.command()
@@ -409,45 +448,28 @@ def replay(
 @app.command()
 def run(
     spec: Spec,
-    program: Annotated[Path, typer.Argument(help="Assembly source, an ELF file, units in hex, or a raw image.")],
-    board: Annotated[str | None, typer.Option(help="A board or the path of one; `bare` has memory only.")] = None,
-    mem: Annotated[str | None, typer.Option(help="Units of memory, with K, M or G.")] = None,
-    budget: Annotated[str | None, typer.Option(help="The most steps, with K, M or G.")] = None,
-    load_: Annotated[list[str] | None, typer.Option("--load", help="One more program, FILE or FILE@ADDRESS.")] = None,
-    disk: Annotated[Path | None, typer.Option(help="An image for the block device; changes are not kept.")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="asm, elf, hex or raw.")] = None,
+    program: Program,
+    board: OnBoard = None,
+    mem: Memory = None,
+    budget: Budget = None,
+    load_: Loads = None,
+    disk: OnDisk = None,
+    format_: OfFormat = None,
     trace: Annotated[bool, typer.Option("--trace", help="Every step with its instruction, on stderr.")] = False,
     gdb: Annotated[int | None, typer.Option(help="Wait for gdb on this port; 0 for any.")] = None,
-    stats: Annotated[str | None, typer.Option(help="json: how the run went, on stderr.")] = None,
-    tier: Annotated[str, typer.Option(help="auto, reference, interpreter or regions: how it is executed.")] = "auto",
+    stats: Stats = None,
+    tier: OnTier = "auto",
 ) -> None:
     """Run a program on the bare machine, with the terminal as its console."""
     import json
 
     from emulator.devices.console import Console
-    from emulator.image import FORMATS
-    from emulator.run import TIERS, Options, parsed_load, run
+    from emulator.run import run
     from emulator.terminal import Terminal
 
-    chosen = next((f for f in FORMATS if f == format_), None)
-    if format_ is not None and chosen is None:
-        raise UsageError(f"there is no format {format_}", f"there are {', '.join(FORMATS)}")
-    executed = next((known for known in TIERS if known == tier), None)
-    if executed is None:
-        raise UsageError(f"there is no tier {tier}", f"there are {', '.join(TIERS)}")
-    if stats not in (None, "json"):
-        raise UsageError(f"there are no stats {stats}", "there are json")
-    loads = tuple(parsed_load(text) for text in load_ or ())
-    given = Options(board, quantity(mem), quantity(budget), loads, disk, chosen, executed)
+    given = run_options(board, mem, budget, load_, disk, format_, tier)
+    known_stats(stats)
     isa = load(spec)
-
-    def show(written: bytes) -> None:
-        sys.stdout.buffer.write(written)
-        sys.stdout.flush()
-
-    def told(line: str) -> None:
-        print(line, file=sys.stderr)
-
     if gdb is not None:
         from emulator.gdb import debug
 
@@ -460,6 +482,124 @@ def run(
     elif not outcome.ended_itself or trace:
         told(outcome.sentence())
     stop(outcome.code)
+
+
+monitors = typer.Typer(cls=WithDefault)
+app.add_typer(monitors, name="vmm")
+
+
+@monitors.callback()
+def vmm() -> None:
+    """Run a program under the monitor that the verdict permits (`vmm SPEC PROGRAM`), or prove that monitor (`vmm prove
+    SPEC`)."""
+
+
+@monitors.command("run")
+def run_monitored(
+    spec: Spec,
+    program: Program,
+    scheme: OneScheme = None,
+    technique: OfTechnique = "plain",
+    unsafe: Forced = False,
+    depth: Deep = 1,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Look after resource control at exits.")] = True,
+    board: OnBoard = None,
+    mem: Memory = None,
+    budget: Budget = None,
+    load_: Loads = None,
+    disk: OnDisk = None,
+    format_: OfFormat = None,
+    tier: OnTier = "auto",
+    trace: Annotated[bool, typer.Option("--trace", help="Every exit, and what was done about it, on stderr.")] = False,
+    stats: Stats = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The program's console and nothing else.")] = False,
+) -> None:
+    """Run a program in a virtual machine, with the terminal as its console.  `vmm run SPEC PROGRAM` is `vmm SPEC
+    PROGRAM`."""
+    import json
+
+    from emulator.devices.console import Console
+    from emulator.monitor.supervise import supervise
+    from emulator.terminal import Terminal
+
+    given = run_options(board, mem, budget, load_, disk, format_, tier)
+    known_stats(stats)
+    isa = load(spec)
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier)
+    with Terminal(sys.stdin) as keyboard:
+        ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
+    if stats:
+        told(json.dumps(ran.as_data()))
+    elif not quiet:
+        for sentence in ran.sentences():
+            told(sentence)
+    stop(ran.outcome.code)
+
+
+@monitors.command()
+def prove(
+    spec: Spec,
+    scheme: OneScheme = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this instruction or family (repeatable).")] = None,
+    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="human or json, with `:FILE`.")] = None,
+    rlimit: Rlimit = None,
+    jobs: Jobs = 0,
+    ascii: Ascii = False,
+    table: Annotated[bool, typer.Option("--table", help="Print every obligation.")] = False,
+) -> None:
+    """Prove the monitor: its routines and deliveries are those of the machine, and its memory is a memory; and the
+    premises, each with where it is discharged."""
+    from analyzer.obligations import prove
+    from analyzer.render.proved import proof_json, proved_lines, status
+    from analyzer.symbolic.setting import Setting
+    from analyzer.symbolic.smt import DEFAULT_RLIMIT
+
+    formats = [parsed_output(text, ("human", "json")) for text in output or ["human"]]
+    isa = load(spec)
+    chosen = scheme_of(isa, scheme)
+    known_instructions(isa, only or [])
+    report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses=False, graph=False)
+    with Progress(isa.name, quiet=False) as progress:
+        proof = prove(Setting(isa, chosen), report.schemes[0], rlimit or DEFAULT_RLIMIT, progress, tuple(only or ()))
+    for format_, file in formats:
+        if format_ == "json":
+            write(proof_json(report, proof), file)
+        elif file is None:
+            put(proved_lines(report, proof, look(ascii, table)))
+        else:
+            write("".join(f"{line.plain}\n" for line in proved_lines(report, proof, look(ascii, table))), file)
+    stop(status(proof))
+
+
+@app.command()
+def validate(
+    spec: Spec,
+    scheme: OneScheme = None,
+    technique: OfTechnique = "plain",
+    unsafe: Forced = False,
+    depth: Deep = 1,
+    guests: Annotated[int, typer.Option(min=1, help="Generated guests.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, help="The most steps of a guest.")] = 24,
+    seed: Annotated[int, typer.Option(help="Other guests for another number.")] = 0,
+    most: Annotated[int, typer.Option(min=1, help="Differences after which to stop.")] = 1,
+    output: Annotated[list[str] | None, typer.Option("--output", "-o", help="human or json, with `:FILE`.")] = None,
+) -> None:
+    """Run generated guests on the bare machine and under the monitor, and compare: equivalence, resource control and
+    efficiency."""
+    import json
+
+    from emulator.monitor.validate import validate
+    from emulator.monitor.validated import lines
+
+    formats = [parsed_output(text, ("human", "json")) for text in output or ["human"]]
+    isa = load(spec)
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, True)
+    with Progress(isa.name, quiet=False) as progress:
+        found = validate(monitor, guests, seed, steps, most=most, progress=progress)
+    for format_, file in formats:
+        text = json.dumps(found.as_data(), indent=2) if format_ == "json" else "\n".join(lines(found))
+        write(f"{text}\n", file)
+    stop(FINDINGS if found.divergences else OK)
 
 
 @app.command()
@@ -497,6 +637,65 @@ def load(spec: str) -> ir.Isa:
     return load_spec(spec)
 
 
+def run_options(
+    board: str | None,
+    mem: str | None,
+    budget: str | None,
+    loads: list[str] | None,
+    disk: Path | None,
+    format_: str | None,
+    tier: str,
+) -> Options:
+    """How to run a program."""
+    from emulator.image import FORMATS
+    from emulator.run import TIERS, Options, parsed_load
+
+    chosen = next((f for f in FORMATS if f == format_), None)
+    if format_ is not None and chosen is None:
+        raise UsageError(f"there is no format {format_}", f"there are {', '.join(FORMATS)}")
+    executed = next((known for known in TIERS if known == tier), None)
+    if executed is None:
+        raise UsageError(f"there is no tier {tier}", f"there are {', '.join(TIERS)}")
+    parsed = tuple(parsed_load(text) for text in loads or ())
+    return Options(board, quantity(mem), quantity(budget), parsed, disk, chosen, executed)
+
+
+def known_stats(stats: str | None) -> None:
+    if stats not in (None, "json"):
+        raise UsageError(f"there are no stats {stats}", "there are json")
+
+
+def monitor_of(
+    isa: ir.Isa,
+    scheme: str | None,
+    technique: str,
+    unsafe: bool,
+    depth: int,
+    check: bool,
+    tier: Tier = "reference",
+) -> Monitor:
+    """The monitor of a machine; the verdict is asked for, unless it is not to count."""
+    from analyzer.allocation import allocate
+    from emulator.monitor import TECHNIQUES, Monitor, generate
+
+    known = next((known for known in TECHNIQUES if known == technique), None)
+    if known is None:
+        raise UsageError(f"there is no technique {technique}", f"there are {', '.join(TECHNIQUES)}")
+    chosen = scheme_of(isa, scheme)
+    report = None
+    if not unsafe:
+        report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses=False, graph=False).schemes[0]
+    plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
+    return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
+
+
+def refusal(error: Refused) -> int:
+    """The exit code of a refused monitor: what the verdict forbids is a finding."""
+    if error.inconclusive:
+        return INCONCLUSIVE
+    return FINDINGS if error.diagnostic.code == "PG530" else USAGE
+
+
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one."""
     try:
@@ -519,8 +718,10 @@ def analyzed(
     witnesses: bool = True,
     graph: bool = True,
     cache: bool = True,
+    called: str | None = None,
 ) -> Report:
-    """The report on a spec, its examples run; what was found before is taken from the cache."""
+    """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
+    the user names it."""
     from dataclasses import replace
 
     from analyzer.cache import Cache
@@ -531,12 +732,13 @@ def analyzed(
         scheme_of(isa, scheme)
     known_instructions(isa, only or [])
     options = Options(
-        jobs or len(os.sched_getaffinity(0)),
+        processes(jobs),
         rlimit,
         witnesses,
         graph and not only,
         tuple(only or ()),
         tuple(schemes or ()),
+        called,
         Cache() if cache else None,
     )
     if options.cache is not None:
@@ -555,6 +757,11 @@ def analyzed(
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report
+
+
+def processes(jobs: int) -> int:
+    """How many processes to use; 0 is one a processor."""
+    return jobs or len(os.sched_getaffinity(0))
 
 
 def known_instructions(isa: ir.Isa, names: list[str]) -> None:
@@ -576,6 +783,12 @@ def stop(code: int) -> None:
     raise typer.Exit(int(code))
 
 
+def end_interrupted() -> None:
+    print("\ninterrupted", file=sys.stderr, flush=True)
+    silence(sys.stderr)  # what is torn down complains
+    stop(INTERRUPTED)
+
+
 def silence(stream: TextIO) -> None:
     """Sends all that still goes there nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -594,6 +807,17 @@ def console(file: Any = None) -> Console:
     from rich.console import Console
 
     return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def show(written: bytes) -> None:
+    """What a guest writes to its console."""
+    sys.stdout.buffer.write(written)
+    sys.stdout.flush()
+
+
+def told(line: str) -> None:
+    """A line of its own beside a guest's console."""
+    print(line, file=sys.stderr)
 
 
 def put(lines: Iterable[Text], file: Any = None) -> None:
@@ -620,12 +844,20 @@ def complain(diagnostics: Iterable[Any]) -> None:
 FORMATS = ("human", "json", "markdown", "svg")
 
 
-def parsed_output(text: str) -> tuple[str, str | None]:
+def parsed_output(text: str, known: tuple[str, ...] = FORMATS) -> tuple[str, str | None]:
     """`FORMAT` or `FORMAT:FILE`."""
     format_, _, file = text.partition(":")
-    if format_ not in FORMATS:
-        raise UsageError(f"there is no output format {format_}", f"there are {', '.join(FORMATS)}")
+    if format_ not in known:
+        raise UsageError(f"there is no output format {format_}", f"there are {', '.join(known)}")
     return format_, file or None
+
+
+def write(text: str, file: str | None) -> None:
+    """Writes a text to a file or to stdout."""
+    if file is None:
+        print(text, end="")
+    else:
+        Path(file).write_text(text, encoding="utf-8")
 
 
 def deliver(report: Report, format_: str, file: str | None, shown: Look) -> None:
@@ -635,11 +867,7 @@ def deliver(report: Report, format_: str, file: str | None, shown: Look) -> None
 
         put(human(report, shown))
         return
-    text = RENDERERS[format_](report, shown)
-    if file is None:
-        print(text, end="")
-    else:
-        Path(file).write_text(text, encoding="utf-8")
+    write(RENDERERS[format_](report, shown), file)
 
 
 def human_text(report: Report, shown: Look) -> str:

@@ -6,16 +6,16 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
 from analyzer.examine import Examined, Wanted, examine_one
 from analyzer.expectations import expectations
+from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
 from analyzer.memo import context_key, recalled, subject_key, to_store
 from analyzer.options import Options, Progress
@@ -23,6 +23,7 @@ from analyzer.passes.show import spec_hash
 from analyzer.premises import caveats, premises
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
+from analyzer.spread import spread
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.placing import home_of
@@ -63,9 +64,9 @@ def analyze_scheme(
 ) -> tuple[report.SchemeReport, tuple[Transition, ...]]:
     """Analyses a spec under one scheme: the report, and the moves between modes if they are asked for."""
     setting = Setting(isa, scheme)
-    examined = tuple(examine_all(setting, options, replayer, progress))
+    examined, besides = examine_all(setting, options, replayer, progress)
     findings = tuple(e.finding for e in examined)
-    stuck = stuck_addresses(setting)
+    stuck = besides.stuck
     proved = theorems(setting, findings)
     if stuck:
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
@@ -78,14 +79,24 @@ def analyze_scheme(
         isa.mode.named(scheme.monitor),
         rows(findings, sources),
         results,
-        tuple(e.hole for e in examined if e.hole is not None),
+        tuple(holes(setting, options.called or isa.name, examined)),
         stuck,
         premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
         caveats(setting, findings),
         expectations(setting, findings, results, sources.place),
     )
     moved = tuple(m for e in examined for m in e.moves)
-    return told, (*moved, *trap_moves(setting)) if options.graph else ()
+    return told, (*moved, *besides.moves)
+
+
+def holes(setting: Setting, called: str, examined: tuple[Examined, ...]) -> Iterator[report.Hole]:
+    """What is told of the holes; each witness with the command that replays it."""
+    for e in examined:
+        if e.hole is not None and e.hole.witness is not None:
+            command = replay_command(called, setting.isa, setting.scheme, e.finding.subject)
+            yield replace(e.hole, witness=replace(e.hole.witness, replay=command))
+        elif e.hole is not None:
+            yield e.hole
 
 
 def replace_status(theorem: Theorem, stuck: tuple[str, ...]) -> Theorem:
@@ -99,8 +110,8 @@ def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, .
     """The mode-transition graph, parallel transitions put together."""
     merged: dict[tuple[str, str, bool], list[str]] = {}
     for source, target, data in graph_of(found, isa).edges(data=True):
-        merged.setdefault((source, target, data["trap"]), []).append(data["by"])
-    return tuple(report.Edge(s, t, tuple(by), trap) for (s, t, trap), by in merged.items())
+        merged.setdefault((source, target, data["guarded"]), []).append(data["by"])
+    return tuple(report.Edge(s, t, tuple(by), guarded) for (s, t, guarded), by in merged.items())
 
 
 # -- examining ---------------------------------------------------------------------------------------------------------
@@ -108,8 +119,8 @@ def edges_of(found: tuple[Transition, ...], isa: ir.Isa) -> tuple[report.Edge, .
 
 def examine_all(
     setting: Setting, options: Options, replayer: Replayer | None, progress: Progress | None
-) -> Iterator[Examined]:
-    """Every subject, in the order of the spec."""
+) -> tuple[tuple[Examined, ...], Besides]:
+    """Every subject, in the order of the spec, and what is asked of the machine as a whole."""
     todo = [s for s in subjects(setting.isa) if is_wanted(s, options.only)]
     wanted = Wanted(options.witnesses, options.graph, options.rlimit or DEFAULT_RLIMIT)
     keys = [""] * len(todo)
@@ -121,7 +132,8 @@ def examine_all(
             found = recalled(stored, todo[i])
             if found is not None:
                 known[i] = found
-    fresh = _examined(setting, wanted, replayer, [s for i, s in enumerate(todo) if i not in known], options.jobs)
+    unknown = [s for i, s in enumerate(todo) if i not in known]
+    fresh, besides = _examined(setting, wanted, replayer, unknown, options)
     for i, subject in enumerate(todo):
         if i not in known:
             known[i] = next(fresh)
@@ -129,37 +141,46 @@ def examine_all(
                 options.cache.put(keys[i], to_store(known[i]))
         if progress is not None:
             progress(i + 1, len(todo), subject.name)
-        yield known[i]
+    return tuple(known[i] for i in range(len(todo))), besides
 
 
 def _examined(
-    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], jobs: int
-) -> Iterator[Examined]:
-    """Each of these, in order, the work spread over processes."""
-    work = partial(examine_one, setting, wanted, replayer)
+    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], options: Options
+) -> tuple[Iterator[Examined], Besides]:
+    """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
+    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
+        setting.always_arrives(trap)  # found once, before the workers are forked
     if wanted.witnesses and todo:
         for world in ("v", "r"):
-            home_of(setting, world)  # found once, before the workers are forked
-    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
-        setting.always_arrives(trap)  # likewise
-    if jobs > 1 and len(todo) > 8:
-        global _WORK
-        _WORK = (work, todo)
-        context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            yield from pool.map(_work_on, range(len(todo)), chunksize=2)
-    else:
-        yield from map(work, todo)
+            home_of(setting, world)  # likewise
+    sources = Sources()
+    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, options.graph))]
+    pieces += [(weight(setting, s), partial(examine_one, setting, wanted, replayer, sources, s)) for s in todo]
+    results = spread(pieces, options.jobs)
+    besides = next(results)
+    return results, besides
 
 
-_WORK: tuple[Callable[[Subject], Examined], list[Subject]] | None = None
-"""What forked workers inherit: Isas are large, and need not be sent."""
+HEAVY = 1000
+"""The weight of what is to be begun first."""
 
 
-def _work_on(index: int) -> Examined:
-    assert _WORK is not None
-    work, todo = _WORK
-    return work(todo[index])
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What is asked of the machine as a whole: its stuck addresses, and the moves that traps make."""
+
+    stuck: tuple[str, ...]
+    moves: tuple[Transition, ...]
+
+
+def _besides(setting: Setting, graph: bool) -> Besides:
+    return Besides(stuck_addresses(setting), trap_moves(setting) if graph else ())
+
+
+def weight(setting: Setting, subject: Subject) -> int:
+    """About how much work a subject is: what touches more state is more."""
+    effects = setting.effects.block(subject.instruction.body)
+    return len(effects.reads | effects.writes) + 8 * effects.tables
 
 
 def is_wanted(subject: Subject, only: tuple[str, ...]) -> bool:

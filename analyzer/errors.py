@@ -4,6 +4,8 @@
     ├── SpecError           a spec does not parse or check: carries diagnostics
     ├── UsageError          a caller asked for something that is not there (no such spec, instruction, scheme)
     ├── AssemblyError       a program that does not assemble or load: carries diagnostics
+    ├── Refused             a monitor that the verdict, the scheme or the memory does not permit: carries diagnostics
+    ├── Breach              a guest under a monitor has what is not its own: carries diagnostics
     └── EngineError         the solver or a worker failed: never a verdict
 
 The library raises; only `cli.py` exits.
@@ -60,6 +62,25 @@ class AssemblyError(PopekError):
         self.diagnostics = (diagnostic, *more)
         super().__init__("\n".join(map(str, self.diagnostics)))
         self.diagnostic = diagnostic
+
+
+class Refused(PopekError):
+    """There is no such monitor; `diagnostic` names the culprits.  `inconclusive`: the verdict that it needs is."""
+
+    def __init__(self, diagnostic: Diagnostic, *, inconclusive: bool = False) -> None:
+        self.diagnostics = (diagnostic,)
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+        self.inconclusive = inconclusive
+
+
+class Breach(PopekError):
+    """A guest has changed what is the monitor's, has reached memory that is not its own (RESOURCE-CONTROL), or has left
+    its modes without a trap."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.diagnostics = (Diagnostic("PG533", what),)
 
 
 class EngineError(PopekError):

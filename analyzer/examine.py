@@ -41,7 +41,9 @@ class Examined:
     broken: tuple[str, ...] = ()
 
 
-def examine_one(setting: Setting, wanted: Wanted, replayer: Replayer | None, subject: Subject) -> Examined:
+def examine_one(
+    setting: Setting, wanted: Wanted, replayer: Replayer | None, sources: Sources, subject: Subject
+) -> Examined:
     """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
     moving = wanted.moves and may_change_mode(setting, subject)
     concerned = concerns(setting, subject)
@@ -53,13 +55,13 @@ def examine_one(setting: Setting, wanted: Wanted, replayer: Replayer | None, sub
     told = finding.faithful.hole is not NO and wanted.witnesses
     return Examined(
         finding,
-        hole_of(asker, replayer) if told else None,
+        hole_of(asker, replayer, sources) if told else None,
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
 
 
-def hole_of(asker: Asker, replayer: Replayer | None) -> report.Hole | None:
+def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
     """The hole with its condition, guard and witness; None if no reason was proved to apply."""
     _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
@@ -67,27 +69,22 @@ def hole_of(asker: Asker, replayer: Replayer | None) -> report.Hole | None:
         return None
     pair, subject = asker.pair, asker.subject
     condition = hole_condition(pair, reasons)
-    guard = weakest_guard(pair, reasons, project_it=condition.exact)
+    guard = weakest_guard(pair, reasons)
     witness = find_witness(pair, reasons, replayer)
-    sources = Sources()
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),
         condition.text,
         condition.exact,
-        guard.testable,
-        None if witness is None else witness_report(asker.setting, subject, witness, sources),
+        guard,
+        None if witness is None else witness_report(witness, sources),
         sources.place(subject.instruction.span),
     )
 
 
-def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sources: Sources) -> report.Witness:
-    """A witness as the report has it."""
-    command = f"popek replay {setting.isa.name} {subject.instruction.name}"
-    if subject.case is not None:
-        command += f" --case {subject.case}"
-    if setting.scheme is not setting.isa.schemes[0]:
-        command += f" --scheme {setting.scheme.name}"
+def witness_report(found: FoundWitness, sources: Sources) -> report.Witness:
+    """A witness as the report has it, but for the command that replays it: how the spec is called is the caller's to
+    know."""
     return report.Witness(
         found.assembly,
         found.encoding,
@@ -95,5 +92,5 @@ def witness_report(setting: Setting, subject: Subject, found: FoundWitness, sour
         tuple(report.Cell(x.name, x.virtual, x.real) for x in found.outcome),
         sources.place(found.parted),
         found.replayed,
-        command,
+        "",
     )

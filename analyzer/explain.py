@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from analyzer import ir
 from analyzer.classify import NO, YES, Asker
 from analyzer.errors import EngineError, UsageError
@@ -10,6 +12,16 @@ from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT
 from analyzer.witness import FoundWitness, find_witness
+
+
+def replay_command(spec: str, isa: ir.Isa, scheme: ir.Scheme, subject: Subject) -> str:
+    """The command that shows a hole's witness again; `spec` is the machine's name or path, as the user gave it."""
+    words = ["popek", "replay", spec, subject.instruction.name]
+    if subject.case is not None:
+        words += ["--case", subject.case]
+    if scheme is not isa.schemes[0]:
+        words += ["--scheme", scheme.name]
+    return shlex.join(words)
 
 
 def witness_of_hole(

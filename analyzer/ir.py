@@ -695,7 +695,8 @@ class ModeOrder:
 @dataclass(frozen=True, slots=True)
 class TrapKind:
     """`resume` says where the program counter stands in the delivery.  `attributes` are expressions over `params` (as
-    locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, its own number as `t`."""
+    locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, its own number as `t`.
+    `defaults` are the parameters that the language lets a `trap` statement leave out."""
 
     name: str
     kind: TrapClass
@@ -703,6 +704,7 @@ class TrapKind:
     resume: Literal["here", "next"] = "here"
     attributes: tuple[tuple[str, Expr], ...] = ()
     span: Span | None = None
+    defaults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1020,7 +1022,9 @@ def expressions(stmt: Stmt) -> tuple[Expr, ...]:
 
 
 def subterms(expr: Expr) -> Iterator[Expr]:
-    """`expr` and everything in it."""
-    yield expr
-    for child in children(expr):
-        yield from subterms(child)
+    """`expr` and everything in it, each before its parts."""
+    stack = [expr]
+    while stack:
+        term = stack.pop()
+        yield term
+        stack.extend(reversed(children(term)))

@@ -83,7 +83,17 @@ def context_key(setting: Setting, wanted: Wanted, replayed: bool) -> str:
                 blocks += [p.body for p in (space.read, space.write) if p is not None]
             case ir.Memory():
                 pass
-    machine = replace(isa, instructions=(), procedures=called(isa, *blocks), schemes=(), digest="")
+    machine = replace(
+        isa,
+        name="",
+        title=None,
+        source=None,
+        instructions=(),
+        procedures=called(isa, *blocks),
+        schemes=(),
+        files_read=(),
+        digest="",
+    )
     return digest(engine(), machine, SPAN.sub("", repr(scheme)), wanted, replayed)
 
 

@@ -14,7 +14,8 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to analyse.  `rlimit` is the budget of a query (None: the default); `only` restricts to instructions of these
-    names or families, `schemes` to schemes.  `cache` keeps what is found, and does not change it."""
+    names or families, `schemes` to schemes.  `called` is the spec as commands name it (its path; None: the name that it
+    has itself).  `cache` keeps what is found, and does not change it."""
 
     jobs: int = 1
     rlimit: int | None = None
@@ -22,4 +23,5 @@ class Options:
     graph: bool = True
     only: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
+    called: str | None = None
     cache: Cache | None = None

@@ -61,11 +61,7 @@ def interrupts(setting: Setting) -> Literal["assumed", "proved"]:
 
 def concerns(setting: Setting, subject: Subject) -> bool:
     """By its text, could the instruction break an invariant of the machine, or leave an illegal value?"""
-    isa = setting.isa
-    concerned = {n for n, e in isa.elements.items() if e.legal is not None}
-    for invariant in isa.invariants:
-        concerned |= setting.effects.block((*invariant.prelude, ir.Let("invariant", invariant.expr))).reads
-    return bool(setting.effects.block(subject.instruction.body).writes & concerned)
+    return bool(setting.effects.block(subject.instruction.body).writes & setting.concerned)
 
 
 def broken_by(pair: Pair) -> tuple[str, ...]:

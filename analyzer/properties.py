@@ -7,8 +7,10 @@ corrected classes and the pointwise criterion are explained in docs/theory.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import wraps
+from typing import Literal, TypeVar
 
 from analyzer import ir
 from analyzer.ir import Role
@@ -24,9 +26,24 @@ Cause = Literal["location", "mode", "configuration", "combined"]
 
 CHANGED: dict[Profile, tuple[Role, ...]] = {
     "classical": (Role.MODE, Role.MAP),
-    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT),
+    "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT, Role.TIME),
 }
-"""What control sensitivity is about, by profile.  Time is not: it passes of itself."""
+"""What control sensitivity is about, by profile."""
+
+T = TypeVar("T")
+
+
+def once(definition: Callable[[Pair], T]) -> Callable[[Pair], T]:
+    """A definition that is stated once for a pair, however often it is asked about."""
+
+    @wraps(definition)
+    def stated(pair: Pair) -> T:
+        if definition not in pair.stated:
+            pair.stated[definition] = definition(pair)
+        return pair.stated[definition]  # type: ignore[no-any-return]
+
+    return stated
+
 
 # -- traps -------------------------------------------------------------------------------------------------------------
 
@@ -89,8 +106,15 @@ def goes_on(pair: Pair, *, user: bool) -> Bool:
 def control_changes(pair: Pair, profile: Profile) -> list[Bool]:
     """For each element that control sensitivity is about: it has another value after.  Whole arrays come last."""
     side = pair.v
-    names = [n for n in side.after if pair.setting.role(n) in CHANGED[profile] and not pair.setting.waits(n)]
+    about = CHANGED[profile]
+    names = [n for n in side.after if pair.setting.role(n) in about and not pair.setting.waits(n)]
+    names = [n for n in names if pair.setting.role(n) is not Role.TIME or is_clock(pair.setting, n)]
     return [side.changed(n) for n in sorted(names, key=lambda n: n not in pair.setting.isa.elements)]
+
+
+def is_clock(setting: Setting, name: str) -> bool:
+    """Time that is not the guest's own.  All read the same, so an instruction that sets it sets it for all."""
+    return setting.role(name) is Role.TIME and name not in setting.own
 
 
 def defined(pair: Pair, side: Side) -> Bool:
@@ -202,6 +226,7 @@ class Reason:
                 return "the real run is unpredictable where the virtual machine is not"
 
 
+@once
 def real_states(pair: Pair) -> Bool:
     """s ∈ real(σ, μ): guest and own elements as in σ, mode φ(m), held elements the monitor's, and a contained map."""
     return pair.smt.and_(
@@ -273,6 +298,7 @@ def contained(pair: Pair) -> Bool:
     return smt.and_(*terms)
 
 
+@once
 def unfaithful(pair: Pair) -> list[Reason]:
     """The ways in which (T) and (C) both fail, under `real_states`.  (T): the real run traps to the monitor,
     restartably.  (C): neither run is at the monitor, guest and own elements agree, and held elements keep their
@@ -283,9 +309,8 @@ def unfaithful(pair: Pair) -> list[Reason]:
     both = smt.and_(on, v.stays())
     reasons = [Reason("escaped trap", None, smt.and_(v.traps(), on))]
     for name in pair.written():
-        if setting.passes(name):
-            if setting.role(name) is not Role.TIME:
-                reasons.append(Reason("guest", name, smt.and_(both, pair.differs(name, v))))
+        if setting.passes(name) and not is_clock(setting, name):
+            reasons.append(Reason("guest", name, smt.and_(both, pair.differs(name, v))))
         else:
             reasons.append(Reason("held by guest", name, smt.and_(both, v.changed(name))))
             reasons.append(Reason("held by real", name, smt.and_(on, r.changed(name))))

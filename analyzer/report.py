@@ -40,7 +40,7 @@ class Cell:
 class Witness:
     """Two runs that differ.  `assembly` is the concrete instruction, `encoding` its units in hex; `inputs` say what
     matters of the states before, `outcome` what differs after; `parted` is the statement where the runs part.
-    `replayed` says that the reference executor did the same; `replay` is the text that `popek replay` takes."""
+    `replayed` says that the reference executor did the same; `replay` is the command that shows it again."""
 
     assembly: str
     encoding: str
@@ -54,7 +54,8 @@ class Witness:
 @dataclass(frozen=True, slots=True)
 class Hole:
     """An instruction that is not faithful.  `condition` is over the virtual state and operands; `exact` says that it
-    was proved equivalent to the hole.  `guard` is the weakest privilege check on the real state that would close it."""
+    was proved equivalent to the hole.  `guard` is the weakest privilege check that would close it, on the mode of
+    the real machine."""
 
     instruction: str
     reasons: tuple[str, ...]
@@ -132,7 +133,8 @@ class ExpectationResult:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The instruction, or the trap, can move the machine from one mode to another; `guarded`: only by a trap."""
+    """The instruction, or the trap, can move the machine from one mode to another; `guarded`: by a trap, or
+    through a gate that the more privileged software has set up."""
 
     source: str
     target: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
@@ -35,7 +36,7 @@ class Source:
 
     def __post_init__(self) -> None:
         self._starts.append(0)
-        self._starts.extend(i + 1 for i, c in enumerate(self.text) if c == "\n")
+        self._starts.extend(m.end() for m in re.finditer("\n", self.text))
 
     def span(self, start: int, end: int) -> Span:
         """The span of characters [start, end).

@@ -1,9 +1,10 @@
 """How long an analysis takes: per machine, instruction and query, and how it grows with the number of instructions.
 
-    python benchmarks/analysis.py [--rounds N] [--save]
+    python benchmarks/analysis.py [--save] [MACHINE…]
 
-Times are process CPU seconds, medians over rounds; growth is the time for the first quarter, half, three quarters and
-all of a machine's instructions, with the exponent of the best power law (1 is linear).  `--save` writes the figures to
+Times are seconds of processor time, without the cache, on one core; an analysis is that of the machine's first scheme,
+with witnesses, conditions and guards.  Growth is measured on machines made for it, of 100 to 800 instructions; the
+exponent is that of the best power law (1 is linear).  `--save` writes what was measured to
 `benchmarks/results/analysis.json`.
 """
 
@@ -12,74 +13,104 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import statistics
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from analyzer import ir
-from analyzer.analysis import analyze_scheme
-from analyzer.classify import examine
-from analyzer.options import Options
+from analyzer.examine import Wanted, examine_one
+from analyzer.source import Source
 from analyzer.symbolic.pair import subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt, z3_version
-from analyzer.syntax.load import bundled, load
+from analyzer.syntax.load import bundled, load, load_source
+from emulator.replay import ReferenceReplayer
 
 RESULTS = Path(__file__).parent / "results" / "analysis.json"
+SIZES = (100, 200, 400, 800)
+
+COLUMNS = {
+    "instructions": "instructions",
+    "subjects": "subjects",
+    "load_s": "load s",
+    "analysis_s": "analysis s",
+    "ms_per_instruction": "ms/instr",
+    "median_ms_per_subject": "median ms",
+    "slowest_ms": "slowest ms",
+    "queries": "queries",
+    "median_ms_per_query": "ms/query",
+}
 
 
 def main() -> int:
-    """Measures every bundled machine and prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    """Measures, and prints tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save", action="store_true")
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("machines", nargs="*")
     args = parser.parse_args()
-    figures = {name: measure(name, args.rounds) for name in args.names or bundled()}
-    print(
-        f"{'machine':<16}{'subjects':>9}{'load s':>8}{'check s':>9}{'ms/subject':>12}{'ms/query':>10}{'exponent':>10}"
-    )
-    for name, f in figures.items():
-        print(
-            f"{name:<16}{f['subjects']:>9}{f['load_s']:>8.2f}{f['check_s']:>9.2f}"
-            f"{f['median_ms_per_subject']:>12.2f}{f['median_ms_per_query']:>10.2f}{f['growth_exponent']:>10.2f}"
-        )
+    print(f"{'machine':<14}" + "".join(f"{title:>13}" for title in COLUMNS.values()))
+    machines = {}
+    for name in args.machines or bundled():
+        machines[name] = measured(name)
+        print(f"{name:<14}" + "".join(f"{machines[name][key]:>13}" for key in COLUMNS), flush=True)
+    grown = [made(n) for n in SIZES]
+    print()
+    for g in grown:
+        print(f"{g['instructions']} instructions: load {g['load_s']} s, analysis {g['analysis_s']} s")
+    growth = {key: exponent([(g["instructions"], g[key]) for g in grown]) for key in ("load_s", "analysis_s")}
+    print(f"exponents: load {growth['load_s']}, analysis {growth['analysis_s']}")
     if args.save:
         RESULTS.parent.mkdir(exist_ok=True)
-        machine = {"python": platform.python_version(), "z3": z3_version(), "date": time.strftime("%Y-%m-%d")}
-        RESULTS.write_text(json.dumps({"machine": machine, "figures": figures}, indent=2) + "\n")
+        figures = {"host": host(), "machines": machines, "made": grown, "exponents": growth}
+        RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 
-def measure(name: str, rounds: int) -> dict[str, Any]:
+# -- a bundled machine -------------------------------------------------------------------------------------------------
+
+
+def measured(name: str) -> dict[str, Any]:
     """All figures of one machine."""
-    loads, checks = [], []
-    for _ in range(rounds):
-        start = time.process_time()
-        isa = load(name)
-        loads.append(time.process_time() - start)
-        start = time.process_time()
-        analyze_scheme(isa, isa.schemes[0], Options())
-        checks.append(time.process_time() - start)
-    per_subject, per_query = times(isa)
+    start = time.process_time()
+    isa = load(name)
+    loaded = time.process_time() - start
+    with timed_queries() as queries:
+        times = analysed(isa)
     return {
-        "subjects": len(subjects(isa)),
-        "load_s": round(statistics.median(loads), 3),
-        "check_s": round(statistics.median(checks), 3),
-        "median_ms_per_subject": round(statistics.median(per_subject) * 1000, 3),
-        "median_ms_per_query": round(statistics.median(per_query or [0.0]) * 1000, 3),
-        "slowest_query_ms": round(max(per_query or [0.0]) * 1000, 1),
-        "growth_exponent": round(growth(isa), 2),
+        "instructions": len(isa.instructions),
+        "subjects": len(times) - 1,
+        "load_s": round(loaded, 3),
+        "analysis_s": round(sum(times), 3),
+        "ms_per_instruction": round(sum(times) / len(isa.instructions) * 1000, 2),
+        "median_ms_per_subject": round(statistics.median(times[1:]) * 1000, 2),
+        "slowest_ms": round(max(times[1:]) * 1000, 1),
+        "queries": len(queries),
+        "median_ms_per_query": round(statistics.median(queries or [0.0]) * 1000, 2),
     }
 
 
-def times(isa: ir.Isa) -> tuple[list[float], list[float]]:
-    """Seconds for each subject, and for each query."""
+def analysed(isa: ir.Isa) -> list[float]:
+    """The seconds of everything that is asked about a machine: what all subjects share, then each of them."""
+    start = time.process_time()
     setting = Setting(isa, isa.schemes[0])
+    out = [time.process_time() - start]
+    replayer = ReferenceReplayer()
+    for subject in subjects(isa):
+        start = time.process_time()
+        examine_one(setting, Wanted(), replayer, subject)
+        out.append(time.process_time() - start)
+    return out
+
+
+@contextmanager
+def timed_queries() -> Iterator[list[float]]:
+    """Gathers the seconds of each question that reaches the solver."""
     queries: list[float] = []
     original = Smt.ask
 
@@ -91,34 +122,57 @@ def times(isa: ir.Isa) -> tuple[list[float], list[float]]:
 
     Smt.ask = timed  # type: ignore[method-assign]
     try:
-        out = []
-        for subject in subjects(isa):
-            start = time.process_time()
-            examine(setting, subject)
-            out.append(time.process_time() - start)
+        yield queries
     finally:
         Smt.ask = original  # type: ignore[method-assign]
-    return out, queries
 
 
-def growth(isa: ir.Isa) -> float:
-    """The exponent of time against the number of instructions, by least squares on logarithms.  Instructions are taken
-    round robin, so that each part has the same mix."""
-    points = []
-    for quarter in (4, 3, 2, 1):
-        part = tuple(i for k, i in enumerate(isa.instructions) if k % 4 < 5 - quarter)
-        if len(part) < 4:
-            continue
-        start = time.process_time()
-        some = replace(isa, instructions=part)
-        setting = Setting(some, some.schemes[0])
-        for subject in subjects(some):
-            examine(setting, subject)
-        points.append((math.log(len(part)), math.log(max(time.process_time() - start, 1e-6))))
-    if len(points) < 2:
-        return 1.0
-    mx, my = (statistics.mean(c) for c in zip(*points, strict=True))
-    return sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
+# -- machines made to measure ------------------------------------------------------------------------------------------
+
+
+def made(count: int) -> dict[str, Any]:
+    """The machine of the paper with so many more instructions: of four, two compute, one is privileged, and one has a
+    hole."""
+    rows = "\n".join(f"      {k} | 0b{k:029b}" for k in range(count // 4))
+    spec = f"""isa made extends pg1974
+for {{ k | code
+{rows} }} {{
+  instr "sum{{k}} {{r1}}, {{r2}}, {{a}}" = 0x80 r1 r2 code a {{ r1 = r1 + r2 + zext(a) }}
+  instr "get{{k}} {{r1}}, {{a}}" = 0x81 r1 _:3 code a {{ r1 = mem[a] }}
+  instr "set{{k}} {{r1}}" = 0x82 r1 _:3 code _:21 {{ trap privileged if M == u; R = r1[41:0] }}
+  instr "see{{k}} {{r1}}" = 0x83 r1 _:3 code _:21 {{ r1 = zext(R) }}
+}}
+"""
+    start = time.process_time()
+    isa, _ = load_source(Source("made.isa", spec))
+    loaded = time.process_time() - start
+    return {
+        "instructions": len(isa.instructions),
+        "load_s": round(loaded, 3),
+        "analysis_s": round(sum(analysed(isa)), 3),
+    }
+
+
+def exponent(points: list[tuple[int, float]]) -> float:
+    """Of the power law that fits best: least squares on logarithms."""
+    logs = [(math.log(n), math.log(max(seconds, 1e-6))) for n, seconds in points]
+    mx, my = (statistics.mean(c) for c in zip(*logs, strict=True))
+    return round(sum((x - mx) * (y - my) for x, y in logs) / sum((x - mx) ** 2 for x, _ in logs), 2)
+
+
+def host() -> dict[str, Any]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "z3": z3_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from emulator.assemble import assemble_line
@@ -51,6 +53,11 @@ def run_example(isa: ir.Isa, instruction: ir.Instruction, example: ir.Example) -
             surprise = "" if isinstance(event, Completed) else f"; {told(event)}"
             failures += failure(f"{place} is {value:#x}, not {fact.value:#x}{surprise}")
     return tuple(failures)
+
+
+def fails_on(isa: ir.Isa) -> Callable[[ir.Example], bool]:
+    """Whether an example, of this Isa or of one that it extends, comes out otherwise on it."""
+    return lambda example: bool(run_example(isa, isa.instructions[0], example))
 
 
 def told(event: Event) -> str:

@@ -18,7 +18,7 @@ from emulator.interface import Exit, Machine, Reason
 from emulator.machine import Tier
 from emulator.peek import Peek
 from emulator.piece import Image
-from emulator.system import System, assemble_system
+from emulator.system import Maker, System, assemble_system
 from emulator.trace import traced
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -123,8 +123,8 @@ def parsed_load(text: str) -> tuple[Path, int | None]:
         raise UsageError(f"{address} is not an address", "write FILE@ADDRESS") from None
 
 
-def prepare(isa: ir.Isa, program: Path, options: Options, console: Console) -> System:
-    """The machine with the program in it, at reset.
+def prepare(isa: ir.Isa, program: Path, options: Options, console: Console, make: Maker | None = None) -> System:
+    """The machine with the program in it, at reset; `make` makes it, if it is another than the bare one.
 
     Raises:
         AssemblyError: the program or the board is wrong (PG50x to PG52x).
@@ -137,7 +137,7 @@ def prepare(isa: ir.Isa, program: Path, options: Options, console: Console) -> S
     images = [load_image(isa, program, board.load, board.target(), options.format)]
     images += [_further(isa, board, path, at) for path, at in options.loads]
     disk = None if options.disk is None else MemoryDisk(options.disk.read_bytes())
-    return assemble_system(isa, board, images, console, ram=options.ram, disk=disk, tier=options.tier)
+    return assemble_system(isa, board, images, console, ram=options.ram, disk=disk, tier=options.tier, make=make)
 
 
 def _further(isa: ir.Isa, board: Board, path: Path, at: int | None) -> Image:
@@ -157,10 +157,19 @@ def run(
     Raises:
         AssemblyError, OSError, UsageError: as `prepare`.
     """
-    system = prepare(isa, program, options, console)
+    return follow(prepare(isa, program, options, console), options.budget, keyboard, trace)
+
+
+def follow(
+    system: System,
+    budget: int | None,
+    keyboard: Keyboard | None = None,
+    trace: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Runs a machine that is prepared."""
     machine = system.machine
     began = time.process_time()
-    ended = _traced(machine, options.budget, trace) if trace else _run(system, options.budget, keyboard)
+    ended = _traced(machine, budget, trace) if trace else _run(system, budget, keyboard)
     seconds = time.process_time() - began
     return outcome(machine, ended, seconds)
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("analyzer.source", "analyzer.errors"),
     ("analyzer.ir",),
-    ("analyzer.replayer",),
+    ("analyzer.replayer", "analyzer.spread"),
     ("analyzer.allocator",),
     ("analyzer.syntax",),
     ("analyzer.passes",),
@@ -28,6 +28,7 @@ LAYERS = (
     ("analyzer.classify",),
     ("analyzer.theorems", "analyzer.stuck"),
     ("analyzer.witness", "analyzer.conditions"),
+    ("analyzer.catching", "analyzer.gates"),
     ("analyzer.repair", "analyzer.intercepts", "analyzer.graph", "analyzer.explain"),
     ("analyzer.report", "analyzer.version"),
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),

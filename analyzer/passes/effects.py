@@ -43,10 +43,16 @@ class EffectsOf:
         self.isa = isa
         self._procedures: dict[str, Effects] = {}
         self._maps: dict[str, Effects] = {}
+        self._blocks: dict[int, tuple[ir.Block, Effects]] = {}  # by identity; the block is kept alive
 
     def block(self, block: ir.Block) -> Effects:
-        """The effects of a block.  A map used as a window counts as `windows`, and what its body does is not included:
-        see `map`."""
+        """The effects of a block, not to be changed.  A map used as a window counts as `windows`, and what its body
+        does is not included: see `map`."""
+        if id(block) not in self._blocks:
+            self._blocks[id(block)] = block, self._effects(block)
+        return self._blocks[id(block)][1]
+
+    def _effects(self, block: ir.Block) -> Effects:
         out = Effects()
         for stmt in ir.statements(block):
             for expr in ir.expressions(stmt):
@@ -81,7 +87,7 @@ class EffectsOf:
         if name not in self._maps:
             space = self.isa.spaces[name]
             assert isinstance(space, ir.Map)
-            out = self.block(space.body)
+            out = self._effects(space.body)
             below = self.isa.spaces.get(space.below)
             if isinstance(below, ir.Map):
                 out.include(self.map(below.name))

@@ -10,15 +10,17 @@ from analyzer.graph import Transition
 from analyzer.render.findings import counted
 from analyzer.render.lines import Look, styled
 
-Merged = dict[tuple[str, str, bool], list[str]]
+Merged = dict[tuple[str, str, str], list[str]]
+"""The names of what leads from one mode to another; the third word is "", "trap" or "gate"."""
+
 MAX_LABEL = 6
 
 
 def merged(transitions: Iterable[Transition]) -> Merged:
-    """Parallel transitions together: by source, target, and whether a trap makes them."""
+    """Parallel transitions together: by source, target, and whether a trap or a gate makes them."""
     out: Merged = {}
     for t in transitions:
-        out.setdefault((t.source, t.target, t.trap), []).append(t.by)
+        out.setdefault((t.source, t.target, "trap" if t.trap else "gate" if t.gate else ""), []).append(t.by)
     return out
 
 
@@ -32,9 +34,9 @@ def graph_lines(
 def _lines(name: str, found: tuple[Transition, ...], escalations: tuple[Transition, ...]) -> Iterator[Text]:
     edges = merged(found)
     width = max((len(f"{s} → {t}") for s, t, _ in edges), default=0)
-    for (source, target, trap), by in edges.items():
+    for (source, target, kind), by in edges.items():
         way = f"{source} → {target}"
-        yield Text.assemble((f"  {way:<{width}}", "bold"), f"  {'by trap ' if trap else 'by '}", ", ".join(by))
+        yield Text.assemble((f"  {way:<{width}}", "bold"), f"  by {f'{kind} ' if kind else ''}", ", ".join(by))
     for (source, target, _), by in merged(escalations).items():
         yield Text()
         yield Text.assemble(
@@ -53,10 +55,10 @@ def to_dot(name: str, modes: Iterable[tuple[str, int]], found: tuple[Transition,
     for mode, rank in modes:
         ranks.setdefault(rank, []).append(quoted(mode))
     lines += [f"  {{ rank=same; {'; '.join(same)} }}" for same in ranks.values()]
-    for (source, target, trap), by in merged(found).items():
+    for (source, target, kind), by in merged(found).items():
         more = [f"and {len(by) - MAX_LABEL} more"] if len(by) > MAX_LABEL else []
         label = "\\n".join([*by[:MAX_LABEL], *more])
-        style = ", style=dashed" if trap else ""
+        style = ", style=dashed" if kind else ""
         lines.append(f"  {quoted(source)} -> {quoted(target)} [label={quoted(label)}{style}]")
     return "\n".join([*lines, "}"]) + "\n"
 

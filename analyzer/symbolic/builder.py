@@ -704,9 +704,9 @@ class Builder:
             return term
         return self.substitution(pairs)(term)
 
-    def substitution(self, pairs: Iterable[tuple[Any, Any]]) -> Substitution:
-        """A replacement that can be applied to several terms."""
-        return Substitution(self, pairs)
+    def substitution(self, pairs: Iterable[tuple[Any, Any]], anew: int = 0) -> Substitution:
+        """A replacement that can be applied to several terms; reads of what the support `anew` names are made anew."""
+        return Substitution(self, pairs, anew)
 
     def rebuilt(self, t: Term, args: list[Any]) -> Any:
         """The operator of a term on other arguments."""
@@ -755,12 +755,15 @@ class Builder:
 class Substitution:
     """Replaces terms by others; what it has made it keeps."""
 
-    def __init__(self, builder: Builder, pairs: Iterable[tuple[Any, Any]]) -> None:
+    def __init__(self, builder: Builder, pairs: Iterable[tuple[Any, Any]], anew: int = 0) -> None:
         self._builder = builder
         self._done: dict[Any, Any] = dict(pairs)
+        self._support = anew
+        for replaced in self._done:
+            self._support |= replaced.support
 
     def __call__(self, term: Any) -> Any:
-        if not isinstance(term, Term):
+        if not isinstance(term, Term) or not term.support & self._support:
             return term
         done = self._done
         if term in done:

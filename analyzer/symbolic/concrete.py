@@ -75,13 +75,16 @@ class Concretizer:
         world = World(isa, smt, side.name, dict(self.operands))
         world.values |= home.elements
         for name, term in side.world.values.items():
-            if name in isa.elements or name in isa.choices:
+            settled = name in side.touched or term in self.reads  # the rest is open, and memory may need it
+            if settled and (name in isa.elements or name in isa.choices):
                 world.values[name] = self.number(term)
         smt.known.cells = {f"{n}@{side.name}": dict(c) for n, c in home.cells.items()}
         for name, file in isa.files.items():
-            if name in side.world.values or name in home.files:
-                entries = {**home.files.get(name, {}), **self._entries(side, name, file)}
+            entries = {**home.files.get(name, {}), **self._entries(side, name, file)}
+            if setting.is_guest(name):
                 world.values[name] = _array(smt, file, entries)
+            elif entries:
+                smt.known.cells[f"{name}@{side.name}"] = entries
         memories = Placing(isa, smt, world, setting.shapes, Shown(self.pair, side, self.number))
         ex = Executor(isa, smt, world, memories)
         memories.limits = limits(ex)

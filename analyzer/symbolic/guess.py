@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from analyzer.symbolic.model import Entries, Model, Opaque
-from analyzer.symbolic.term import Array, Bits, Bool, Term, mask, signed
+from analyzer.symbolic.term import Array, Bits, Bool, Term, bit_of, mask, signed
 
 STEPS = 24
 """Repairs before the search is given up."""
@@ -37,17 +37,22 @@ class _Guess:
         self.arrays = {n: (dict(e.known), e.default) for n, e in start.arrays.items()}
         self.functions = {n: (dict(e.known), e.default) for n, e in start.functions.items()}
         self.random = Random(0)
+        self.touched = 0  # the support of what was changed since `now`
         self.now = start
 
     def model(self) -> Model:
         """The assignment as it is now."""
         arrays = {n: Entries(dict(k), d) for n, (k, d) in self.arrays.items()}
-        return Model(dict(self.symbols), arrays, {n: Entries(dict(k), d) for n, (k, d) in self.functions.items()})
+        functions = {n: Entries(dict(k), d) for n, (k, d) in self.functions.items()}
+        model = Model(dict(self.symbols), arrays, functions).near(self.now, self.touched)
+        self.touched = 0
+        return model
 
     def search(self, parts: list[Bool], steps: int) -> Model | None:
         best, since = len(parts) + 1, 0
         for _ in range(steps):
-            self.now = self.model()
+            if self.touched:
+                self.now = self.model()
             wrong = [p for p in parts if not self.now.value(p)]
             if not wrong:
                 return self.now
@@ -88,7 +93,7 @@ class _Guess:
             case "apply":
                 self._call(t, want)
             case "symbol":
-                self.symbols[t.data] = want
+                self._name(t.data, want)
             case "same":
                 self._same(t.args[0], t.args[1], want)
 
@@ -141,6 +146,7 @@ class _Guess:
         if want and one.op == "array":
             entries = self.now.entries(two)
             self.arrays[one.data] = (dict(entries.known), entries.default)
+            self.touched |= one.support
         elif not want:
             self._store(one, self._bit(one.index), None)
 
@@ -155,7 +161,7 @@ class _Guess:
         top = mask(width)
         match t.op:
             case "symbol":
-                self.symbols[t.data] = v
+                self._name(t.data, v)
             case "select":
                 self._store(t.args[0], value(t.args[1]), v)
             case "apply":
@@ -231,6 +237,7 @@ class _Guess:
                 case "array":
                     known, default = self.arrays.setdefault(array.data, ({}, 0))
                     known[at] = known.get(at, default) ^ 1 if v is None else v
+                    self.touched |= array.support
                     return
                 case _:
                     return
@@ -238,3 +245,8 @@ class _Guess:
     def _call(self, t: Term, v: int) -> None:
         at = tuple(map(self.now.value, t.args))
         self.functions.setdefault(t.data.name, ({}, 0))[0][at] = v
+        self.touched |= bit_of(t.data.name)
+
+    def _name(self, symbol: str, v: int) -> None:
+        self.symbols[symbol] = v
+        self.touched |= bit_of(symbol)

@@ -7,14 +7,15 @@ bytes everywhere.  What is settled is put into the formula at once: it shrinks, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any, Literal
 
 from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.propagate import Simplified, simplified
-from analyzer.symbolic.smt import Bool, Smt
-from analyzer.symbolic.term import Term, nodes
+from analyzer.symbolic.smt import Answer, Bool, Smt
+from analyzer.symbolic.solver import Solver
+from analyzer.symbolic.term import Term, conjuncts, nodes
 
 
 def least_model(smt: Smt, formula: Bool, ordered: Iterable[Term]) -> Model | None:
@@ -39,9 +40,11 @@ class _Settling:
     def __init__(self, smt: Smt, formula: Bool, model: Model) -> None:
         self.smt = smt
         self.model = model  # of what remains
-        self.remaining: Bool = formula
+        self.formula = formula
+        self.remaining = formula
         self.settled: list[Bool] = []  # not yet put into what remains
         self.batches: list[dict[Term, Any]] = []
+        self.solver: Solver | None = None  # of what remained when it was made, and what was settled since
         self.steps: list[Substitution] = []
         self._put_in()
         self._improve()
@@ -52,7 +55,7 @@ class _Settling:
         self.settled.clear()
         self.remaining = self.smt.and_(*rest.parts)
         self.batches += rest.batches
-        self.steps += [self.smt.substitution(batch.items()) for batch in rest.batches]
+        self.steps += rest.steps
 
     def _improve(self, besides: Bool = True) -> None:
         """Makes the model zero wherever that needs no thought."""
@@ -65,13 +68,13 @@ class _Settling:
         found = list(nodes(self.remaining))
         for array in (t.data for t in found if t.op == "array"):
             for entries in self._emptier("arrays", array):
-                yield replace(self.model, arrays={**self.model.arrays, array: entries})
+                yield self.model.with_array(array, entries)
         for name in dict.fromkeys(t.data.name for t in found if t.op == "apply"):
             for entries in self._emptier("functions", name):
-                yield replace(self.model, functions={**self.model.functions, name: entries})
+                yield self.model.with_function(name, entries)
         for symbol in (t.data for t in found if t.op == "symbol"):
             if self.model.symbols.get(symbol, 0):
-                yield replace(self.model, symbols={**self.model.symbols, symbol: 0})
+                yield self.model.with_symbol(symbol, 0)
 
     def _emptier(self, kind: Literal["arrays", "functions"], name: str) -> Iterator[Entries]:
         """No entries; the present ones without one of them."""
@@ -98,7 +101,10 @@ class _Settling:
         value = self._least(image)
         if value is None:
             return False
-        self.settled.append(self.smt.eq(image, value, image.width) if image.width else self._literal(image, value))
+        literal = self.smt.eq(image, value, image.width) if image.width else self._literal(image, value)
+        self.settled.append(literal)
+        if self.solver is not None:
+            self.solver.add(literal)
         return True
 
     def _image(self, term: Term) -> Any:
@@ -117,7 +123,7 @@ class _Settling:
         first = limit = high - 1  # very often there is nothing below the model's value
         while low < high:
             below = self.smt.compare("ule", image, limit, image.width) if image.width else self.smt.not_(image)
-            answer = self.smt.check(self.remaining, below, guess=limit != first)
+            answer = self._asked(below, guess=limit != first)
             if answer.status == "unknown":
                 return None
             if answer.status == "sat":
@@ -129,7 +135,21 @@ class _Settling:
             limit = (low + high - 1) // 2 if low else 0
         return high
 
+    def _asked(self, below: Bool, guess: bool) -> Answer:
+        """Can what remains hold together with this?  Near the present model first, if that may help."""
+        if below is False:
+            return Answer("unsat")
+        near = repaired([*conjuncts(self.remaining), below], self.model) if guess else None
+        if near is not None:
+            return Answer("sat", near)
+        if self.solver is None:
+            self.solver = self.smt.solver(*conjuncts(self.remaining))
+        answer = self.smt.ask(self.solver, below)
+        return self.smt.check(self.remaining, below) if answer.status == "unknown" else answer
+
     def finished(self) -> Model:
-        """The model of the whole formula."""
+        """The model of the whole formula, 0 wherever that does not look."""
         self._put_in()
-        return Simplified([], self.batches).completed(self.model)
+        whole = Simplified([], self.batches)
+        canonical = whole.completed(self.model.only(self.remaining))
+        return canonical if canonical.holds(self.formula) else whole.completed(self.model)

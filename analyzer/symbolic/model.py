@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analyzer.symbolic.term import Array, Bits, Bool, Term, fold, mask, signed
+from analyzer.symbolic.term import Array, Bits, Bool, Term, bit_of, fold, mask, nodes, signed
+
+MAX_CHAIN = 12
+"""Models that are each a change of the one before; the next one stands by itself."""
 
 
 class Opaque(Exception):
@@ -29,6 +32,44 @@ class Model:
     arrays: Mapping[str, Entries] = field(default_factory=dict)
     functions: Mapping[str, Entries] = field(default_factory=dict)
     _values: dict[Term, int] = field(default_factory=dict, init=False)
+    _base: Model | None = field(default=None, init=False)
+    _changed: int = field(default=0, init=False)
+    _chain: int = field(default=0, init=False)
+
+    def near(self, base: Model, changed: int) -> Model:
+        """This model, which differs from `base` only in what the support `changed` names: terms without any of that
+        have the values that they have there."""
+        if base._chain < MAX_CHAIN:
+            self._base, self._changed, self._chain = base, changed, base._chain + 1
+        return self
+
+    def with_symbol(self, name: str, value: int) -> Model:
+        """This model with another value of a symbol."""
+        return Model({**self.symbols, name: value}, self.arrays, self.functions).near(self, bit_of(name))
+
+    def with_array(self, name: str, entries: Entries) -> Model:
+        """This model with another array."""
+        return Model(self.symbols, {**self.arrays, name: entries}, self.functions).near(self, bit_of(name))
+
+    def with_function(self, name: str, entries: Entries) -> Model:
+        """This model with another function."""
+        return Model(self.symbols, self.arrays, {**self.functions, name: entries}).near(self, bit_of(name))
+
+    def only(self, term: Bits | Bool) -> Model:
+        """This model where the term looks, and 0 elsewhere."""
+        symbols: dict[str, int] = {}
+        arrays: dict[str, dict[int, int]] = {}
+        functions: dict[str, dict[Any, int]] = {}
+        for t in nodes(term):
+            match t.op:
+                case "symbol":
+                    symbols[t.data] = self.value(t)
+                case "apply":
+                    functions.setdefault(t.data.name, {})[tuple(map(self.value, t.args))] = self.value(t)
+                case "select" if t.args[0].op == "array":
+                    arrays.setdefault(t.args[0].data, {})[self.value(t.args[1])] = self.value(t)
+        entries = {n: Entries(cells) for n, cells in arrays.items()}
+        return Model(symbols, entries, {n: Entries(cells) for n, cells in functions.items()})
 
     def value(self, t: Bits | Bool) -> int:
         """The value of a term of bits; of a boolean, 0 or 1.
@@ -40,7 +81,10 @@ class Model:
             return int(t)
         known = self._values.get(t)
         if known is None:
-            known = self._values[t] = self._computed(t, t.op, t.args)
+            base = self._base
+            if base is None or t.support & self._changed or (known := base._values.get(t)) is None:
+                known = self._computed(t, t.op, t.args)
+            self._values[t] = known
         return known
 
     def _computed(self, t: Term, op: str, args: tuple[Any, ...]) -> int:

@@ -45,6 +45,7 @@ class Side:
     windows: Windows = field(init=False)
     ex: Executor = field(init=False)
     run: Run = field(init=False)
+    touched: frozenset[str] = field(init=False)  # what the run reads or writes, before any question looks at more
     assumptions: list[Bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ class Side:
         self.windows = Windows(isa, self.smt, self.world, self.setting.shapes)
         self.ex = Executor(isa, self.smt, self.world, self.windows)
         self.run = self.ex.instruction(self.instruction.body)
+        self.touched = frozenset(self.world.values)
 
     @cached_property
     def mode(self) -> Bits:
@@ -193,6 +195,14 @@ def subjects(isa: ir.Isa) -> tuple[Subject, ...]:
     return tuple(out)
 
 
+def with_shared_bits(smt: Smt, term: Bits, width: int, values: tuple[int, ...]) -> Bits:
+    """A term with the bits put in that all its values have in common: what a range of numbers decides, folds."""
+    differ = 0
+    for value in values:
+        differ |= value ^ values[0]
+    return smt.op("or", smt.op("and", term, differ, width), values[0] & ~differ, width)
+
+
 # -- both sides --------------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +212,7 @@ class Pair:
     def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
         self.setting = setting
         self.subject = subject
+        self.stated: dict[Any, Any] = {}  # definitions, as they are stated for this pair
         instruction = subject.instruction
         self.smt = Smt() if rlimit is None else Smt(rlimit)
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
@@ -216,6 +227,7 @@ class Pair:
             if len(subject.values) == 1:
                 self.operands[subject.operand] = subject.values[0]
             elif subject.values:
+                term = self.operands[subject.operand] = with_shared_bits(self.smt, term, width, subject.values)
                 self.constraint = self.smt.or_(*(self.smt.eq(term, v, width) for v in subject.values))
             else:
                 named = (v for o in instruction.operands if o.name == subject.operand for _, vs in o.cases for v in vs)

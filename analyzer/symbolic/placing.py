@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -20,7 +22,7 @@ from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, Array, Bits, Bool, Smt
-from analyzer.symbolic.term import Term
+from analyzer.symbolic.term import Term, bit_of
 from analyzer.symbolic.terms import atoms
 from analyzer.symbolic.windows import MapShape, Windows, World, linear
 
@@ -101,7 +103,7 @@ class Known:
             return term
         before, self.smt.known = self.smt.known, self
         if self._replacing is None:
-            self._replacing = self.smt.substitution(self.pins.items())
+            self._replacing = self.smt.substitution(self.pins.items(), reduce(or_, map(bit_of, self.cells), 0))
         try:
             return self._replacing(term)
         finally:

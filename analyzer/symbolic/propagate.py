@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from analyzer.symbolic.builder import Builder
+from analyzer.symbolic.builder import Builder, Substitution
 from analyzer.symbolic.model import Model
 from analyzer.symbolic.term import Bool, Term, conjuncts, nodes
 
@@ -28,6 +28,17 @@ class Simplified:
 
     parts: list[Bool]
     batches: list[dict[Term, Any]] = field(default_factory=list)
+    steps: list[Substitution] = field(default_factory=list)
+
+    def image(self, term: Any) -> Any:
+        """A term with the definitions put in."""
+        for step in self.steps:
+            term = step(term)
+        return term
+
+    def and_(self, more: Simplified) -> Simplified:
+        """This one's definitions, and what became of its parts together with others' images."""
+        return Simplified(more.parts, [*self.batches, *more.batches], [*self.steps, *more.steps])
 
     def completed(self, model: Model) -> Model:
         """A model of the remaining parts as one of the whole."""
@@ -53,6 +64,7 @@ def simplified(builder: Builder, formula: Bool) -> Simplified:
         if definitions:
             out.batches.append(definitions)
             replace = builder.substitution(definitions.items())
+            out.steps.append(replace)
             out.parts = list(conjuncts(builder.and_(*map(replace, out.parts))))
             continue
         before = len(facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from analyzer import ir
@@ -86,6 +87,14 @@ class Setting:
         known += [self.assumed(ex, ir.Assume(i.expr, i.reason, (), i.prelude)) for i in self.isa.invariants]
         answer = smt.check(user, *known, *delivery.assumptions, smt.not_(delivery.arrives))
         return answer.status == "unsat"
+
+    @cached_property
+    def concerned(self) -> frozenset[str]:
+        """What the machine's invariants are about, and the elements that have illegal values."""
+        names = {n for n, e in self.isa.elements.items() if e.legal is not None}
+        for invariant in self.isa.invariants:
+            names |= self.effects.block((*invariant.prelude, ir.Let("invariant", invariant.expr))).reads
+        return frozenset(names)
 
     def state(self) -> Iterable[tuple[str, ir.Role]]:
         """Every element and file with its role."""

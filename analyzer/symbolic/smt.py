@@ -6,14 +6,15 @@ speed of the machine or on what ran before.
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
-from analyzer.symbolic.propagate import simplified
+from analyzer.symbolic.propagate import Simplified, simplified
 from analyzer.symbolic.solver import Answer, Context, Solver, z3_version
-from analyzer.symbolic.term import Array, Bits, Bool
+from analyzer.symbolic.term import Array, Bits, Bool, Term
 
 DEFAULT_RLIMIT = 3_000_000
 """Work allowed for one check, in z3's units (about a second for every few millions)."""
@@ -23,6 +24,9 @@ QUICK_RLIMIT = 200_000
 
 LONG_STEPS = 100
 """Repairs of a model where the solver has given up."""
+
+MANY = 3
+"""Parts of a conjunction that is worth simplifying by itself."""
 
 MODELS = 8
 """Models of earlier questions that are tried on a new one."""
@@ -36,6 +40,7 @@ class Smt(Builder):
         self.rlimit = rlimit
         self.checks = 0
         self._models: list[Model] = []
+        self._bases: dict[Term, _Base] = {}
 
     @cached_property
     def context(self) -> Context:
@@ -57,14 +62,38 @@ class Smt(Builder):
         for model in reversed(self._models):
             if _is_model(model, formula):
                 return Answer("sat", model)
-        answer = self._searched(formula, self.rlimit if rlimit is None else min(rlimit, self.rlimit), guess)
+        limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
+        base = self._base(constraints)
+        if base is None:
+            answer = self._searched(formula, simplified(self, formula), limit, guess)
+        else:
+            images = [base.rest.image(c) for c in constraints[1:]]
+            both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
+            ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
+            answer = self._searched(formula, both, limit, guess, ask_first)
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
         return answer
 
-    def _searched(self, formula: Bool, rlimit: int, guess: bool) -> Answer:
-        rest = simplified(self, formula)
+    def _base(self, constraints: tuple[Bool, ...]) -> _Base | None:
+        """A large conjunction that comes first, which many questions begin with: it is simplified, and told to a
+        solver, once."""
+        first = constraints[0]
+        if len(constraints) < 2 or not isinstance(first, Term) or first.op != "and" or len(first.args) < MANY:
+            return None
+        if first not in self._bases:
+            self._bases[first] = _Base(simplified(self, first))
+        return self._bases[first]
+
+    def _searched(
+        self,
+        formula: Bool,
+        rest: Simplified,
+        rlimit: int,
+        guess: bool,
+        ask_first: Callable[[], tuple[Answer, Simplified]] | None = None,
+    ) -> Answer:
         if False in rest.parts:
             return Answer("unsat")
         near = repaired(rest.parts, self._models[-1] if self._models else Model()) if guess else None
@@ -72,6 +101,14 @@ class Smt(Builder):
             model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
+        if ask_first is not None:
+            answer, of = ask_first()
+            if answer.status == "unsat":
+                return answer
+            if answer.model is not None:
+                model = of.completed(answer.model)
+                if _is_model(model, formula):
+                    return Answer("sat", model)
         solver = Solver(self.context, rlimit, simplifying=True)
         solver.add(*rest.parts)
         answer = self.ask(solver)
@@ -100,6 +137,26 @@ class Smt(Builder):
         """Checks a solver that may already have been used."""
         self.checks += 1
         return solver.check(assumptions)
+
+
+class _Base:
+    """What many questions begin with, simplified, in a solver that keeps what it has learned of it."""
+
+    def __init__(self, rest: Simplified) -> None:
+        self.rest = rest
+        self._solver: Solver | None = None
+
+    def asked(self, smt: Smt, images: list[Bool], rlimit: int) -> tuple[Answer, Simplified]:
+        """Can the base hold together with these formulas, in which its definitions have been put?"""
+        if self._solver is None:
+            self._solver = smt.solver(*self.rest.parts)
+        solver = self._solver
+        solver.limit(rlimit)
+        solver.push()
+        solver.add(*images)
+        answer = smt.ask(solver)
+        solver.pop()
+        return answer, self.rest
 
 
 def _is_model(model: Model, formula: Bool, opaque: bool = False) -> bool:

@@ -64,8 +64,10 @@ class Context:
         self._numbers: dict[tuple[int, int], Any] = {}
         self._functions: dict[Function, Any] = {}
         self._tactic: Any = None
+        self.closed = False
 
     def __del__(self) -> None:
+        self.closed = True
         if self._tactic is not None:
             _z3.Z3_tactic_dec_ref(self.ref, self._tactic)
         _z3.Z3_del_context(self.ref)
@@ -220,9 +222,11 @@ class Context:
             else:
                 symbols[self._name_of(decl)] = self._value(value)
         functions: dict[str, Entries] = {}
+        asked = {f.name for f in self._functions}  # z3 adds some of its own, on arrays too
         for i in range(_z3.Z3_model_get_num_funcs(ref, model)):
             decl = _z3.Z3_model_get_func_decl(ref, model, i)
-            functions[self._name_of(decl)] = self._function(model, decl, False)
+            if (name := self._name_of(decl)) in asked:
+                functions[name] = self._function(model, decl, False)
         return Model(symbols, arrays, functions)
 
     def _name_of(self, decl: Any) -> str:
@@ -287,12 +291,15 @@ class Solver:
         self._solver = context.simplifying() if simplifying else _z3.Z3_mk_simple_solver(context.ref)
         _z3.Z3_solver_inc_ref(self._ref, self._solver)
         self._asserted: list[Bool] = []
+        self._levels: list[int] = []
         self._parameters = _z3.Z3_mk_params(self._ref)
         _z3.Z3_params_inc_ref(self._ref, self._parameters)
         self._rlimit = _z3.Z3_mk_string_symbol(self._ref, "rlimit")
         self.limit(rlimit)
 
     def __del__(self) -> None:
+        if self._context.closed:  # both were garbage, and it came first
+            return
         _z3.Z3_params_dec_ref(self._ref, self._parameters)
         _z3.Z3_solver_dec_ref(self._ref, self._solver)
 
@@ -307,6 +314,16 @@ class Solver:
             if formula is not True:
                 self._asserted.append(formula)
                 _z3.Z3_solver_assert(self._ref, self._solver, self._context.handle(formula))
+
+    def push(self) -> None:
+        """What is asserted from now on is taken back by `pop`."""
+        self._levels.append(len(self._asserted))
+        _z3.Z3_solver_push(self._ref, self._solver)
+
+    def pop(self) -> None:
+        """Takes back what was asserted since `push`."""
+        del self._asserted[self._levels.pop() :]
+        _z3.Z3_solver_pop(self._ref, self._solver, 1)
 
     def check(self, assumptions: Iterable[Bool] = ()) -> Answer:
         """Can all that was asserted hold, and the assumptions?  A model is believed when it makes them true."""

@@ -47,12 +47,25 @@ class Function:
     width: int
 
 
+SUPPORT_BITS = 251
+"""Bits of a support; names that share one are taken to occur together."""
+
+EVERYTHING = (1 << SUPPORT_BITS) - 1
+"""The support of a term that may depend on anything."""
+
+
+def bit_of(name: str) -> int:
+    """The bit of a support that stands for what has this name."""
+    return 1 << hash(name) % SUPPORT_BITS
+
+
 class Term:
     """A node.  `width` is 0 for booleans and the width of an entry for arrays, whose `index` is that of an index (0 for
-    all others).  `uid` counts the nodes of one builder; `negation` is the node's negation if there is one already;
-    `handle` is the solver's own."""
+    all others).  `uid` counts the nodes of one builder; `support` has a bit for every name below the node (see
+    `bit_of`): where two supports have none in common, nothing is; `negation` is the node's negation if there is one
+    already; `handle` is the solver's own."""
 
-    __slots__ = ("args", "data", "handle", "index", "negation", "op", "uid", "width")
+    __slots__ = ("args", "data", "handle", "index", "negation", "op", "support", "uid", "width")
 
     def __init__(self, op: str, args: tuple[Any, ...], width: int, index: int, data: Any, uid: int) -> None:
         self.op = op
@@ -61,6 +74,7 @@ class Term:
         self.index = index
         self.data = data
         self.uid = uid
+        self.support = _support(op, args, data)
         self.negation: Term | None = None
         self.handle: Any = None
 
@@ -80,6 +94,23 @@ class Term:
         head = self.data.name if self.op == "apply" else self.op
         extra = f"[{self.data[0]}:{self.data[1]}]" if self.op == "extract" else ""
         return f"{head}{extra}({', '.join(map(repr, self.args))})"
+
+
+def _support(op: str, args: tuple[Any, ...], data: Any) -> int:
+    """The union of the arguments' supports, and the name's bit of what has one."""
+    match op:
+        case "symbol" | "array":
+            return bit_of(data)
+        case "forall":
+            return EVERYTHING
+        case "apply":
+            support = bit_of(data.name)
+        case _:
+            support = 0
+    for a in args:
+        if isinstance(a, Term):
+            support |= a.support
+    return support
 
 
 # -- constants ---------------------------------------------------------------------------------------------------------
@@ -154,6 +185,18 @@ def size(term: Bits, limit: int) -> int:
         count += 1
         if count > limit:
             break
+    return count
+
+
+def written(term: Bits, limit: int) -> int:
+    """The number of nodes of a term when it is written out, shared ones as often as they occur, counted as far as
+    `limit`."""
+    count, stack = 0, [term]
+    while stack and count <= limit:
+        count += 1
+        t = stack.pop()
+        if isinstance(t, Term):
+            stack.extend(t.args)
     return count
 
 

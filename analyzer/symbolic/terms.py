@@ -73,13 +73,3 @@ def stored_indices(array: Array, holds: Callable[[Any], bool]) -> list[Any]:
                 array = array.args[1] if holds(array.args[0]) else array.args[2]
             case _:
                 return out
-
-
-def testable(literal: Any) -> bool:
-    """Does it speak of registers and operands of the real machine only?"""
-    for t in nodes(literal):
-        if t.op == "select" and t.args[0].name.startswith(MEMORIES):
-            return False
-        if t.op == "apply" or (t.op in ("symbol", "array") and "@v" in t.name):
-            return False
-    return True

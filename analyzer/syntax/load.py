@@ -69,6 +69,17 @@ def _file(path: Path) -> Source | None:
     return Source(str(path), text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+def path_of(name_or_path: str) -> Path | None:
+    """The file of a spec that is called so; None for a bundled one.
+
+    Raises:
+        UsageError: there is no such spec.
+    """
+    found = Path(read(name_or_path).name)
+    bundled_one = name_or_path in bundled() and found == Path(f"{name_or_path}{SUFFIX}")
+    return None if bundled_one else found
+
+
 def text_of(file: str) -> str:
     """The text of a file as spans name it: a path, or the file of a bundled spec; empty if it cannot be read."""
     try:

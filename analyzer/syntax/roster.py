@@ -126,15 +126,23 @@ def _named_expects(sections: Sections) -> None:
 
 
 def examples(sections: Sections) -> None:
-    """The examples of all instructions, in the order of the source."""
+    """The examples of all instructions, in the order of the source; what an extending spec shows of the same text from
+    the same state replaces what it inherits."""
     machine = sections.machine
     made: dict[str, list[ir.Example]] = {}
+    ranks: dict[tuple[str, tuple[ir.Fact, ...]], int] = {}  # of the last spec that shows this
+    rank_of: dict[int, int] = {}
     present = set(map(id, machine.instrs))
     for node, piece in sections.of(ast.Example):
         with machine.problems.catch(node.span):
             owner = _owner(node, piece, machine)
             if id(owner) in present:
-                made.setdefault(owner.name, []).append(schemes.example(node, owner.scope, machine))
+                example = schemes.example(node, owner.scope, machine)
+                made.setdefault(owner.name, []).append(example)
+                ranks[example.asm, example.before] = piece.rank
+                rank_of[id(example)] = piece.rank
+    for name, shown in made.items():
+        made[name] = [e for e in shown if rank_of[id(e)] == ranks[e.asm, e.before]]
     sections.instructions = [
         replace(instruction, examples=tuple(made[instruction.name])) if instruction.name in made else instruction
         for instruction in sections.instructions

@@ -255,4 +255,5 @@ def _kind(name: str, decl: TrapDecl, machine: Machine) -> ir.TrapKind:
         "next" if node.at_next else "here",
         tuple(attributes),
         node.span,
+        tuple(p.name.text for p in node.params if p.default is not None),
     )

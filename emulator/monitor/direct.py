@@ -14,6 +14,7 @@ from analyzer import ir
 from emulator.evaluate import ArbitraryPolicy, Environment, value_of
 from emulator.interface import Region
 from emulator.machine.plain import LeaveAbsent, PlainMachine, WholeReference, WholeRun
+from emulator.machine.timeline import Clock
 from emulator.monitor.place import Placement
 from emulator.reference.code import Code
 from emulator.reference.events import (
@@ -23,6 +24,7 @@ from emulator.reference.events import (
     Halted,
     Policy,
     Stuck,
+    Touch,
     Trapped,
     Undefined,
     Unpredicted,
@@ -81,8 +83,26 @@ class Left:
 
 
 Watch = Callable[[dict[str, int], int, int], bool]
-"""Called before each step with the elements, the steps and the lost steps so far: sets what counts time, and says
-whether to leave."""
+"""Called before each step with the elements, the steps and the lost steps so far: says whether to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticking:
+    """The clocks of a guest that begins to run after so many steps, of which `lost` retired nothing."""
+
+    clocks: tuple[Clock, ...]
+    steps: int
+    lost: int
+
+    def show(self, elements: dict[str, int], steps: int, lost: int) -> None:
+        """Sets what counts time, so many steps later."""
+        now, lost = self.steps + steps, self.lost + lost
+        for clock in self.clocks:
+            elements[clock.element] = clock.value(now if clock.source == "steps" else now - lost)
+
+    def later(self, steps: int, lost: int) -> Ticking:
+        """The same clocks, so many steps later."""
+        return Ticking(self.clocks, self.steps + steps, self.lost + lost)
 
 
 class Shadow(Protocol):
@@ -101,17 +121,22 @@ class Shadow(Protocol):
         """What the answers depend on; `state` is where the guest runs."""
         ...
 
+    def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
+        """What an argument is that the spec does not give."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms a guest runs: the modes that are its own, the map that it runs under (None: the machine's), the
-    memory that is its own, and the answers of functions that the spec does not specify."""
+    memory that is its own, the answers of functions that the spec does not specify, and its clocks."""
 
     inside: frozenset[int]
     shadow: Shadow | None
     placements: tuple[Placement, ...]
     arbitrary: ArbitraryPolicy
     watch: Watch | None = None
+    ticking: Ticking | None = None
 
 
 class Host(Protocol):
@@ -129,8 +154,12 @@ class Host(Protocol):
     def storages(self) -> Mapping[str, Storage]: ...
 
     @property
-    def outside(self) -> Sequence[tuple[str, int]]:
+    def outside(self) -> list[tuple[str, int]]:
         """Units outside of their memory that guests have accessed: there should be none."""
+        ...
+
+    def wrote(self, memory: str, address: int, units: int) -> None:
+        """Memory of a guest was written other than by a direct run."""
         ...
 
     def direct(self, most: int, terms: Terms) -> Left:
@@ -216,6 +245,8 @@ class DirectReference(WholeReference):
         self._policy = policy
         self.on(None)
         self.caught: Caught | None = None
+        self.accesses: list[Touch] = []
+        """Those of the last step, with the delivery of its trap."""
         self.outside: list[tuple[str, int]] = []
         self.mode = value_of(isa.mode.expr, isa)
 
@@ -255,12 +286,15 @@ class DirectReference(WholeReference):
         files = {name: tuple(entries) for name, entries in state.files.items()}
         self.caught = Caught(dict(state.elements), files, here, length_, committed)
         run.terms = None  # the delivery is the hardware's
-        return super()._trapped(run, trap, here, length_, instruction)
+        event = super()._trapped(run, trap, here, length_, instruction)
+        self.accesses = run.accesses
+        return event
 
     def _run(self, run: Run, instruction: ir.Instruction | None, operands: Mapping[str, int], length_: int) -> Event:
         here = self.state.pc()
         event = super()._run(run, instruction, operands, length_)
         assert isinstance(run, DirectRun)
+        self.accesses = run.accesses
         if isinstance(event, Stuck) and isinstance(event.cause, LeaveMiss):
             self.state.elements[self.isa.fetch.pc] = here  # what was committed stays, and the instruction goes on
         if run.terms is not None:
@@ -285,8 +319,11 @@ class HostMachine(PlainMachine):
         return self._storages
 
     @property
-    def outside(self) -> Sequence[tuple[str, int]]:
+    def outside(self) -> list[tuple[str, int]]:
         return self.reference.outside
+
+    def wrote(self, memory: str, address: int, units: int) -> None:
+        pass  # it keeps nothing
 
     def direct(self, most: int, terms: Terms) -> Left:
         self.reference.on(terms)
@@ -299,6 +336,8 @@ class HostMachine(PlainMachine):
         steps = lost = 0
         elements, reference = self._state.elements, self.reference
         while steps < most:
+            if terms.ticking is not None:
+                terms.ticking.show(elements, steps, lost)
             if terms.watch is not None and terms.watch(elements, steps, lost):
                 break
             try:

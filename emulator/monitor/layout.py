@@ -56,6 +56,22 @@ def lay(plan: Plan, held: MachineState, guests: Sequence[Sequence[Region]]) -> L
     return Layout(tuple(regions), tuple(places), sizes(isa, regions))
 
 
+def beside(isa: ir.Isa, regions: Sequence[Ram], memory: str, size: int) -> tuple[tuple[Ram, ...], int]:
+    """The regions with `size` units more at the end of the largest one of a memory, and their address.
+
+    Raises:
+        UsageError: there is no room.
+    """
+    mine = sorted((r for r in regions if r.memory == memory), key=lambda r: r.base)
+    largest = max(mine, key=lambda r: r.size)
+    at, end = largest.base + largest.size, 1 << isa.spaces[memory].address_width
+    after = min((r.base for r in mine if r.base >= at), default=end)
+    if at + size > after:
+        raise UsageError(f"{memory} has no room for {size:#x} units behind {at:#x}")
+    wider = Ram(memory, largest.base, largest.size + size)
+    return tuple(wider if r == largest else r for r in regions), at
+
+
 def own_pages(plan: Plan, held: MachineState) -> dict[str, set[int]]:
     """The pages that the monitor needs itself, by memory."""
     pages: dict[str, set[int]] = {}

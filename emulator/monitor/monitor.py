@@ -11,12 +11,16 @@ from dataclasses import replace
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Allocator, Request
-from analyzer.errors import Diagnostic
+from analyzer.errors import Diagnostic, Refused, UsageError
 from emulator.interface import Exit, Ram, Reason, Region
+from emulator.machine import Tier
+from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.direct import Host, HostMachine
-from emulator.monitor.layout import held_of, lay
+from emulator.monitor.exiting import forms, objection
+from emulator.monitor.layout import beside, held_of, lay, sizes
 from emulator.monitor.place import Placement
-from emulator.monitor.plan import Plan, Refused
+from emulator.monitor.plan import Plan
+from emulator.monitor.table import SIZE
 from emulator.monitor.vm import Grant, VirtualMachine
 
 QUANTUM = 10_000
@@ -28,17 +32,28 @@ class Monitor:
 
     `depth` is the number of monitors on top of one another: with 2, each virtual machine that is made runs under a
     monitor that itself runs in a virtual machine.  `room` is the number of machines that the host has memory for; they
-    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.
+    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the `tier`:
+    `auto` is the fastest that serves the plan, the reference for an unsafe one, whose guests may do anything.
     """
 
-    def __init__(self, plan: Plan, allocator: Allocator, *, depth: int = 1, room: int = 1, check: bool = True) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        allocator: Allocator,
+        *,
+        depth: int = 1,
+        room: int = 1,
+        check: bool = True,
+        tier: Tier = "reference",
+    ) -> None:
         self.plan = plan
         self.allocator = allocator
         self.depth = depth
         self.room = room
         self.check = check
+        self.tier = tier
         self.machines: list[VirtualMachine] = []
-        self.host: HostMachine | None = None
+        self.host: HostMachine | CompiledHost | None = None
         self._places: list[tuple[int, ...]] = []
         self._outer: list[VirtualMachine] = []
         self._turn = 0
@@ -58,20 +73,22 @@ class Monitor:
         if self.host is None:
             first = self._allocate(regions, choices, None, {})
             layout = lay(self.plan, first.held, [regions] * self.room)
-            self.host = HostMachine(self.plan.isa, layout.regions, {**choices, **layout.choices})
+            blocks = _blocks(regions, layout.places[0]) if self.room == 1 else ()
+            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules, blocks)
             self._places = list(layout.places)
         return self._on(self.host, self._places.pop(0), regions, choices)
 
     def _stacked(self, regions: Sequence[Region], choices: Mapping[str, int]) -> VirtualMachine:
         """From the inside out: what a machine needs of its host, and its host of its own."""
-        held = self._allocate(regions, choices, None, {}).held
+        first = self._allocate(regions, choices, None, {})
+        held = first.held
         wanted: list[tuple[Sequence[Region], Mapping[str, int], tuple[int, ...]]] = []
         inner, its = regions, choices
         for _ in range(self.depth):
             layout = lay(self.plan, held, [inner])
             wanted.append((inner, its, layout.places[0]))
             inner, its = layout.regions, {**choices, **layout.choices}
-        self.host = HostMachine(self.plan.isa, inner, its)
+        self.host = self._host(inner, its, first.granules)
         machine: VirtualMachine | None = None
         for each, chosen, places in reversed(wanted):
             host: Host = self.host if machine is None else machine
@@ -80,6 +97,32 @@ class Monitor:
             machine = self._on(host, places, each, chosen)
         assert machine is not None
         return machine
+
+    def _host(
+        self,
+        regions: Sequence[Region],
+        choices: Mapping[str, int],
+        granules: Mapping[str, int],
+        blocks: Sequence[Placement] = (),
+    ) -> HostMachine | CompiledHost:
+        """The machine at the bottom.
+
+        Raises:
+            UsageError: guests of this plan cannot run on generated code.
+        """
+        isa = self.plan.isa
+        known = forms(self.plan, granules)
+        found = {name: form for name, form in known.items() if form is not None}
+        why = objection(self.plan, known)
+        if self.tier == "reference" or (self.tier == "auto" and (self.plan.unsafe or why is not None)):
+            return HostMachine(isa, regions, choices)
+        if why is not None:
+            raise UsageError(f"guests of {isa.name} cannot run on generated code: {why}", "the tier `reference` can")
+        rams = tuple(r for r in regions if isinstance(r, Ram))
+        at = 0
+        for memory in {form.memory.name for form in found.values()}:
+            rams, at = beside(isa, rams, memory, SIZE)
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]
@@ -91,7 +134,7 @@ class Monitor:
             for address, value in cells.items():
                 host.storages[memory].store(address, unit, value)
         held = held_of(self.plan.isa, allocation.held, host.state.choices)
-        grant = Grant(at, allocation.chosen, held, allocation.granules)
+        grant = Grant(at, allocation.chosen, held, allocation.granules, allocation.flat)
         machine = VirtualMachine(self.plan, host, grant, regions, choices, check=self.check)
         for name in self.plan.division.environment:
             if name in machine.record.elements:
@@ -143,3 +186,9 @@ class Monitor:
     def levels(self) -> tuple[VirtualMachine, ...]:
         """With several monitors: the virtual machines from the outermost on."""
         return (*self._outer, *self.machines)
+
+
+def _blocks(regions: Sequence[Region], at: tuple[int, ...]) -> tuple[Placement, ...]:
+    """The place of a virtual machine's only region of RAM, if it has but one."""
+    rams = [r for r in regions if isinstance(r, Ram)]
+    return (Placement(rams[0].memory, rams[0].base, rams[0].size, at[0]),) if len(rams) == 1 else ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 from analyzer import ir
-from analyzer.errors import Diagnostic, UsageError
+from analyzer.errors import Diagnostic, Refused
 from analyzer.report import SchemeReport, TheoremResult
 from emulator.evaluate import Environment, value_of
 from emulator.state import State
@@ -20,18 +20,12 @@ Technique = Literal["plain", "hybrid"]
 """`plain` runs every virtual mode directly (Theorem 1), `hybrid` interprets those that the scheme does not name as
 direct (Theorem 3)."""
 
+TECHNIQUES: tuple[Technique, ...] = get_args(Technique)
+
 THEOREM: Mapping[Technique, int] = {"plain": 1, "hybrid": 3}
 
 MOST_MODE_BITS = 12
 """Bits of mode elements over which the values that make up a mode are searched."""
-
-
-class Refused(UsageError):
-    """There is no such monitor for this machine; `diagnostic` names the culprits."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message, diagnostic.hint)
-        self.diagnostic = diagnostic
 
 
 # -- who holds what ----------------------------------------------------------------------------------------------------
@@ -145,23 +139,24 @@ def permit(isa: ir.Isa, scheme: ir.Scheme, report: SchemeReport | None, techniqu
     Raises:
         Refused: PG530.
     """
-    what = f"a {technique} monitor for {isa.name} under {scheme.name}"
+    what = f"{technique} monitor for {isa.name} under {scheme.name}"
     if report is None or report.name != scheme.name:
-        message = f"{what} needs the analysis of that scheme"
+        message = f"a {what} needs the analysis of that scheme"
         raise Refused(Diagnostic("PG530", message, scheme.span, "an unsafe monitor needs none"))
     theorem = report.theorems[THEOREM[technique] - 1]
     if theorem.status == "holds":
         return
     names = ", ".join(theorem.culprits) or theorem.why or "see the report"
     message = f"there is no {what}: Theorem {theorem.number} is {theorem.status} ({names})"
-    raise Refused(Diagnostic("PG530", message, scheme.span, way_out(report.theorems, technique)))
+    diagnostic = Diagnostic("PG530", message, scheme.span, way_out(report.theorems, technique))
+    raise Refused(diagnostic, inconclusive=theorem.status == "inconclusive")
 
 
 def way_out(theorems: tuple[TheoremResult, ...], technique: Technique) -> str:
     """What else can be done."""
     if technique == "plain" and len(theorems) > 2 and theorems[2].status == "holds":
-        return "Theorem 3 holds: a hybrid monitor can be made"
-    return "an unsafe monitor can be made to see it fail"
+        return "Theorem 3 holds: a hybrid monitor can be made (--technique hybrid)"
+    return "an unsafe monitor can be made to see it fail (--unsafe)"
 
 
 def direct_modes(isa: ir.Isa, scheme: ir.Scheme) -> tuple[int, ...]:
@@ -227,11 +222,11 @@ def map_reads(isa: ir.Isa, space: ir.Map) -> tuple[set[str], bool]:
     seen: set[str] = set()
     for param in space.params:
         if param.default is not None:
-            names |= _named(param.default)
+            names |= reads(param.default)
     while blocks:
         for stmt in ir.statements(blocks.pop()):
             for expr in ir.expressions(stmt):
-                names |= _named(expr)
+                names |= reads(expr)
             match stmt:
                 case ir.Call() if stmt.procedure not in seen:
                     seen.add(stmt.procedure)
@@ -243,7 +238,8 @@ def map_reads(isa: ir.Isa, space: ir.Map) -> tuple[set[str], bool]:
     return names, loads
 
 
-def _named(expr: ir.Expr) -> set[str]:
+def reads(expr: ir.Expr) -> set[str]:
+    """The elements and files that an expression reads."""
     names = set()
     for term in ir.subterms(expr):
         match term:

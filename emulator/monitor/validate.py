@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from analyzer import ir
+from analyzer.errors import Breach
 from emulator.evaluate import Environment, value_of
 from emulator.interface import Exit, Machine, Ram, Reason
-from emulator.machine.plain import PlainMachine
+from emulator.monitor.coverage import Coverage, CoveredMachine
 from emulator.monitor.guests import Change, Guest, Kind, Maker
 from emulator.monitor.monitor import Monitor
 from emulator.monitor.plan import Plan
-from emulator.monitor.vm import Breach, VirtualMachine
+from emulator.monitor.vm import VirtualMachine
 from emulator.reference import Machine as Reference
 from emulator.reference import Policy
 from emulator.state import State
@@ -38,12 +40,13 @@ MOST_SHRINKING = 400
 @dataclass(frozen=True, slots=True)
 class Divergence:
     """A guest that is not the same under the monitor, made small: after `steps` steps, these places differ, or `what`
-    happened.  `instruction` is the one at which the two part, if there is one."""
+    happened.  `instruction` is the one at which the two part, if there is one; a `breach` is of resource control."""
 
     guest: Guest
     steps: int
     what: str
     instruction: str | None = None
+    breach: bool = False
 
     def __str__(self) -> str:
         at = f" at {self.instruction}" if self.instruction else ""
@@ -53,12 +56,14 @@ class Divergence:
 
 @dataclass(slots=True)
 class Validation:
-    """What a campaign came to.  `instructions` were executed by guests, `traps` taken, each with how often."""
+    """What a campaign came to.  `untried` are the instructions and traps of the machine that no guest has come to."""
 
     spec: str
     scheme: str
     technique: str
     depth: int
+    unsafe: bool
+    seed: int
     guests: int = 0
     steps: int = 0
     direct: int = 0
@@ -66,6 +71,8 @@ class Validation:
     exits: Counter[str] = field(default_factory=Counter)
     routines: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
+    coverage: Coverage = field(default_factory=Coverage)
+    untried: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -79,6 +86,8 @@ class Validation:
             "scheme": self.scheme,
             "technique": self.technique,
             "depth": self.depth,
+            "unsafe": self.unsafe,
+            "seed": self.seed,
             "guests": self.guests,
             "steps": self.steps,
             "share_direct": round(self.share, 6),
@@ -86,8 +95,12 @@ class Validation:
             "exits": dict(sorted(self.exits.items())),
             "routines": dict(sorted(self.routines.items())),
             "ends": dict(sorted(self.ends.items())),
+            "coverage": self.coverage.as_data(),
+            "untried": list(self.untried),
         }
 
+
+Progress = Callable[[int, int, str], None]
 
 Tamper = Callable[[VirtualMachine], None]
 """Breaks a virtual machine, to see that validation notices."""
@@ -107,7 +120,7 @@ class Bench:
             for s in isa.spaces.values()
             if isinstance(s, ir.Memory) and isinstance(s.size, ir.Get) and s.size.element in isa.choices
         }
-        self.bare = PlainMachine(isa, regions, choices)
+        self.bare = CoveredMachine(isa, regions, choices)
         self.vm = monitor.make(isa, regions, choices)
         self.choices = choices
         self.size = size
@@ -144,8 +157,8 @@ class Bench:
             try:
                 its = self.vm.run(most)
             except Breach as breach:
-                self.vm.host.outside.clear()  # type: ignore[attr-defined]
-                return Divergence(guest, done, str(breach)), None
+                self.vm.host.outside.clear()
+                return Divergence(guest, done, str(breach), breach=True), None
             done += mine.steps
             if mine != its:
                 return Divergence(guest, done, f"{told(mine)} on the bare machine, {told(its)} under the monitor"), None
@@ -201,7 +214,7 @@ class Bench:
             try:
                 two = self.vm.run(1)
             except Breach:
-                self.vm.host.outside.clear()  # type: ignore[attr-defined]
+                self.vm.host.outside.clear()
                 return name
             if one != two or self.differing():
                 return name
@@ -242,25 +255,31 @@ def validate(
     steps: int = STEPS,
     tamper: Tamper | None = None,
     most: int = 1,
+    progress: Progress | None = None,
 ) -> Validation:
     """Runs generated guests; stops after `most` divergences, each made small."""
     plan = monitor.plan
     bench = Bench(plan, monitor, tamper)
     maker = Maker(bench.kind, seed)
-    out = Validation(plan.isa.name, plan.scheme.name, plan.technique, monitor.depth)
-    for _ in range(guests):
-        guest = maker.guest(steps)
-        found, ended = bench.run(guest)
+    out = Validation(plan.isa.name, plan.scheme.name, plan.technique, monitor.depth, plan.unsafe, seed)
+    differing: list[Divergence] = []
+    for number in range(guests):
+        if progress is not None:
+            progress(number, guests, plan.scheme.name)
+        found, ended = bench.run(maker.guest(steps))
         out.guests += 1
         if ended is not None:
             out.ends[ended.reason.name.lower()] += 1
         if found is not None:
-            out.divergences.append(bench.shrunk(found))
-            if len(out.divergences) >= most:
+            differing.append(found)
+            if len(differing) >= most:
                 break
-    counters = bench.vm.counters
+    counters = deepcopy(bench.vm.counters)
     out.steps, out.direct = counters.steps, counters.direct
     out.exits, out.routines = counters.exits, counters.routines
+    out.coverage = deepcopy(bench.bare.coverage)
+    out.untried = out.coverage.untried(plan.isa)
+    out.divergences = [bench.shrunk(found) for found in differing]
     return out
 
 

@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer import ir
-from analyzer.errors import PopekError, UsageError
+from analyzer.allocator import Flat, never
+from analyzer.errors import Breach, UsageError
 from emulator.evaluate import Environment, Value, value_of
 from emulator.interface import Exit, Reason, Region
 from emulator.machine.base import BaseMachine
@@ -41,24 +42,25 @@ from emulator.monitor.direct import (
     Miss,
     Shadow,
     Terms,
+    Ticking,
     Watch,
     Why,
     leaves,
 )
+from emulator.monitor.exits import Handled, Noted, Tell, note
 from emulator.monitor.place import Placement, placed
 from emulator.monitor.plan import Plan
 from emulator.monitor.shadow import ShadowMap
 from emulator.reference.code import code
-from emulator.reference.events import Completed, Event, Policy, Stuck, Trapped
+from emulator.reference.events import Completed, Event, Policy, Stuck, Trapped, Unpredicted
 from emulator.state import State
 from emulator.storage import Absent, RamCells, Storage
 
+INTERPRETED = "interpreted"
+"""The cause of a step in a mode that does not run directly, or of a guest that is not as the scheme assumes."""
+
 MOST_FILLS = 256
 """Entries that are filled for one instruction before it is emulated."""
-
-
-class Breach(PopekError):
-    """A guest has changed what is the monitor's (RESOURCE-CONTROL), or has left its modes without a trap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Grant:
     chosen: Mapping[str, int]
     held: State
     granules: Mapping[str, int]
+    flat: Flat = never
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,13 @@ class VirtualMachine(BaseMachine):
         self.grant = grant
         self.check = check
         self.counters = Counters()
+        self.tell: Tell | None = None
         self.record = State(plan.isa, choices)
         self.record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
         self.reference = DirectReference(plan.isa, self.record, Policy(arbitrary=self._arbitrary))
-        self.shadow = ShadowMap(plan, self.record, self.placements, grant.granules) if plan.shadowed else None
+        self.shadow = (
+            ShadowMap(plan, self.record, self.placements, grant.granules, grant.flat) if plan.shadowed else None
+        )
         self._code = code(plan.isa)
         self._entry: dict[str, int] = {}
         composes = {c.element: c.value for c in plan.scheme.compose}
@@ -169,21 +175,21 @@ class VirtualMachine(BaseMachine):
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
-    def _round(self, most: int, watch: Watch | None) -> Round:
+    def _round(self, most: int, watch: Watch | None, ticking: Ticking | None = None) -> Round:
         """Runs the guest directly until it leaves, and deals with that; or makes one step on the record."""
         if self.reference.mode_code() not in self.plan.direct or not self._as_assumed():
-            return self._virtual("interpreted", watch)
+            return self._virtual(INTERPRETED, watch, ticking)
         if self._pending() or any(self.record.elements[n] for n in self._code.processor):
-            return self._virtual("interrupt", watch)
+            return self._virtual("interrupt", watch, ticking)
         self.enter()
-        left = self.host.direct(most, self._terms(watch))
+        left = self.host.direct(most, self._terms(watch, ticking))
         self.leave(left)
         self._steps += left.steps
         self._lost += left.lost
         self.counters.direct += left.steps
-        return self.dispatch(left, watch)
+        return self.dispatch(left, watch, None if ticking is None else ticking.later(left.steps, left.lost))
 
-    def dispatch(self, left: Left, watch: Watch | None = None) -> Round:
+    def dispatch(self, left: Left, watch: Watch | None = None, ticking: Ticking | None = None) -> Round:
         """The dispatcher: what is to be done about the way in which control has left the guest.
 
         A trap that left a part of its instruction behind, and that is not about memory, is what the guest's own machine
@@ -202,24 +208,28 @@ class VirtualMachine(BaseMachine):
                 assert left.miss is not None
                 self.counters.exits["shadow miss"] += 1
                 self._fills = 0 if left.steps else self._fills + 1
+                noted = self._note("shadow miss")
                 helps = left.steps > 0 or (left.miss != missed and self._fills < MOST_FILLS)  # else entries do not: P5
                 if helps and self._fill(left.miss):
                     self._missed = left.miss
+                    if noted is not None and self.tell is not None:
+                        self.tell(Handled(noted, "filled"))
                     return Round()
-                return self._virtual("memory", watch)
+                return self._virtual("shadow miss", watch, ticking)
             case Why.TRAP:
                 event, caught = left.event, left.caught
                 assert isinstance(event, Trapped)
                 assert caught is not None
-                self.counters.exits[f"{event.kind.value} {event.trap}"] += 1
+                cause = f"{event.kind.value} {event.trap}"
+                self.counters.exits[cause] += 1
                 if caught.committed and not event.memory:
-                    return self._reflect(event, caught)
+                    return self._reflect(event, caught, cause)
                 if caught.committed:  # the instruction goes on from what was committed
                     self.record.elements[self._isa.fetch.pc] = caught.here
-                return self._virtual(event.kind.value, watch)
+                return self._virtual(cause, watch, ticking)
             case Why.ENDED:
                 self.counters.exits["the machine stops"] += 1
-                return self._virtual("ended", watch)
+                return self._virtual("the machine stops", watch, ticking)
 
     def _fill(self, miss: Miss) -> bool:
         assert self.shadow is not None
@@ -229,26 +239,47 @@ class VirtualMachine(BaseMachine):
             return True
         return False
 
-    def _virtual(self, cause: str, watch: Watch | None) -> Round:
+    def _virtual(self, cause: str, watch: Watch | None, ticking: Ticking | None = None) -> Round:
         """One step on the record: the interpreter routine of whatever instruction is there, or a reflection."""
+        if ticking is not None:
+            ticking.show(self.record.elements, 0, 0)
         for name, clock in self._clocks.items():
             self.record.elements[name] = clock.value(self._count(clock))
         if watch is not None and watch(self.record.elements, 0, 0):
             return Round(watched=True)
         before = {name: self.record.elements[name] for name in self._clocks}
+        noted = self._note(cause)
         try:
             event = self.reference.step_whole()
         except Absent as absent:
             return Round(absent=absent)
+        self._tell(noted, event)
         return self._took(event, cause, before)
 
-    def _reflect(self, event: Trapped, caught: Caught) -> Round:
+    def _reflect(self, event: Trapped, caught: Caught, cause: str) -> Round:
         """Delivers a trap on the record as it was taken."""
+        noted = self._note(cause)
         try:
             taken = self.reference.trap(event.trap, event.args, caught, event.instruction)
         except Absent as absent:
             return Round(absent=absent)
-        return self._took(taken, "reflected", {})
+        self._tell(noted, taken)
+        return self._took(taken, cause, {})
+
+    def _note(self, cause: str) -> Noted | None:
+        """What the step begins with, if somebody listens."""
+        return None if self.tell is None else note(self, cause)
+
+    def _tell(self, noted: Noted | None, event: Event) -> None:
+        if noted is None or self.tell is None:
+            return
+        match event:
+            case Trapped(delivered=True, trap=trap):
+                self.tell(Handled(noted, "reflected", trap))
+            case Completed() | Unpredicted():
+                self.tell(Handled(noted, "interpreted" if noted.cause == INTERPRETED else "emulated"))
+            case _:
+                self.tell(Handled(noted, "ended"))
 
     def _took(self, event: Event, cause: str, before: Mapping[str, int]) -> Round:
         """A step was made on the record: counts it, and brings clocks and shadow up to date."""
@@ -259,7 +290,7 @@ class VirtualMachine(BaseMachine):
             if self.record.elements[name] != value:
                 self._clocks[name].set(self._count(self._clocks[name]), self.record.elements[name])
         if steps:
-            if cause == "interpreted":
+            if cause == INTERPRETED:
                 self.counters.interpreted += 1
             elif isinstance(event, Trapped):
                 self.counters.reflected += 1
@@ -269,11 +300,10 @@ class VirtualMachine(BaseMachine):
                     self.counters.routines[event.instruction.name] += 1
         if self.shadow is not None:
             self.shadow.renew()
-            for touch in getattr(event, "accesses", ()):
-                if touch.kind == "write":
-                    memory, address = touch.cell
-                    unit = self._isa.spaces[memory].unit
-                    self.shadow.wrote(memory, address, touch.bits // unit)
+        for touch in self.reference.accesses:
+            if touch.kind == "write":
+                memory, address = touch.cell
+                self._wrote(memory, address, touch.bits // self._isa.spaces[memory].unit)
         return Round(event, self.reference.caught if isinstance(event, Trapped) else None)
 
     # -- what a round needs --------------------------------------------------------------------------------------------
@@ -299,25 +329,20 @@ class VirtualMachine(BaseMachine):
         environment, chosen = self._environment(), dict(self.grant.chosen)
         return all(bool(assumed(environment, chosen)) for assumed in self._assumed)
 
-    def _terms(self, watch: Watch | None) -> Terms:
+    def _terms(self, watch: Watch | None, ticking: Ticking | None) -> Terms:
         answers = self.reference.policy.arbitrary
-        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch))
+        if self._clocks:
+            ticking = Ticking(tuple(self._clocks.values()), self._steps, self._lost)
+        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking)
 
     def _watching(self, watch: Watch | None) -> Watch | None:
-        """What is to be done before each direct step: clocks count, and guest state alone may raise an interrupt."""
-        if not self._clocks and not self._polls and watch is None:
-            return None
-        clocks = [(name, clock) for name, clock in self._clocks.items()]
-        first, first_lost = self._steps, self._lost
+        """What is to be asked before each direct step: guest state alone may raise an interrupt."""
+        if not self._polls:
+            return watch
 
         def before(elements: dict[str, int], steps: int, lost: int) -> bool:
-            for name, clock in clocks:
-                now = first + steps
-                elements[name] = clock.value(now if clock.source == "steps" else now - first_lost - lost)
             if watch is not None and watch(elements, steps, lost):
                 return True
-            if not self._polls:
-                return False
             for name in self._saved:
                 self.record.elements[name] = elements[name]
             return steps > 0 and self._pending()
@@ -368,6 +393,10 @@ class VirtualMachine(BaseMachine):
     def _wrote(self, memory: str, address: int, units: int) -> None:
         if self.shadow is not None:
             self.shadow.wrote(memory, address, units)
+        for placement in self.placements:
+            real = placement.real(address, units)
+            if placement.memory == memory and real is not None:
+                self.host.wrote(memory, real, units)
 
     def to_state(self) -> State:
         view, state = self._view(), State(self._isa, self._choices)
@@ -403,8 +432,11 @@ class VirtualMachine(BaseMachine):
         return self._storages
 
     @property
-    def outside(self) -> Sequence[tuple[str, int]]:
+    def outside(self) -> list[tuple[str, int]]:
         return self.reference.outside
+
+    def wrote(self, memory: str, address: int, units: int) -> None:
+        self._wrote(memory, address, units)
 
     def direct(self, most: int, terms: Terms) -> Left:
         """Runs a guest of this virtual machine's own guest, a monitor.  Its shadow is now the map of this machine."""
@@ -430,7 +462,8 @@ class VirtualMachine(BaseMachine):
 
         while self._steps - first < most:
             steps, lost = self._steps - first, self._lost - first_lost
-            done = self._round(most - steps, watch)
+            ticking = None if terms.ticking is None else terms.ticking.later(steps, lost)
+            done = self._round(most - steps, watch, ticking)
             if done.absent is not None:
                 return Left(Why.ENDED, steps, lost)
             if done.watched:

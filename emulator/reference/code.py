@@ -71,6 +71,14 @@ class Code:
             known = self._bodies[id(instruction.body)] = self._block(instruction.body)
         return known
 
+    def executed(self, instruction: ir.Instruction) -> Block:
+        """The body of an instruction that another executes: once it has advanced the program counter, it stands where
+        the other does."""
+        body, pc = self.body(instruction), self.isa.fetch.pc
+        ahead = (n for n, stmt in enumerate(instruction.body, 1) if isinstance(stmt, ir.Set) and stmt.element == pc)
+        advanced = next(ahead, 1)
+        return (*body[:advanced], _stand, *body[advanced:])
+
     def procedure(self, procedure: ir.Procedure) -> Block:
         """The body of a procedure."""
         known = self._procedures.get(id(procedure))
@@ -272,7 +280,7 @@ class Code:
 
     def _execute(self, stmt: ir.Execute) -> Step:
         """The executed instruction ends this one.  It advances the program counter itself, so that is first set back by
-        its length: afterwards it stands where this instruction had left it."""
+        its length: afterwards it stands where this instruction had left it, and `here` is where this one stands."""
         word, limit, bits = value_of(stmt.word, self.isa), stmt.limit, ir.width(stmt.word)
         isa, pc = self.isa, self.isa.fetch.pc
         parcel = isa.fetch.parcel
@@ -294,10 +302,16 @@ class Code:
             run.executes += 1
             run.operands = decoded.operands
             run.set_element(pc, run.elements[pc] - decoded.length & wrap)
-            run.call(run.code.body(decoded.instruction), {})
+            run.call(run.code.executed(decoded.instruction), {})
             raise LeaveDone
 
         return execute
+
+
+def _stand(run: Run, v: Locals) -> Flow:
+    """The instruction stands where the run began."""
+    v["here"] = run.here
+    return None
 
 
 _codes: list[Code] = []

@@ -141,7 +141,7 @@ class Machine:
 
     def _run(self, run: Run, instruction: ir.Instruction | None, operands: Mapping[str, int], length_: int) -> Event:
         """Runs one instruction (None: the one at the program counter) to its event."""
-        here = self.state.pc()
+        here = run.here
         try:
             if instruction is None:
                 decoded = self._decoder.decode(self._fetcher(run), self.state)

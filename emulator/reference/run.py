@@ -59,9 +59,10 @@ class LeaveStuck(Leave):
 
 
 class Run(Environment):
-    """One step of a machine: the state it works on, the journal that undoes it, and what it has done so far."""
+    """One step of a machine: the state it works on, the journal that undoes it, what it has done so far, and where the
+    instruction stands."""
 
-    __slots__ = ("accesses", "budget", "code", "depth", "executes", "journal", "state")
+    __slots__ = ("accesses", "budget", "code", "depth", "executes", "here", "journal", "state")
 
     def __init__(self, code: Code, state: State, policy: Policy) -> None:
         super().__init__(state.elements, state.files, state.choices, {}, policy.unknown, policy.arbitrary)
@@ -70,6 +71,7 @@ class Run(Environment):
         self.budget = policy.budget
         self.depth = 0
         self.executes = 0
+        self.here = state.pc()
         self.accesses: list[Touch] = []
         self.journal: list[
             tuple[dict[str, int], str, int] | tuple[list[int], int, int] | tuple[Cells, int, int | None]

@@ -34,7 +34,7 @@ def test_the_hole_is_shown_with_everything(popek: Popek, holed: str) -> None:
         "^^^^^^",
         "shown by  setmap r",
         "repair    trap privileged when mode != super",
-        "replay    popek replay holed setmap",
+        "replay    popek replay holed.isa setmap",
         "Theorem 1 (virtual machine monitor): violated: setmap",
         "classic: not virtualizable, 1 hole; 8 rows",
     ):

@@ -39,12 +39,15 @@ RESERVED = 0xB800_C0FF_FF00_0000
 ADDRESS = 0xFF_FFFF
 EXTERNAL, PENDING = 1 << 56, 0xC80
 """Of the PSW, and of control register 0: in the oracle, clock comparator and timers may be pending."""
+FORMAT = 0x1F << 19
+"""Of control register 0: the sizes of pages and segments."""
 INVALID_SEGMENT = bytes([0, 0, 0, 1])
 SSM_SUPPRESSION = 0x4000_0000
 ALIGNED = ("lpsw", "lctl", "stctl", "cs", "cds", "spx", "stpx", "stap", "stidp", "sck", "sckc", "spt", "stckc", "stpt")
 NOT_IN_SUPERVISOR_STATE = ("diag", "sigp", "tb")
-NOT_EXECUTED = {0x0A, 0x44, 0x82, 0x83, 0x9C, 0x9D, 0x9E, 0x9F, 0xAE, 0xB2, 0xE5}
-"""Operation codes that no EX of a scene leads to: what may not be executed, and extended codes, which EX changes."""
+NOT_EXECUTED = {0x09, 0x0A, 0x44, 0x82, 0x83, 0x9C, 0x9D, 0x9E, 0x9F, 0xAE, 0xB2, 0xE5}
+"""Operation codes that no EX leads to: what may not be executed, extended codes, which EX changes, and ISK,
+which tells of the accesses."""
 
 
 class S370(Adapter):
@@ -123,7 +126,8 @@ class S370(Adapter):
             psws = b"".join(_psw(rng).to_bytes(8, "big") for _ in range(64))
             scene.put(DATA, psws * ((END - DATA) // len(psws)))
         elif instruction.family == "spx":
-            words = b"".join((rng.choice(PAGES) << 12 | rng.getrandbits(8) << 24).to_bytes(4, "big") for _ in range(64))
+            ignored = (rng.choice((0, rng.getrandbits(8))) << 24 | rng.getrandbits(12) for _ in range(64))
+            words = b"".join((rng.choice(PAGES) << 12 | bits).to_bytes(4, "big") for bits in ignored)
             scene.put(DATA, words * ((END - DATA) // len(words)))
 
     def _encoded(self, rng: random.Random, instruction: ir.Instruction) -> bytes:
@@ -137,7 +141,7 @@ class S370(Adapter):
         format_ = (0b01 if small else 0b10) << 22 | (0b10 if large else 0b00) << 19
         if rng.random() < 0.03:
             format_ = rng.getrandbits(5) << 19
-        registers["c0"] = registers["c0"] & ~(0x1F << 19) | format_
+        registers["c0"] = registers["c0"] & ~FORMAT | format_
         page = 0x800 if small else 0x1000
         frames = list(range(0, STORAGE, page))
         code_frames = [at for at in frames if CODE <= at < DATA]
@@ -168,7 +172,7 @@ class S370(Adapter):
 
     def operand(self, rng: random.Random, instruction: ir.Instruction, name: str) -> int | None:
         aligned = instruction.family in ALIGNED or instruction.family == "ex"
-        if not aligned or name not in ("s1", "s2", "x2"):
+        if not aligned or name not in ("s1", "s2", "x2.b_d"):
             return None
         return rng.randrange(1, 16) << 12 | 8 * rng.randrange(32)
 
@@ -210,6 +214,8 @@ class S370(Adapter):
     def always(self, scene: Scene) -> Iterable[int]:
         for page in PAGES:
             yield from range((page << 12) + NEW_PSWS, (page << 12) + NEW_PSWS + 0x28)
+        if any(start == FIRST_TABLE for start, _ in scene.regions):  # of LASP; the spec does not look into it
+            yield from range(FIRST_TABLE, FIRST_TABLE + 0x1000)
 
     def again(self, event: Event, before: State, after: State) -> bool:
         """The spec moves one byte of MVCL at a time, and refuses a PSW or an odd address with the next instruction."""
@@ -235,7 +241,16 @@ class S370(Adapter):
         family = event.instruction.family if isinstance(event, (Completed, Trapped)) and event.instruction else ""
         if any(SEGMENT_TABLE <= address < FIRST_TABLE for address in after.memories[self.memory]):
             return False  # the old translation may be in use
-        if isinstance(event, Trapped) and event.trap == "operation" and not self._is_unassigned(scene):
+        translated, format_ = scene.registers["psw"] & TRANSLATION, scene.registers["c0"] ^ after.read("cr0")
+        if translated and format_ & FORMAT and scene.registers["c1"] == after.read("cr1"):
+            return False  # here too
+        if family == "ex" and _executed(event) in NOT_EXECUTED:
+            return False
+        if isinstance(event, Trapped) and event.trap == "operation" and not _is_unassigned(event):
+            return False
+        if isinstance(event, Trapped) and event.trap == "invalid_psw" and not self._can_be_refused(after):
+            return False
+        if (scene.registers["psw"] | after.read("psw")) & EXTERNAL and after.read("cr0") & PENDING:
             return False
         psw, prefix = after.read("psw"), after.read("prefix")
         if isinstance(event, Trapped) and event.trap == "svc" and event.args[0] == LANDING[1]:
@@ -243,20 +258,31 @@ class S370(Adapter):
         if isinstance(event, Completed):
             if psw & WAIT or not psw & EC or (psw & PER and after.read("c", 9)):
                 return False
-            if psw & EXTERNAL and after.read("cr0") & PENDING:
-                return False
             if family in NOT_IN_SUPERVISOR_STATE or touched & {(prefix << 12) + at for at in NOT_TOUCHED}:
                 return False
         return prefix in PAGES and not (family == "diag" and not scene.registers["psw"] & PROBLEM)
 
-    def _is_unassigned(self, scene: Scene) -> bool:
-        """Whether there is no instruction of this code, be it one that the spec leaves out."""
-        return scene.content()(scene.code) in UNASSIGNED
+    def _can_be_refused(self, after: State) -> bool:
+        """Of a PSW that was refused: whether the oracle refuses it too, and neither waits nor enters BC mode."""
+        old = after.load(self.memory, (after.read("prefix") << 12) + 0x28, 64)
+        return bool(old & EC) and not old & WAIT
 
     def unmodeled(self, vector: Vector, event: Event) -> Mapping[str, int]:
         """The reference and change bits of the blocks that are used: of all windows, and of what may be page 0."""
         used = used_blocks(vector)
         return {f"k{block}": 3 for block in used}
+
+
+def _is_unassigned(event: Trapped) -> bool:
+    """Whether there is no instruction of the code that was fetched, be it one that the spec leaves out."""
+    fetched = (touch.value >> 8 for touch in event.accesses if touch.kind == "fetch")
+    return next(fetched, None) in UNASSIGNED
+
+
+def _executed(event: Completed | Trapped) -> int | None:
+    """Of EX: the operation code that it leads to, if it came so far."""
+    read = (touch.value >> 8 for touch in event.accesses if touch.space == "mem")
+    return next(read, None)
 
 
 def used_blocks(vector: Vector) -> set[int]:

@@ -74,7 +74,7 @@ IA32 = (
 S370 = (
     Exception_("diag", "supervisor", "depends on the model", compared=False),
     Exception_("sigp", "supervisor", "may stop the oracle", compared=False),
-    Exception_("tb", "supervisor", "leaves the storage key unpredictable", compared=False),
+    Exception_("tb", "supervisor", "leaves the storage key unpredictable, so that only its traps are compared"),
     Exception_("svc", ".*", "traps always"),
     Exception_("lpsw|ssm|stnsm|stosm|lctl|stctl|lra|diag|sigp|lasp|tprot", "problem", "privileged"),
     Exception_("ssk|isk|rrb|sske|iske|rrbe|tb|ptlb|ipte|spx|stpx|stap|stidp", "problem", "privileged"),

@@ -30,6 +30,8 @@ MARGIN = 8
 LONGEST = 16
 ENCODINGS = 100
 """How many operands are tried until `where` holds."""
+ROUNDS = 500
+"""How many steps of the reference an instruction may take, as a block transfer."""
 DRAWS = 2000
 """How many vectors of an instruction in a mode are drawn at most."""
 
@@ -212,8 +214,11 @@ def _dry_run(adapter: Adapter, before: State, scene: Scene) -> tuple[Event, Stat
     after = start.copy()
     machine = Machine(adapter.isa, after, Policy(arbitrary=choose))
     event = machine.step()
+    rounds = 1
     while adapter.again(event, start, after):
-        event = machine.step()
+        if rounds == ROUNDS:
+            return Stuck(f"more than {ROUNDS} steps"), after, touched
+        event, rounds = machine.step(), rounds + 1
     if adapter.goes_on(event):
         _fetch(adapter.isa, after)
     touched.update(at * per for at in after.memories[adapter.memory])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.deviation import Case, Deviation, Excuse
 from conformance.oracles.bochs import GENERAL
-from emulator.reference.events import Trapped
+from emulator.reference.events import Touch, Trapped
 
 ALL = 0xFFFF_FFFF
 
@@ -14,21 +14,38 @@ def _memory_trap(case: Case) -> bool:
 
 
 def _paging(case: Case) -> bool:
-    return bool(case.vector.registers["cr0"] >> 31)
+    """Whether pages are translated, be it after the instruction."""
+    return bool((case.vector.registers["cr0"] | case.expected.registers["cr0"]) >> 31)
 
 
 def _accessed_bits(case: Case, side: int) -> dict[int, int]:
     """The accessed and dirty bits of table entries that only the spec (side 0) or only the oracle (1) has set."""
     if not _paging(case):
         return {}
-    directory = case.vector.registers["cr3"] >> 12
-    tables = {directory, case.state(case.vector).load("phys", directory << 12, 32) >> 12}
+    tables, state = set(), case.state(case.vector)
+    for cr3 in (case.vector.registers["cr3"], case.expected.registers["cr3"]):
+        at = {
+            cr3 & ~0xFFF,
+            *((cr3 & ~0xFFF) + (side.registers["eip"] >> 22 << 2) for side in (case.vector, case.expected)),
+        }
+        tables |= {cr3 >> 12, *(state.load("phys", entry, 32) >> 12 for entry in at)}
     found = {}
     for at, bytes_ in case.changed().items():
         bits = bytes_[side] & ~bytes_[1 - side] & ACCESSED_AND_DIRTY
         if bits and at >> 12 in tables and at % 4 == 0:
             found[at] = bits
     return found
+
+
+def _accessed_descriptor(case: Case) -> dict[int, int]:
+    """The accessed bits of descriptors that only the spec has set, and the dirty bits of their pages; the tables are
+    mapped onto themselves."""
+    registers = case.vector.registers
+    tables = [(registers.get(f"{name}.base", 0), registers.get(f"{name}.limit", 0)) for name in ("gdtr", "ldtr")]
+    changed = {at: spec & ~oracle for at, (spec, oracle) in case.changed().items() if at % 8 == 5}
+    found = {at: 1 for at, set_ in changed.items() if set_ == 1 and any(0 <= at - base <= end for base, end in tables)}
+    pages = {at: DIRTY for at, set_ in _accessed_bits(case, 0).items() if set_ == DIRTY}
+    return found | pages if found else {}
 
 
 def _upper_half(case: Case) -> Excuse:
@@ -51,6 +68,39 @@ def _debug_comes_first(case: Case) -> bool:
 def _faults_in_delivery(case: Case) -> bool:
     """Whether the oracle's page fault is one of pushing a frame, of an exception before."""
     return case.observed.trap == 14 and 0 < case.vector.registers["esp"] - case.observed.registers["cr2"] <= FRAME
+
+
+def _faults_ahead(case: Case) -> bool:
+    """Whether the oracle's page fault is one of fetching what follows, where that begins or at the end of a page."""
+    begins = [case.vector.registers["eip"]]
+    if case.expected.trap is None:
+        begins.append(case.expected.registers["eip"])
+    return _fault(case) in begins[1:] or _fault(case) in [(at | 0xFFF) + 1 for at in begins]
+
+
+def _faults_after(case: Case) -> bool:
+    """Whether the oracle's page fault is one of fetching the next instruction."""
+    return case.observed.trap == 14 and _fault(case) == case.vector.registers["eip"] + len(case.vector.code)
+
+
+def _fault(case: Case) -> int:
+    """Where the oracle's page fault is."""
+    return case.observed.registers.get("cr2", -1)
+
+
+def _operands(case: Case) -> list[Touch]:
+    """The operands in memory that were read."""
+    return [touch for touch in case.accesses if touch.kind == "read" and not touch.table]
+
+
+def _addresses(case: Case) -> list[int]:
+    """Where they are."""
+    return [touch.address for touch in _operands(case)]
+
+
+def _returns_to_vm(case: Case) -> bool:
+    """Of IRETD: whether the flags that it has read, third, have VM set."""
+    return len(_operands(case)) > 2 and bool(_operands(case)[2].value & VM)
 
 
 def _page_beyond_4_gb(case: Case) -> bool:
@@ -83,11 +133,42 @@ def _runs_into_the_next_page(case: Case) -> bool:
 
 
 CALL_GATE = 0x0C
-ACCESSED_AND_DIRTY = 0x60
-GENERAL_DETECT = 0x2000
+ACCESSED_AND_DIRTY, DIRTY = 0x60, 0x40
+GENERAL_DETECT, VM = 0x2000, 0x2_0000
 FRAME = 24  # bytes, at most
 READ_AND_WRITTEN = "[EG]_[EGIB]|shift_.*|unary|xchg_E_G|xadd|cmpxchg|bit_.|arpl|enter"
 MOV_CR4 = ("trap", "error code", "cr4", "eip", "esp", "eflags", "cs", "cs.attributes", "ss", "ss.attributes", "memory")
+
+COMMON: tuple[Deviation, ...] = (
+    Deviation(
+        "the accessed bits of the pages that a trapping instruction used stay set; in the spec the trap undoes them",
+        ".*",
+        lambda c: c.expected.trap is not None and _paging(c),
+        excuse=lambda c: Excuse(memory=_accessed_bits(c, 1)),
+    ),
+    Deviation(
+        "an access that runs into the next page is translated there (the spec: by its first byte)",
+        ".*",
+        _runs_into_the_next_page,
+        silent=True,
+    ),
+    Deviation(
+        "bits 13 to 20 of the entry of a 4-MB page are address bits (SDM 3A, 4.3: PSE-36; in the Pentium, reserved)",
+        ".*",
+        lambda c: c.trapped("pf") and _page_beyond_4_gb(c),
+    ),
+    Deviation(
+        "F3 before BSF and BSR makes TZCNT and LZCNT, of later processors (SDM 2)",
+        "scan",
+        lambda c: 0xF3 in c.vector.code.partition(b"\x0f")[0],
+    ),
+    Deviation(
+        "a call gate may have parameters, which the spec leaves out (it refuses the gate)",
+        "jmp_far|jmp_far_M|call_far|call_far_M",
+        lambda c: c.trapped("gp") and _gate_has_parameters(c),
+    ),
+)
+"""Of both."""
 
 BOCHS: tuple[Deviation, ...] = (
     Deviation(
@@ -95,12 +176,6 @@ BOCHS: tuple[Deviation, ...] = (
         "push_sreg|push_fs_gs",
         lambda c: c.expected.trap is None,
         excuse=_upper_half,
-    ),
-    Deviation(
-        "the accessed bits of the pages that a trapping instruction used stay set; in the spec the trap undoes them",
-        ".*",
-        lambda c: c.expected.trap is not None and _paging(c),
-        excuse=lambda c: Excuse(memory=_accessed_bits(c, 1)),
     ),
     Deviation(
         "#DB for DR7.GD and #UD for DR4 and DR5 with CR4.DE go before #GP(0) for CPL (SDM 3A, 6.9: not specified)",
@@ -131,12 +206,6 @@ BOCHS: tuple[Deviation, ...] = (
         lambda c: c.trapped("gp") and c.observed.trap is None and c.differs_in(*MOV_CR4),
     ),
     Deviation(
-        "an access that runs into the next page is translated there (the spec: by its first byte)",
-        ".*",
-        _runs_into_the_next_page,
-        silent=True,
-    ),
-    Deviation(
         "an instruction that reads and writes its operand faults as a write (SDM 3A, 4.7: not said; the spec: a read)",
         READ_AND_WRITTEN,
         lambda c: c.trapped("pf") and c.observed.trap == 14,
@@ -148,20 +217,10 @@ BOCHS: tuple[Deviation, ...] = (
         lambda c: c.trapped("pf") and (c.observed.trap in (12, 13) or _faults_in_delivery(c)),
     ),
     Deviation(
-        "a far pointer is read selector first (SDM 2: order not specified)",
-        "les_lds|lss_lfs_lgs|jmp_far_M|call_far_M",
+        "far pointers and the stack of a return are read selector first (SDM 2: order not specified)",
+        "les_lds|lss_lfs_lgs|jmp_far_M|call_far_M|retf|retf_I|iretd",
         lambda c: c.trapped("pf") and c.observed.registers["cr2"] - c.expected.registers["cr2"] in (2, 4),
         {"cr2": ALL},
-    ),
-    Deviation(
-        "a call gate may have parameters, which the spec leaves out (it refuses the gate)",
-        "jmp_far|jmp_far_M|call_far|call_far_M",
-        lambda c: c.trapped("gp") and _gate_has_parameters(c),
-    ),
-    Deviation(
-        "F3 before BSF and BSR makes TZCNT and LZCNT, of later processors (SDM 2)",
-        "scan",
-        lambda c: 0xF3 in c.vector.code[:-3],
     ),
     Deviation(
         "0F 01 with a register operand are instructions of later processors (SDM 2D, group 7)",
@@ -180,11 +239,6 @@ BOCHS: tuple[Deviation, ...] = (
         excuse=lambda c: Excuse(memory=_accessed_bits(c, 1)),
     ),
     Deviation(
-        "bits 13 to 20 of the entry of a 4-MB page are address bits (SDM 3A, 4.3: PSE-36; in the Pentium, reserved)",
-        ".*",
-        lambda c: c.trapped("pf") and _page_beyond_4_gb(c),
-    ),
-    Deviation(
         "a flat segment may wrap at 4 GB (SDM 3A, 5.3: may or may not fault; the spec: faults)",
         ".*",
         lambda c: _memory_trap(c) and c.trapped("gp", "sf") and c.observed.trap in (None, 14) and _near_the_end(c),
@@ -198,8 +252,9 @@ BOCHS: tuple[Deviation, ...] = (
     Deviation(
         "IRETD enters virtual-8086 mode, which the spec leaves out",
         "iretd",
-        lambda c: bool(c.observed.registers["eflags"] & 1 << 17) and c.vector.registers["cs"] & 3 == 0,
+        lambda c: bool(c.observed.registers["eflags"] & VM) and c.vector.registers["cs"] & 3 == 0,
     ),
+    *COMMON,
 )
 
 COUNTER = {"eax": ALL, "edx": ALL}
@@ -221,7 +276,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "it translates code beyond the instruction, and faults there",
         ".*",
-        lambda c: _paging(c) and c.expected.trap != 14 and c.observed.trap == 14,
+        lambda c: _paging(c) and c.observed.trap == 14 and _faults_ahead(c),
     ),
     Deviation(
         "it translates code beyond the instruction, and sets accessed bits there",
@@ -244,7 +299,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "reserved bits of CR4 do not trap (SDM 2, MOV to control registers: #GP(0))",
         "mov_to_cr",
-        lambda c: c.trapped("gp") and c.observed.trap is None,
+        lambda c: c.trapped("gp") and (c.observed.trap is None or _faults_after(c)),
     ),
     Deviation("DR4 and DR5 with CR4.DE", "mov_(to|from)_dr", lambda c: c.trapped("ud") and c.observed.trap is None),
     Deviation(
@@ -260,7 +315,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "IN, OUT, INS and OUTS at CPL > IOPL are executed (SDM 1, 19.5: #GP(0) unless the bitmap permits)",
         "in_I|in_dx|out_I|out_dx|ins|outs",
-        lambda c: c.trapped("gp0") and c.observed.trap is None,
+        lambda c: c.trapped("gp0") and c.observed.trap in (None, 14),
     ),
     Deviation(
         "IN, OUT, INS and OUTS do not look for the port in the bitmap",
@@ -275,6 +330,30 @@ UNICORN: tuple[Deviation, ...] = (
         {"esp": 0xFFFF_0000},
     ),
     Deviation(
+        "and find ESP and SS elsewhere in an outer return",
+        "retf_I",
+        lambda c: c.observed.trap == 14 and c.vector.code[-1] >= 0x80 and _fault(c) + 0x10000 in _addresses(c),
+    ),
+    Deviation(
+        "a far JMP or CALL to a TSS in the LDT looks into it (SDM 3A, 7.2.2: #GP)",
+        "(jmp|call)_far(_M)?",
+        lambda c: c.trapped("gp") and bool((c.expected.error_code or 0) & 4) and c.observed.trap == 10,
+    ),
+    Deviation(
+        "PUSHA writes its frame from the lowest address on (SDM 2, PUSHA: it pushes EAX first)",
+        "pusha",
+        lambda c: c.trapped("pf") and c.observed.trap == 14 and 0 < c.vector.registers["esp"] - _fault(c) <= 32,
+        {"cr2": ALL},
+    ),
+    Deviation(
+        "CMPS reads its second operand first (SDM 2, CMPS: order not specified)",
+        "cmps",
+        lambda c: (
+            c.trapped("pf") and _fault(c) == c.vector.registers.get("es.base", 0) + c.vector.registers["edi"] & ALL
+        ),
+        {"cr2": ALL},
+    ),
+    Deviation(
         "null selectors survive a return to an outer level (SDM 2, RET: other processors clear them)",
         "retf|retf_I|iretd",
         lambda c: c.expected.trap is None,
@@ -284,7 +363,7 @@ UNICORN: tuple[Deviation, ...] = (
     Deviation(
         "IRETD enters virtual-8086 mode at any CPL (SDM 2, IRET: at CPL 0; the spec leaves it out)",
         "iretd",
-        lambda c: bool(c.observed.registers.get("eflags", 0) & 1 << 17),
+        lambda c: bool(c.observed.registers.get("eflags", 0) & VM) or (c.observed.trap == 14 and _returns_to_vm(c)),
     ),
     Deviation("DR7.GD has no effect", "mov_(to|from)_dr", lambda c: c.trapped("db") and c.observed.trap is None),
     Deviation(
@@ -304,5 +383,11 @@ UNICORN: tuple[Deviation, ...] = (
         lambda c: c.trapped("ud"),
     ),
     Deviation("RDPMC is #UD, or #GP(0) with CR4.PCE", "rdpmc", lambda c: c.observed.trap in (6, 13)),
-    *(d for d in BOCHS if "runs into the next page" in d.reason or "stay set" in d.reason or "4-MB" in d.reason),
+    Deviation(
+        "a far transfer does not set the accessed bit of its code segment (SDM 3A, 3.4.5.1)",
+        "retf|retf_I|iretd|(jmp|call)_far(_M)?",
+        lambda c: c.expected.trap is None,
+        excuse=lambda c: Excuse(memory=_accessed_descriptor(c)),
+    ),
+    *COMMON,
 )

@@ -132,8 +132,11 @@ def main(machine: str, count: str, seed: str = "1", name: str = "") -> None:
         if name in ("", oracle.name):
             with oracle:
                 tally = survey(adapter, oracle, int(count), int(seed))
-                complete(adapter, oracle, tally, int(seed))
-                sys.stdout.write(f"{machine} and {oracle.name}: {report(tally)}{coverage(adapter, tally)}")
+                reached = ""
+                if oracle is adapter.oracles()[0]:
+                    complete(adapter, oracle, tally, int(seed))
+                    reached = coverage(adapter, tally)
+                sys.stdout.write(f"{machine} and {oracle.name}: {report(tally)}{reached}")
 
 
 if __name__ == "__main__":

@@ -169,6 +169,13 @@ def test_execute_another() -> None:
     assert after == {}
 
 
+def test_what_is_executed_stands_where_the_other_does() -> None:
+    event, after = stepped(machine("ex r1", r1=0x2C32, r2=0x40, r4=0x40, r7=9))  # move r4, r5: four words, then again
+    assert isinstance(event, Completed)
+    assert "pc" not in after, "the one that executes it is to run again"
+    assert after["r[7]"] == 5
+
+
 def test_executing_something_undefined() -> None:
     event, _ = stepped(machine("ex r1", r1=0xFFFF))
     assert isinstance(event, Trapped)

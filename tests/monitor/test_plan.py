@@ -59,7 +59,7 @@ def test_a_verdict_of_no_is_refused_with_the_culprits() -> None:
     with pytest.raises(Refused, match=r"Theorem 1 is violated \(.*jrst1") as refused:
         generate(isa, report)
     assert refused.value.diagnostic.code == "PG530"
-    assert "hybrid" in (refused.value.hint or "")
+    assert "hybrid" in (refused.value.diagnostic.hint or "")
     assert generate(isa, report, technique="hybrid").direct == {1}
     assert generate(isa, None, unsafe=True).unsafe
 
@@ -79,4 +79,4 @@ def test_there_is_no_such_scheme() -> None:
     with pytest.raises(Refused) as refused:
         generate(spec("pg1974"), None, "clasic", unsafe=True)
     assert refused.value.diagnostic.code == "PG531"
-    assert refused.value.hint == "there are: classic"
+    assert refused.value.diagnostic.hint == "there are: classic"

@@ -1,9 +1,10 @@
 """Unicorn (QEMU's translator, modified), through the PyPI package unicorn: the machine ia32 in protected mode.
 
 A second executor of ia32 that shares no code with Bochs. It names the vector of a trap but does not deliver it, so an
-outcome with a trap has no registers and no memory. The hidden parts of the segment registers cannot be set or read:
-they come from the descriptor tables in the vector's memory, and a vector whose hidden parts say otherwise is a failure,
-as is one with a cs.base that is not 0. Rings 1 to 3 are entered by an IRET in a page of the driver's own.
+outcome with a trap has no memory, and of the registers CR2 alone, for a page fault. The hidden parts of the segment
+registers cannot be set or read: they come from the descriptor tables in the vector's memory, and a vector whose hidden
+parts say otherwise is a failure, as is one with a cs.base that is not 0. Rings 1 to 3 are entered by an IRET in a page
+of the driver's own.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ FLAT_CODE, FLAT_DATA = 0x08, 0x10
 GDT = struct.pack("<QQQ", 0, 0x00CF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF)
 IRET = b"\xcf"
 KEPT_PAGES = 16
-INVALID_OPCODE = 6
+INVALID_OPCODE, PAGE_FAULT = 6, 14
 VM = 0x2_0000
 
 DATA_SEGMENTS = ("ds", "es", "fs", "gs")
 DEBUG = ("dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
 REPORTED = (*GENERAL, "eip", "eflags", *CONTROL, "cs", "ss", *DATA_SEGMENTS, "ldtr", "tr")
-UNREAD = ("ldtr", "tr", "cr2")  # two are read otherwise, and CR2 is lost after any use of paging
+UNREAD = ("ldtr", "tr", "cr2")  # two are read otherwise, and CR2 is lost after any use of paging but a fault
 
 
 class Unicorn(Oracle):
@@ -58,7 +59,7 @@ class Engine:
         names: Any = importlib.import_module("unicorn.x86_const")
         self._unicorn, self._names = unicorn, names
         self._number = {name: getattr(names, f"UC_X86_REG_{name.upper()}") for name in (*REPORTED, *TABLES)}
-        self._traps: list[int] = []
+        self._traps: list[Outcome] = []
         self._open()
 
     def _open(self) -> None:
@@ -102,7 +103,7 @@ class Engine:
         except self._unicorn.UcError as raised:
             error = raised.errno
         if self._traps:
-            return Outcome({}, trap=self._traps[0])
+            return self._traps[0]
         if error == self._unicorn.UC_ERR_INSN_INVALID:
             return Outcome({}, trap=INVALID_OPCODE)
         if error is not None:
@@ -180,7 +181,8 @@ class Engine:
             raise Inexpressible(f"Unicorn refuses {name}: {error}") from None
 
     def _on_interrupt(self, _uc: object, vector: int, _data: object) -> None:
-        self._traps.append(vector)
+        registers = {"cr2": self._uc.reg_read(self._number["cr2"])} if vector == PAGE_FAULT else {}
+        self._traps.append(Outcome(registers, trap=vector))
         self._uc.emu_stop()
 
     def _on_unmapped(self, _uc: object, _kind: int, address: int, size: int, _value: int, _data: object) -> bool:

@@ -335,6 +335,8 @@ EXPECTED = (
     ),
     *(Expected("case32", scheme, "sstatus", classes=words("control u-control mode")) for scheme in ("bare", "tvm")),
     Expected("case33", "classic", "rdcycle", time=True, theorems=frozenset({1, 3})),
+    Expected("case33", "classic", "setcycle", classes=words("control u-control"), hole="cycle != r"),
+    Expected("case33", "own_clock", "setcycle", theorems=ALL),
     Expected(
         "case35",
         "classic",

@@ -1,0 +1,187 @@
+"""A host on generated code: guests run on the fastest tier that there is, and come back by traps.
+
+What the reference host looks at on every access and after every step, this one does not: which memory the guest touches
+(the composed map, or the shadow's table, leads nowhere else: MAP-COMPOSE, SHADOW-CONTAINED), and its mode (looked at
+when it leaves).  Held elements are looked at on exits, as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+
+from analyzer import ir
+from emulator.evaluate import ArbitraryPolicy, Environment, hashed, value_of
+from emulator.interface import Exit, Reason, Region
+from emulator.machine import Tier, build
+from emulator.machine.base import BaseMachine
+from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
+from emulator.monitor.exiting import COMMITTED, LEFT, TRAP, argument, exiting, used
+from emulator.monitor.place import Placement
+from emulator.monitor.shadow import ShadowMap
+from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
+from emulator.reference.events import Trapped
+from emulator.state import State
+from emulator.storage import Storage
+
+ACCESS: Mapping[int, ir.AccessKind] = {ir.ACCESS_CODE[kind]: kind for kind in KINDS}
+
+
+class CompiledHost:
+    """A bare machine that runs guests, on generated code.  `table` is the address of the shadow's table, for maps that
+    are looked up in one (`forms`); `blocks` are regions of the guest's RAM that it may find without (SHADOW-FLAT)."""
+
+    def __init__(
+        self,
+        isa: ir.Isa,
+        regions: Sequence[Region],
+        choices: Mapping[str, int],
+        forms: Mapping[str, Form],
+        table: int,
+        tier: Tier = "auto",
+        blocks: Sequence[Placement] = (),
+    ) -> None:
+        self._bare = isa
+        self._isa = exiting(isa, forms, table, blocks)
+        machine = build(self._isa, regions, choices, tier)
+        assert isinstance(machine, BaseMachine)
+        self.machine = machine
+        self._state = machine._view()
+        self._blocks = bool(blocks)
+        self._seen: dict[str, int] = {}
+        self._mode = value_of(isa.mode.expr, isa)
+        self._arbitrary: ArbitraryPolicy = hashed
+        for name, width in used(self._isa):
+            machine.bind(name, partial(self._answer, name, width))
+        self.table: ShadowTable | None = None
+        if forms:
+            (memory,) = {form.memory.name for form in forms.values()}
+            self.table = ShadowTable(forms, table, machine._storages[memory])
+
+    @property
+    def isa(self) -> ir.Isa:
+        return self._bare
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return self.machine.regions
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def storages(self) -> Mapping[str, Storage]:
+        return self.machine._storages
+
+    @property
+    def outside(self) -> list[tuple[str, int]]:
+        return []
+
+    def wrote(self, memory: str, address: int, units: int) -> None:
+        self.machine._wrote(memory, address, units)
+
+    def _answer(self, name: str, width: int, *args: int) -> int:
+        return self._arbitrary(name, args, width)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def direct(self, most: int, terms: Terms) -> Left:
+        self._arbitrary = terms.arbitrary
+        if terms.watch is None:
+            return self._direct(most, terms, 0, 0)
+        steps = lost = 0
+        while steps < most and not terms.watch(self._state.elements, steps, lost):
+            left = self._direct(1, terms, steps, lost)
+            if left.why is not Why.SPENT:
+                return replace(left, steps=left.steps + steps, lost=left.lost + lost)
+            steps, lost = steps + left.steps, lost + left.lost
+        return Left(Why.SPENT, steps, lost)
+
+    def _direct(self, most: int, terms: Terms, steps: int, lost: int) -> Left:
+        """Runs at most `most` steps, with `steps` behind it of which `lost` retired nothing."""
+        machine, elements = self.machine, self._state.elements
+        elements[LEFT] = 0
+        if self.table is not None:
+            self._look_up(terms)
+        self._tick(terms, steps, lost)
+        self._give()
+        before = machine.retired
+        ended = machine.run(most)
+        self._look()
+        retired = machine.retired - before
+        left = elements[LEFT]  # the exit is itself a step, which retires nothing
+        return self._left(ended, terms, ended.steps - left, ended.steps - left - retired)
+
+    def _look_up(self, terms: Terms) -> None:
+        """Lets lookups find what the shadow has for the present context."""
+        assert self.table is not None
+        assert isinstance(terms.shadow, ShadowMap)
+        number = self.table.context(terms.shadow, terms.shadow.present(self._state))
+        self._state.elements[CONTEXT] = number
+        self._state.elements.update(self.table.defaults[number])
+        self._state.elements[FLAT] = int(self._blocks and terms.shadow.flat(self._state))
+        for address in self.table.changed:
+            self.machine._wrote(self.table.memory, address, 24)
+        self.table.changed.clear()
+
+    def _tick(self, terms: Terms, steps: int, lost: int) -> None:
+        """Lets clocks go on from where the guest's are."""
+        machine, ticking = self.machine, terms.ticking
+        if ticking is None:
+            return
+        for clock in ticking.clocks:
+            if clock.element not in machine._clocks:
+                machine.clock(clock.element, clock.source, 1 << clock.shift)
+        machine._steps, machine._lost = ticking.steps + steps, ticking.lost + lost
+        ticking.show(self._state.elements, steps, lost)
+
+    def _give(self) -> None:
+        """Gives the machine the state, as far as it is another than it was left in."""
+        changed = copy(self._state)
+        seen = self._seen
+        changed.elements = {name: value for name, value in self._state.elements.items() if seen.get(name) != value}
+        changed.elements |= {name: self._state.elements[name] for name in self.machine._clocks}
+        self.machine._take(changed)
+
+    def _look(self) -> None:
+        """Takes the machine's state over."""
+        view, state = self.machine._view(), self._state
+        if view is not state:
+            state.elements.update(view.elements)
+            self._seen = view.elements
+            for name, entries in view.files.items():
+                state.files[name][:] = entries
+
+    def _left(self, ended: Exit, terms: Terms, steps: int, lost: int) -> Left:
+        state = self._state
+        if self._mode(Environment(state.elements, state.files, state.choices, {}), {}) not in terms.inside:
+            return Left(Why.ESCAPED, steps, lost)
+        if state.elements[LEFT]:
+            return self._trapped(steps, lost)
+        return Left(Why.SPENT if ended.reason is Reason.BUDGET else Why.ENDED, steps, lost)
+
+    def _trapped(self, steps: int, lost: int) -> Left:
+        """What a trap has left in the monitor's elements."""
+        elements = self._state.elements
+        kind = list(self._isa.traps.values())[elements[TRAP]]
+        args = tuple(elements[argument(name)] for name, _ in kind.params)
+        if kind.name.startswith(MISS):
+            return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
+        name = kind.name.removeprefix(COMMITTED)
+        event = Trapped(name, args, kind.kind, True, memory=kind.kind is ir.TrapClass.MEMORY)
+        files = {file: tuple(entries) for file, entries in self._state.files.items()}
+        caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name != name)
+        return Left(Why.TRAP, steps, lost, event, caught)
+
+    def _missed(self, name: str, args: tuple[int, ...]) -> Miss:
+        """The access that found nothing.  An argument that is as if the spec had not given it counts as not given."""
+        assert self.table is not None
+        form = self.table.forms[name]
+        address, bits, access, *values = args
+        kind = ACCESS[access]
+        default = {p.name: self._state.elements[form.default(p, kind)] for p in form.defaulted}
+        given = (None if default.get(p.name) == v else v for p, v in zip(form.space.params, values, strict=True))
+        return Miss(name, address, bits, kind, tuple(given))

@@ -1,0 +1,148 @@
+"""The instruction set that a guest runs on directly, as a host on generated code has it: every trap leaves the guest.
+
+It is the machine's own but for this:
+
+- A trap is not delivered.  It sets `monitor.trap` to its number and `monitor.NAME` to its arguments, and halts the
+  machine by `monitor.left`; the program counter stands at the instruction (EXIT-HERE).
+- A trap that is raised right after a commit is a kind of its own, `monitor.committed.NAME`, which resumes where the
+  machine's resumes: the monitor reflects it as it stands.
+- A shadowed map looks accesses up in the monitor's table (`emulator.monitor.table`).
+- There are no interrupts: those of the host come between two runs.
+
+So an exit costs no more than a delivery, and is made by the same generated code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from analyzer import ir
+from emulator.codegen.plan import blocks
+from emulator.monitor.place import Placement
+from emulator.monitor.plan import Plan
+from emulator.monitor.table import CONTEXT, CONTEXTS, FLAT, KINDS, Form
+
+TRAP = "monitor.trap"
+LEFT = "monitor.left"
+COMMITTED = "monitor.committed."
+
+TRAP_BITS = 16
+
+
+def argument(name: str) -> str:
+    """The element in which a trap leaves an argument."""
+    return f"monitor.{name}"
+
+
+def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[Placement] = ()) -> ir.Isa:
+    """The instruction set; `forms` are those of the maps that look up in the table at `base`, or find the guest in one
+    of its `blocks`."""
+    traps: dict[str, ir.TrapKind] = {}
+    for kind in isa.traps.values():
+        traps[kind.name] = replace(kind, resume="here", attributes=())
+        traps[COMMITTED + kind.name] = replace(kind, name=COMMITTED + kind.name, attributes=())
+    for form in forms.values():
+        traps[form.trap().name] = form.trap()
+    params = {name: width for kind in traps.values() for name, width in kind.params}
+    added = [ir.Element(LEFT, 1, ir.Role.PROCESSOR, reset=0), ir.Element(TRAP, TRAP_BITS, ir.Role.CONTROL, reset=0)]
+    added += [ir.Element(argument(name), width or 1, ir.Role.CONTROL, reset=0) for name, width in params.items()]
+    if forms:
+        added.append(ir.Element(CONTEXT, CONTEXTS, ir.Role.MAP, reset=0))
+        added.append(ir.Element(FLAT, 1, ir.Role.MAP, reset=0))
+    for form in forms.values():
+        names = {form.default(p, kind): p.width for p in form.defaulted for kind in KINDS}
+        added += [ir.Element(name, width, ir.Role.MAP, reset=0) for name, width in names.items()]
+    return replace(
+        isa,
+        elements={**isa.elements, **{e.name: e for e in added}},
+        traps=traps,
+        deliver=ir.Procedure("monitor.exit", (), None, _exit(params)),
+        interrupts=(),
+        spaces={name: forms[name].map(base, blocks) if name in forms else space for name, space in isa.spaces.items()},
+        instructions=tuple(replace(i, body=committed(i.body)) for i in isa.instructions),
+        procedures={name: replace(p, body=committed(p.body)) for name, p in isa.procedures.items()},
+        digest="",
+    )
+
+
+def _exit(params: Mapping[str, int]) -> ir.Block:
+    """What stands in the place of the delivery."""
+    sets = [ir.Set(TRAP, ir.Local("t", TRAP_BITS)), ir.Set(LEFT, ir.Const(1, 1))]
+    for name, width in params.items():
+        local = ir.Local(f"t.{name}", width)
+        sets.append(ir.Set(argument(name), local if width else ir.ToBits(local)))
+    return tuple(sets)
+
+
+def committed(block: ir.Block) -> ir.Block:
+    """The block with the traps that are raised right after a commit renamed."""
+    out: list[ir.Stmt] = []
+    for stmt in block:
+        match stmt:
+            case ir.Trap() if out and isinstance(out[-1], ir.Commit):
+                out.append(replace(stmt, trap=COMMITTED + stmt.trap))
+            case ir.When():
+                out.append(replace(stmt, then=committed(stmt.then), other=committed(stmt.other)))
+            case ir.Loop():
+                out.append(replace(stmt, body=committed(stmt.body), exhausted=committed(stmt.exhausted)))
+            case _:
+                out.append(stmt)
+    return tuple(out)
+
+
+def forms(plan: Plan, granules: Mapping[str, int]) -> Mapping[str, Form | None]:
+    """How each shadowed map is looked up; None where no table of that form serves."""
+    found = {name: Form.of(plan, name, granules.get(name)) for name in plan.shadowed}
+    memories = {form.memory.name for form in found.values() if form is not None}
+    return found if len(memories) < 2 else dict.fromkeys(found, None)
+
+
+def objection(plan: Plan, forms: Mapping[str, Form | None]) -> str | None:
+    """Why guests of this plan cannot run on generated code; None if they can."""
+    isa = plan.isa
+    open_ = [name for name, form in forms.items() if form is None]
+    if open_:
+        return f"{', '.join(open_)} cannot be looked up in a table"
+    for instruction in isa.instructions:
+        if _trap_after_commit(isa, instruction.body, 0)[1]:
+            return f"{instruction.name} may trap after it has committed a part of what it does"
+    return None
+
+
+def _trap_after_commit(isa: ir.Isa, block: ir.Block, depth: int, before: bool = False) -> tuple[bool, bool]:
+    """Whether something may be committed after the block, and whether a trap that is no memory trap, and not the
+    commit's own, may be raised after a commit in it."""
+    previous: ir.Stmt | None = None
+    for stmt in block:
+        bad = False
+        match stmt:
+            case ir.Commit():
+                before = True
+            case ir.Trap():
+                own = isinstance(previous, ir.Commit)
+                return before, before and not own and isa.traps[stmt.trap].kind is not ir.TrapClass.MEMORY
+            case ir.When():
+                ways = [_trap_after_commit(isa, arm, depth, before) for arm in (stmt.then, stmt.other)]
+                before, bad = any(after for after, _ in ways), any(wrong for _, wrong in ways)
+            case ir.Loop():
+                after, bad = _trap_after_commit(isa, (*stmt.body, *stmt.body), depth, before)
+                before = before or after
+            case ir.Call() if depth < 8:
+                before, bad = _trap_after_commit(isa, isa.procedures[stmt.procedure].body, depth + 1, before)
+            case _:
+                pass
+        if bad:
+            return before, True
+        previous = stmt
+    return before, False
+
+
+def used(isa: ir.Isa) -> Sequence[tuple[str, int]]:
+    """The unspecified functions of an Isa, with the widths of their values."""
+    found: dict[str, int] = {}
+    for block in blocks(isa):
+        for stmt in ir.statements(block):
+            for expr in ir.expressions(stmt):
+                found |= {t.name: t.width for t in ir.subterms(expr) if isinstance(t, ir.Arbitrary)}
+    return tuple(found.items())
