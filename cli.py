@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analyzer import ir
     from analyzer.render.lines import Look
     from analyzer.report import Report
+    from emulator.machine import Tier
     from emulator.monitor import Monitor
     from emulator.run import Options
 
@@ -519,6 +520,7 @@ def run_monitored(
     load_: Loads = None,
     disk: OnDisk = None,
     format_: OfFormat = None,
+    tier: OnTier = "auto",
     trace: Annotated[bool, typer.Option("--trace", help="Every exit, and what was done about it, on stderr.")] = False,
     stats: Stats = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The program's console and nothing else.")] = False,
@@ -531,10 +533,10 @@ def run_monitored(
     from emulator.monitor.supervise import supervise
     from emulator.terminal import Terminal
 
-    given = run_options(board, mem, budget, load_, disk, format_)
+    given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
     isa = load(spec)
-    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check)
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier)
     with Terminal(sys.stdin) as keyboard:
         ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
     if stats:
@@ -612,6 +614,29 @@ def validate(
     stop(FINDINGS if found.divergences else OK)
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Guests or groups of them; else all.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is run.")] = 3,
+    save_: Annotated[bool, typer.Option("--save", help="Keep the figures in benchmarks/results.")] = False,
+) -> None:
+    """Measure the emulator beside the peers that are installed."""
+    import tempfile
+
+    from emulator.benchmark import Bench, as_data, load_suite, save, table
+
+    suite = load_suite()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = Bench(suite, load, Path(folder))
+        rows = []
+        for row in measured.rows(names or (), rounds):
+            rows.append(row)
+            print(row.guest.name, file=sys.stderr)
+        print("\n".join(table(rows, suite.reference)))
+        if save_:
+            print(save(as_data(rows, measured.versions(), suite.reference)), file=sys.stderr)
+
+
 # -- the library, called -----------------------------------------------------------------------------------------------
 
 
@@ -631,7 +656,7 @@ def run_options(
     loads: list[str] | None,
     disk: Path | None,
     format_: str | None,
-    tier: str = "auto",
+    tier: str,
 ) -> Options:
     """How to run a program."""
     from emulator.image import FORMATS
@@ -652,7 +677,15 @@ def known_stats(stats: str | None) -> None:
         raise UsageError(f"there are no stats {stats}", "there are json")
 
 
-def monitor_of(isa: ir.Isa, scheme: str | None, technique: str, unsafe: bool, depth: int, check: bool) -> Monitor:
+def monitor_of(
+    isa: ir.Isa,
+    scheme: str | None,
+    technique: str,
+    unsafe: bool,
+    depth: int,
+    check: bool,
+    tier: Tier = "reference",
+) -> Monitor:
     """The monitor of a machine; the verdict is asked for, unless it is not to count."""
     from analyzer.allocation import allocate
     from emulator.monitor import TECHNIQUES, Monitor, generate
@@ -665,7 +698,7 @@ def monitor_of(isa: ir.Isa, scheme: str | None, technique: str, unsafe: bool, de
     if not unsafe:
         report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses=False, graph=False).schemes[0]
     plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
-    return Monitor(plan, allocate, depth=depth, check=check)
+    return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
 
 
 def refusal(error: Refused) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Request
-from analyzer.symbolic.allocating import choose, granule, held_state
+from analyzer.symbolic.allocating import choose, flat, granule, held_state
 from analyzer.symbolic.setting import Setting
 
 __all__ = ["allocate"]
@@ -28,7 +28,13 @@ def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[s
             return None
         chosen = found
     held = held_state(setting, chosen, request.real)
-    return None if held is None else Allocation(chosen, held, granules)
+    if held is None:
+        return None
+
+    def passes(name: str, values: Mapping[str, int]) -> bool:
+        return flat(setting, name, values, request.base, request.size)
+
+    return Allocation(chosen, held, granules, passes)
 
 
 def _known(isa: ir.Isa, scheme: ir.Scheme) -> tuple[Setting, Mapping[str, int]]:

@@ -5,7 +5,7 @@ Answering needs a solver, which the emulator does not have; an `Allocator` is ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,18 +25,28 @@ class Request:
     real: Mapping[str, int] = field(default_factory=dict)
 
 
+Flat = Callable[[str, Mapping[str, int]], bool]
+
+
+def never(name: str, values: Mapping[str, int]) -> bool:
+    """The answer where nobody knows."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """Values for what the scheme lets the monitor choose; the state that the monitor holds while a guest runs, with the
     cells of memory that it needs; and of each shadowed map the address bits that it passes on unseen.
 
     All are proved: the composed map leads to the place and nowhere else, the state has the monitor's invariants, and
-    accesses to one granule go the same way.
+    accesses to one granule go the same way.  `flat` answers whether a map passes on all addresses of the virtual
+    machine as they are, in states in which held elements have given values.
     """
 
     chosen: Mapping[str, int]
     held: MachineState
     granules: Mapping[str, int]
+    flat: Flat = never
 
 
 class Allocator(Protocol):

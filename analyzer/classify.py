@@ -6,9 +6,10 @@ An instruction whose text touches guest state only is settled by that (`plain`);
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import analyzer.properties as pg
@@ -45,6 +46,7 @@ class Truth(Enum):
 
 YES, NO, UNKNOWN = Truth.YES, Truth.NO, Truth.UNKNOWN
 CAUSES: tuple[Cause, ...] = ("location", "mode", "configuration")
+COMBINED: Cause = "combined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,14 @@ def plain(setting: Setting, instruction: ir.Instruction) -> bool:
     return not any(i in setting.shapes[name].privilege for name, i in effects.given)
 
 
+def told_causes(found: dict[Cause, Truth]) -> dict[str, Truth]:
+    """The single causes, in their order; the joint one where there is no other."""
+    if found.get(COMBINED) is NO:
+        return {}
+    single: dict[str, Truth] = {c: found[c] for c in CAUSES if found.get(c, NO) is not NO}
+    return single or ({COMBINED: found[COMBINED]} if COMBINED in found else {})
+
+
 # -- asked of the solver -----------------------------------------------------------------------------------------------
 
 
@@ -223,6 +233,15 @@ class Asker:
             self._base.append(self.pair.machine())
         return self._base[0]
 
+    def nested(self, wide: Callable[[], Truth], narrow: Callable[[], Truth]) -> tuple[Truth, Truth]:
+        """Two questions, of which the second implies the first.  Where there is a hole, yes is likely, and the model of
+        the narrow one answers the wide one too; where there is none, the wide one's no answers both."""
+        if self.holes[0] is YES:
+            second = narrow()
+            return YES if second is YES else wide(), second
+        first = wide()
+        return first, NO if first is NO else narrow()
+
     def classes(self) -> Classes:
         """All classes of §3."""
         pair = self.pair
@@ -232,13 +251,13 @@ class Asker:
         executes = self.exists(pg.executes(pair))
         privileged = executes & ~self.exists(pg.escapes(pair))
         monitored = privileged if privileged is YES else executes & ~self.exists(pg.escapes(pair, monitored=True))
-        control = self.controls("extended")
-        classical = self.controls("classical") if control is not NO else NO
-        user = user_classical = NO
-        if privileged is not YES and control is not NO:
-            user = self.controls("extended", user=True)
-            if classical is not NO and user is not NO:
-                user_classical = self.controls("classical", user=True)
+        if privileged is YES:
+            control, user = self.controls("extended"), NO
+            classical, user_classical = NO if control is NO else self.controls("classical"), NO
+        else:
+            control, user = self.controls_too("extended")
+            classical, user_classical = (NO, NO) if control is NO else self.controls_too("classical")
+        causes, user_causes = self.causes(privileged is YES)
         return Classes(
             privileged=privileged,
             privileged_monitored=monitored,
@@ -247,37 +266,55 @@ class Asker:
             classical_control=classical,
             user_control=user,
             classical_user_control=user_classical,
-            causes=self.causes(user=False, traps=privileged is not YES),
-            user_causes={} if privileged is YES else self.causes(user=True, traps=True),
+            causes=causes,
+            user_causes=user_causes,
         )
 
-    def causes(self, *, user: bool, traps: bool) -> dict[str, Truth]:
-        """The single causes of behavior sensitivity, or `combined`."""
-        pair = self.pair
-        joint = self.exists(pg.behavior_sensitive(pair, "combined", user=user, trap_differences=traps))
-        if joint is NO:
-            return {}
-        asked = [c for c in CAUSES if not (user and c == "mode")]
-        found = {c: self.exists(pg.behavior_sensitive(pair, c, user=user, trap_differences=traps)) for c in asked}
-        out: dict[str, Truth] = {c: t for c, t in found.items() if t is not NO}
-        return out or {"combined": joint}
+    def controls_too(self, profile: pg.Profile) -> tuple[Truth, Truth]:
+        """Control sensitive in this profile; and from a user state."""
+        return self.nested(lambda: self.controls(profile), lambda: self.controls(profile, user=True))
+
+    def causes(self, privileged: bool) -> tuple[dict[str, Truth], dict[str, Truth]]:
+        """The single causes of behavior sensitivity, or `combined`: from any state, and from a user state."""
+        found: dict[Cause, Truth] = {}
+        user: dict[Cause, Truth] = {}
+        for cause in (*CAUSES, COMBINED) if self.holes[0] is YES else (COMBINED, *CAUSES):
+            if found.get(COMBINED) is NO:
+                break  # each single cause implies the joint one
+            if cause == COMBINED and YES in found.values() and (privileged or YES in user.values()):
+                break
+            wide = partial(self.behaves, cause, False, not privileged)
+            if privileged or cause == "mode" or user.get(COMBINED) is NO:
+                found[cause] = wide()
+            else:
+                found[cause], user[cause] = self.nested(wide, partial(self.behaves, cause, True, True))
+        return told_causes(found), told_causes(user)
+
+    def behaves(self, cause: Cause, user: bool, traps: bool) -> Truth:
+        """Behavior sensitive by this cause."""
+        return self.exists(pg.behavior_sensitive(self.pair, cause, user=user, trap_differences=traps))
 
     def classes_1974(self) -> Classes1974:
         """The column of 1974."""
         pair = self.pair
         untrapped = pair.smt.not_(pg.memory_trap(pair, pair.v))
         changes = pg.control_changes(pair, "classical")
-        control = self.exists_any(pair.smt.and_(self.machine(), pg.goes_on(pair, user=False), untrapped), changes)
-        location = self.exists(pg.behavior_1974(pair, "location"))
+
+        def controls(user: bool) -> Truth:
+            return self.exists_any(pair.smt.and_(self.machine(), pg.goes_on(pair, user=user), untrapped), changes)
+
+        def moves(user: bool) -> Truth:
+            return self.exists(pg.behavior_1974(pair, "location", user=user))
+
+        control, user_control = self.nested(partial(controls, False), partial(controls, True))
+        location, user_location = self.nested(partial(moves, False), partial(moves, True))
         return Classes1974(
             privileged=self.exists(pg.executes(pair)) & ~self.exists(pg.privileged_1974_fails(pair)),
             control=control,
             location=location,
             mode=self.exists(pg.behavior_1974(pair, "mode")),
-            user_control=NO
-            if control is NO
-            else self.exists_any(pair.smt.and_(self.machine(), pg.goes_on(pair, user=True), untrapped), changes),
-            user_location=NO if location is NO else self.exists(pg.behavior_1974(pair, "location", user=True)),
+            user_control=user_control,
+            user_location=user_location,
         )
 
     @cached_property
@@ -353,10 +390,11 @@ def judge(asker: Asker) -> Finding:
     """Everything about one subject that queries tell.  Holes come first: their models answer many of the others."""
     hole, reasons = asker.holes
     direct = asker.hole_direct() if hole is not NO else NO
+    early = asker.classes_1974() if hole is YES else None  # they imply the others
     classes = asker.classes()
     stuck = asker.stuck(classes) if hole is NO else NO
     executes = bool(asker.setting.effects.block(asker.subject.instruction.body).executes)
-    column = Classes1974() if classes.trap_only is YES else asker.classes_1974()
+    column = early or (Classes1974() if classes.trap_only is YES else asker.classes_1974())
     faithful = Faithfulness(hole, tuple(str(r) for r, _ in reasons), stuck, direct)
     time = asker.depends_on_time()
     return Finding(asker.subject, False, classes, column, faithful, executes, time, asker.pair.smt.checks)

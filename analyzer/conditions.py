@@ -1,121 +1,150 @@
 """Hole conditions: exactly when, over the virtual state and the operands, an instruction is not faithful.
 
-The hole is a formula over σ, the operands and the monitor's values μ.  Its condition is ∃μ hole.  μ is eliminated by
-instantiation: values that the scheme pins are substituted, others are taken as different from the guest's as can be (a
-monitor may hold anything), and where that is not enough, as the solver's counterexample has them relative to the
-guest's.  The disjunction of the instances implies the hole by construction; that it is implied by it is proved.
-The result is put into a sum of prime implicants over the atoms that occur, so that it reads like the manual.
+The hole is a formula over σ, the operands and the monitor's values μ.  Its condition is ∃μ hole, put as a sum of
+products of literals that a reader of the manual knows: an access that is permitted, a field that has a value.  The
+literals are taken from the hole itself, those about guest state first.  That the hole implies the sum, and that every
+product implies the existence of μ (`eliminate`), are both proved.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Reason
+from analyzer.symbolic.cover import cover_of
+from analyzer.symbolic.eliminate import ACCESSES, COMPLETES, Elimination, GoingOn
 from analyzer.symbolic.pair import Pair
-from analyzer.symbolic.project import Projection
-from analyzer.symbolic.simplest import prime_cover, too_large
 from analyzer.symbolic.smt import Bool
-from analyzer.symbolic.term import symbols
-from analyzer.symbolic.wording import Wording
-
-MAX_INSTANCES = 4
-"""Instances of μ tried before the condition is called inexact."""
-
-MAX_FORMULA = 2_500
-"""Holes of more terms than this are not put into a condition."""
-
-CONDITION_RLIMIT = 150_000
-"""Work for one step of eliminating μ."""
+from analyzer.symbolic.term import conjuncts, symbols
+from analyzer.symbolic.vocabulary import Abstraction
+from analyzer.symbolic.wording import AND, Wording
 
 TOO_LARGE = "a condition too large to print"
 
 
+MAX_FACTORED = 8
+"""More literals than this are not tried in all combinations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition over σ and operands.  `exact`: proved equivalent to the hole; otherwise it implies the hole.
-    `definitions` say what the named faults in `formula` and `cover` stand for."""
+    """A condition over σ and operands.  `exact`: `formula` is proved equivalent to the hole; otherwise none was found,
+    and it is `False`, which implies the hole."""
 
     text: str
     exact: bool
-    formula: Any
-    cover: list[list[Any]] | None
-    definitions: tuple[Any, ...] = ()
+    formula: Bool
 
 
 def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
-    """The condition of the disjunction of these reasons."""
-    hole = pair.smt.and_(pg.real_states(pair), pair.smt.or_(*(r.formula for r in reasons)))
-    return project(pair, hole, "r", virtual_states(pair))
+    """The condition of the disjunction of these reasons: ∃μ. real states and one of them, relative to what every σ
+    satisfies."""
+    named = Abstraction(pair)
+    words = Wording(pair.setting.isa, names=named.names)
+    asked = (pair, pg.real_states(pair), [r.formula for r in reasons], virtual_states(pair), named)
+    cover = cover_of(Elimination(*asked), words)
+    if cover is None:
+        cover = _where_it_goes_on(GoingOn(*asked), words)
+    if cover is None:
+        return Condition(TOO_LARGE, False, False)
+    smt = pair.smt
+    formula = smt.or_(*(smt.and_(*map(named.concrete, product)) for product in cover))
+    return Condition(worded(pair.setting.isa, cover, words), True, formula)
+
+
+def _where_it_goes_on(going: GoingOn, words: Wording) -> list[list[Any]] | None:
+    """The condition as part of that under which the real run goes on for some monitor."""
+    cover = cover_of(going, words) if going.text else None
+    if cover is None:
+        return None
+    some = going.smt.symbol(going.text, 0)
+    words.names.conditions[some] = going.text
+    return [[*product, some] for product in cover]
 
 
 def virtual_states(pair: Pair) -> Bool:
-    """What every σ satisfies: not worth repeating in a condition."""
+    """What every σ satisfies: not worth repeating in a condition.  The guest assumptions are said with the verdict, and
+    the monitor's invariants about the environment hold of σ too, which shares it."""
     v, smt = pair.v, pair.smt
     terms = [v.where, pair.constraint, pair.in_modes(v, pair.virtual_modes), pg.not_intercepted(pair)]
+    terms += [pg.guest_assumptions(pair), *_about_environment(pair)]
     terms += [v.start(i.expr, i.prelude) for i in pair.setting.isa.invariants]
     terms += [pair.legal(v, e) for e in pair.setting.isa.elements.values() if e.legal is not None]
     return smt.and_(*terms)
 
 
-def project(pair: Pair, formula: Bool, side: str, given: Bool) -> Condition:
-    """∃ symbols of `side`. formula, over what remains, relative to `given`."""
-    smt = pair.smt
-    if too_large(formula, MAX_FORMULA):
-        return Condition(TOO_LARGE, False, formula, None)
-    projection = Projection(pair, formula, side)
-    instances: list[Any] = []
-    exact = False
-    for _ in range(MAX_INSTANCES):
-        covered = smt.or_(*instances)
-        answer = smt.check(formula, *projection.definitions, smt.not_(covered), rlimit=CONDITION_RLIMIT)
-        if answer.status == "unsat":
-            exact = True
-            break
-        if answer.status == "unknown":
-            break
-        instances.append(projection.instance(None if not instances else answer.model))
-        if too_large(instances[-1]):
-            break
-    total = smt.or_(*instances)
-    cover = prime_cover(smt, total, smt.and_(given, *projection.definitions))
-    remaining = "v" if side == "r" else "r"
-    text = worded(pair.setting.isa, cover, remaining) if cover or exact else TOO_LARGE
-    return Condition(text, exact and cover is not None, total, cover, tuple(projection.definitions))
+def _about_environment(pair: Pair) -> Iterator[Bool]:
+    """The invariants of the real state that are about its environment alone."""
+    for conjunct in conjuncts(pair.smt.and_(pair.machine(), pg.monitor_invariants(pair))):
+        found = [(s, s.name.removesuffix("@r")) for s in symbols(conjunct)]
+        if found and all(name in pair.setting.environment for _, name in found):
+            yield pair.smt.substituted(conjunct, [(s, pair.v.world.element(name)) for s, name in found])
 
 
-def worded(isa: ir.Isa, cover: list[list[Any]] | None, side: str = "v") -> str:
-    """A sum of products as text; the literals of a product in the order in which the spec mentions them."""
-    if cover is None:
-        return TOO_LARGE
+def worded(isa: ir.Isa, cover: list[list[Any]], words: Wording) -> str:
+    """A sum of products as text, factors first that all products share; literals about the mode alone stand before all,
+    how the real run ends after all."""
     if not cover:
         return "never"
     if any(not product for product in cover):
         return "always"
-    words = Wording(isa, side)
-    cover = [_mode_first(isa, product) for product in cover]
-    common = [lit for lit in cover[0] if all(any(lit is other for other in p) for p in cover)]
-    rests = [[lit for lit in p if not any(lit is c for c in common)] for p in cover]
-    parts = [words.text(lit) for lit in common]
-    if all(rests) and rests[0]:
-        sums = [" and ".join(_bracketed(words.text(lit)) for lit in r) for r in rests]
-        parts.append(sums[0] if len(sums) == 1 else _alternatives(sums, bool(parts)))
-    return " and ".join(parts)
+    factors = _factors([_in_order(isa, product) for product in cover])
+    texts = [_alternatives(factor, words, len(factors) > 1) for factor in factors if not _about_ending(factor)]
+    return " and ".join(texts + [_alternatives(factor, words, True) for factor in factors if _about_ending(factor)])
 
 
-def _mode_first(isa: ir.Isa, product: list[Any]) -> list[Any]:
+def _factors(cover: list[list[Any]]) -> list[list[list[Any]]]:
+    """Sums whose product is this one: the literals that all products share, each by itself, then the rest, taken apart
+    where it is every product of one sum with one of another."""
+    common = [lit for lit in cover[0] if all(lit in product for product in cover)]
+    rests = [[lit for lit in product if lit not in common] for product in cover]
+    factors = [[[lit]] for lit in common]
+    while rests[0]:
+        one, rests = _taken_apart(rests)
+        factors.append(one)
+    return factors
+
+
+def _taken_apart(sums: list[list[Any]]) -> tuple[list[list[Any]], list[list[Any]]]:
+    """A factor of a sum, the smallest there is, and the rest; that is one empty product if it has no factor."""
+    listed = list(dict.fromkeys(lit for product in sums for lit in product))
+    for count in range(1, len(listed) // 2 + 1 if len(listed) <= MAX_FACTORED else 0):
+        for chosen in combinations(listed, count):
+            one = _distinct([lit for lit in product if lit in chosen] for product in sums)
+            two = _distinct([lit for lit in product if lit not in chosen] for product in sums)
+            if len(one) > 1 and len(two) > 1 and len(one) * len(two) == len(sums) and [] not in one:
+                return one, two
+    return sums, [[]]
+
+
+def _distinct(products: Iterable[list[Any]]) -> list[list[Any]]:
+    out: list[list[Any]] = []
+    for product in products:
+        if product not in out:
+            out.append(product)
+    return out
+
+
+def _alternatives(sums: list[list[Any]], words: Wording, bracket: bool) -> str:
+    texts = sorted((len(product), " and ".join(words.text(lit, AND) for lit in product)) for product in sums)
+    if len(texts) == 1:
+        return texts[0][1]
+    text = " or ".join(f"({t})" if count > 1 else t for count, t in texts)
+    return f"({text})" if bracket else text
+
+
+def _in_order(isa: ir.Isa, product: list[Any]) -> list[Any]:
     """Literals about the mode alone stand first."""
     mode = {t.element for t in ir.subterms(isa.mode.expr) if isinstance(t, ir.Get)}
     return sorted(product, key=lambda lit: not {s.name.partition("@")[0] for s in symbols(lit)} <= mode)
 
 
-def _bracketed(text: str) -> str:
-    return f"({text})" if " or " in text or text.startswith("if ") else text
-
-
-def _alternatives(sums: list[str], bracket: bool) -> str:
-    text = " or ".join(f"({s})" if " and " in s else s for s in sums)
-    return f"({text})" if bracket else text
+def _about_ending(factor: list[list[Any]]) -> bool:
+    """Is it the literal that says how the real run ends?"""
+    (literal, *_), *_ = factor
+    return literal.op == "symbol" and literal.name in (ACCESSES, COMPLETES)

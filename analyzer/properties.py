@@ -7,8 +7,10 @@ corrected classes and the pointwise criterion are explained in docs/theory.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import wraps
+from typing import Literal, TypeVar
 
 from analyzer import ir
 from analyzer.ir import Role
@@ -27,6 +29,21 @@ CHANGED: dict[Profile, tuple[Role, ...]] = {
     "extended": (Role.MODE, Role.MAP, Role.CONTROL, Role.PROCESSOR, Role.INTERCEPT, Role.TIME),
 }
 """What control sensitivity is about, by profile."""
+
+T = TypeVar("T")
+
+
+def once(definition: Callable[[Pair], T]) -> Callable[[Pair], T]:
+    """A definition that is stated once for a pair, however often it is asked about."""
+
+    @wraps(definition)
+    def stated(pair: Pair) -> T:
+        if definition not in pair.stated:
+            pair.stated[definition] = definition(pair)
+        return pair.stated[definition]  # type: ignore[no-any-return]
+
+    return stated
+
 
 # -- traps -------------------------------------------------------------------------------------------------------------
 
@@ -209,6 +226,7 @@ class Reason:
                 return "the real run is unpredictable where the virtual machine is not"
 
 
+@once
 def real_states(pair: Pair) -> Bool:
     """s ∈ real(σ, μ): guest and own elements as in σ, mode φ(m), held elements the monitor's, and a contained map."""
     return pair.smt.and_(
@@ -280,6 +298,7 @@ def contained(pair: Pair) -> Bool:
     return smt.and_(*terms)
 
 
+@once
 def unfaithful(pair: Pair) -> list[Reason]:
     """The ways in which (T) and (C) both fail, under `real_states`.  (T): the real run traps to the monitor,
     restartably.  (C): neither run is at the monitor, guest and own elements agree, and held elements keep their

@@ -62,7 +62,7 @@ LAYERS = (
     ("emulator.system", "emulator.peek"),
     ("emulator.trace", "emulator.terminal"),
     ("emulator.run",),
-    ("emulator.gdb",),
+    ("emulator.gdb", "emulator.benchmark"),
     ("emulator.monitor",),
     ("emulator.techniques",),
     ("emulator.validate",),

@@ -2,13 +2,14 @@
 
 `choose` finds what the scheme lets the monitor choose, so that the composed map leads each access of the virtual
 machine to its place, and nowhere else (MAP-COMPOSE).  `held_state` finds state in which the monitor's invariants hold.
-`granule` finds how many low address bits a map passes on unseen.
+`granule` finds how many low address bits a map passes on unseen, `flat` where it passes all of them on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from analyzer import ir
@@ -27,6 +28,11 @@ ROUNDS = 40
 
 GRANULES = range(12, 3, -1)
 """Low address bits that are tried, the most first."""
+
+KINDS: tuple[ir.AccessKind, ...] = ("fetch", "read", "write")
+
+NATURAL = (1, 2, 4, 8)
+"""Units of naturally aligned accesses."""
 
 ALIGNED_BITS = 3
 """The lowest bits, which may matter all the same: alignment."""
@@ -291,7 +297,7 @@ def _passes_on(setting: Setting, name: str, low: int, rlimit: int) -> bool:
     high = smt.symbol("granule", space.address_width - low)
     aligned = smt.symbol("aligned", ALIGNED_BITS)
     bits = smt.symbol("width", 16)
-    for kind in ("fetch", "read", "write"):
+    for kind in KINDS:
         ways = []
         args: tuple[Bits, ...] | None = None
         for which in ("one", "two"):
@@ -318,6 +324,39 @@ def _passes_on(setting: Setting, name: str, low: int, rlimit: int) -> bool:
         if wrong is not False and smt.check(wrong).status != "unsat":
             return False
     return True
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def flat(
+    setting: Setting, name: str, held: Mapping[str, int], base: int, size: int, rlimit: int = DEFAULT_RLIMIT
+) -> bool:
+    """With these values of held elements: do all naturally aligned accesses to `size` units from `base` on go to the
+    same addresses below, whatever the rest of the state and their arguments are, without a trap or a trace?"""
+    isa, smt = setting.isa, Smt(rlimit)
+    space = isa.spaces[name]
+    assert isinstance(space, ir.Map)
+    width = isa.spaces[space.below].address_width
+    world = World(isa, smt, "v")
+    world.values.update(held)
+    address = smt.symbol("address", space.address_width)
+    args = tuple(smt.symbol(f"argument {p.name}", p.width) for p in space.params)
+    wide = space.address_width
+    wrong: list[Bool] = []
+    for kind, units in product(KINDS, NATURAL):
+        memories = Physical(isa, smt, world, setting.shapes)
+        ex = Executor(isa, smt, world, memories)
+        frame = Frame({}, Changes(), Changes())
+        fault, _, to, after = memories.evaluate(ex, frame, space, address, args, kind, units * space.unit)
+        if not all(name in isa.elements or name in isa.files for name in after or ()):
+            return False
+        traces = [smt.not_(_alike(setting, smt, n, v, ex.initial(n))) for n, v in (after or {}).items()]
+        there = smt.eq(smt.extend(to, width, wide, False) if width < wide else to, address, wide)
+        aligned = smt.eq(smt.op("and", address, units - 1, wide), 0, wide)
+        wrong.append(smt.and_(aligned, smt.or_(fault, smt.not_(there), *traces)))
+    inside = smt.compare("ule", smt.op("sub", address, base, wide), size - max(NATURAL), wide)
+    return width <= wide and smt.check(smt.and_(inside, smt.or_(*wrong))).status == "unsat"
 
 
 def _alike(setting: Setting, smt: Smt, name: str, one: Any, two: Any) -> Bool:

@@ -100,6 +100,7 @@ class Run:
     unfinished: Bool = False  # it completed a step and will run again
     log: list[Step] = field(default_factory=list)
     unknowns: list[tuple[int, Any, int]] = field(default_factory=list)
+    locals: Mapping[str, Any] = field(default_factory=dict)  # of the body, where it ends
 
     def traps_when(self, smt: Smt) -> Bool:
         """The condition under which it traps at all."""
@@ -157,6 +158,7 @@ class Executor:
         for name, (value, width) in (locals or {}).items():
             frame.let(name, value, width)
         self.block(body, frame, True)
+        self.run.locals = frame.locals
         self._done.append((frame.alive, frame.state))
         done = [(g, s) for g, s in self._done if g is not False]
         self.run.completes = self.smt.or_(*(g for g, _ in done))

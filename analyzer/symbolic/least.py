@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from analyzer.symbolic.builder import Substitution
+from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.propagate import Simplified, simplified
-from analyzer.symbolic.smt import Bool, Smt
-from analyzer.symbolic.term import Term, nodes
+from analyzer.symbolic.smt import Answer, Bool, Smt
+from analyzer.symbolic.solver import Solver
+from analyzer.symbolic.term import Term, conjuncts, nodes
 
 
 def least_model(smt: Smt, formula: Bool, ordered: Iterable[Term]) -> Model | None:
@@ -42,6 +44,7 @@ class _Settling:
         self.remaining = formula
         self.settled: list[Bool] = []  # not yet put into what remains
         self.batches: list[dict[Term, Any]] = []
+        self.solver: Solver | None = None  # of what remained when it was made, and what was settled since
         self.steps: list[Substitution] = []
         self._put_in()
         self._improve()
@@ -98,7 +101,10 @@ class _Settling:
         value = self._least(image)
         if value is None:
             return False
-        self.settled.append(self.smt.eq(image, value, image.width) if image.width else self._literal(image, value))
+        literal = self.smt.eq(image, value, image.width) if image.width else self._literal(image, value)
+        self.settled.append(literal)
+        if self.solver is not None:
+            self.solver.add(literal)
         return True
 
     def _image(self, term: Term) -> Any:
@@ -117,7 +123,7 @@ class _Settling:
         first = limit = high - 1  # very often there is nothing below the model's value
         while low < high:
             below = self.smt.compare("ule", image, limit, image.width) if image.width else self.smt.not_(image)
-            answer = self.smt.check(self.remaining, below, guess=limit != first)
+            answer = self._asked(below, guess=limit != first)
             if answer.status == "unknown":
                 return None
             if answer.status == "sat":
@@ -128,6 +134,18 @@ class _Settling:
                 low = limit + 1
             limit = (low + high - 1) // 2 if low else 0
         return high
+
+    def _asked(self, below: Bool, guess: bool) -> Answer:
+        """Can what remains hold together with this?  Near the present model first, if that may help."""
+        if below is False:
+            return Answer("unsat")
+        near = repaired([*conjuncts(self.remaining), below], self.model) if guess else None
+        if near is not None:
+            return Answer("sat", near)
+        if self.solver is None:
+            self.solver = self.smt.solver(*conjuncts(self.remaining))
+        answer = self.smt.ask(self.solver, below)
+        return self.smt.check(self.remaining, below) if answer.status == "unknown" else answer
 
     def finished(self) -> Model:
         """The model of the whole formula, 0 wherever that does not look."""

@@ -212,6 +212,7 @@ class Pair:
     def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
         self.setting = setting
         self.subject = subject
+        self.stated: dict[Any, Any] = {}  # definitions, as they are stated for this pair
         instruction = subject.instruction
         self.smt = Smt() if rlimit is None else Smt(rlimit)
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}

@@ -188,6 +188,18 @@ def size(term: Bits, limit: int) -> int:
     return count
 
 
+def written(term: Bits, limit: int) -> int:
+    """The number of nodes of a term when it is written out, shared ones as often as they occur, counted as far as
+    `limit`."""
+    count, stack = 0, [term]
+    while stack and count <= limit:
+        count += 1
+        t = stack.pop()
+        if isinstance(t, Term):
+            stack.extend(t.args)
+    return count
+
+
 def symbols(term: Bits) -> list[Term]:
     """The symbols in a term that are no arrays, in order of first appearance."""
     return [t for t in nodes(term) if t.op == "symbol"]

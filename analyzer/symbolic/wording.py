@@ -10,7 +10,8 @@ from typing import Any
 from analyzer import ir
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.smt import Bits
-from analyzer.symbolic.term import Term, offset, signed
+from analyzer.symbolic.term import Term, offset, signed, written
+from analyzer.symbolic.vocabulary import Permission, Vocabulary
 
 _INFIX = {
     "add": ("+", 6),
@@ -33,8 +34,11 @@ _INFIX = {
     "xor": ("xor", 1),
 }
 _OPPOSITE = {"ule": ">", "sle": ">s"}
-MAX_INDEX = 48
-"""Longer addresses are not spelled out in a permission."""
+AND = 2
+"""How strongly `and` binds."""
+
+MAX_VALUE = 40
+"""Longer values are told by the names of their locals."""
 
 _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 
@@ -42,14 +46,16 @@ _VERB = {"read": "readable", "write": "writable", "fetch": "executable"}
 class Wording:
     """Prints terms of one Isa."""
 
-    def __init__(self, isa: ir.Isa, side: str = "v") -> None:
+    def __init__(self, isa: ir.Isa, side: str = "v", names: Vocabulary | None = None) -> None:
         self.isa = isa
         self.side = side
+        self.names = names or Vocabulary()
+        self.named = {name for _, name in self.names.values.values()}
         self._terms = Builder()
 
-    def text(self, term: Any) -> str:
-        """The term as an expression of the language."""
-        return self._term(term, 0)
+    def text(self, term: Any, level: int = 0) -> str:
+        """The term as an expression of the language, in brackets where it binds less than `level`."""
+        return self._term(term, level)
 
     def number(self, value: int, width: int, enum: str | None = None) -> str:
         """A value: an enumerator's name, small numbers in decimal, others in hex."""
@@ -67,8 +73,29 @@ class Wording:
             return "always" if t else "never"
         if isinstance(t, int):
             return self.number(t, width)
+        if t in self.names.values:
+            return self._value(t, level)
+        condition = self.named_condition(t)
+        if condition is not None:
+            return condition
         text, own = self._compound(t)
         return f"({text})" if own < level else text
+
+    def named_condition(self, t: Term) -> str | None:
+        """The name of a condition, or that it is not so."""
+        conditions = self.names.conditions
+        if t in conditions:
+            return conditions[t]
+        opposite = t.args[0] if t.op == "not" else t.negation
+        return f"not {conditions[opposite]}" if opposite in conditions else None
+
+    def _value(self, symbol: Term, level: int) -> str:
+        """What a symbol stands for, if that is short, and else its name."""
+        term, name = self.names.values[symbol]
+        if written(term, MAX_VALUE) > MAX_VALUE:
+            return name
+        text = self._term(term, level)
+        return text if len(text) <= MAX_VALUE and "if " not in text else name
 
     def _compound(self, t: Term) -> tuple[str, int]:
         match t.op:
@@ -115,6 +142,8 @@ class Wording:
 
     def symbol(self, name: str) -> str:
         """A symbol's name in the spec."""
+        if name.startswith("operand ") and name.removeprefix("operand ") in self.named:
+            name += ".code"
         for prefix in ("operand ", "arbitrary "):
             name = name.removeprefix(prefix)
         if name.endswith(f"@{self.side}"):
@@ -126,15 +155,22 @@ class Wording:
             return f"real({name[:-2]})"
         return f"virtual({name[:-2]})" if name.endswith("@v") else name
 
+    def permission(self, access: Permission) -> str:
+        """`Ew readable`, `mem[r[4], 32] readable`."""
+        if access.operand is not None:
+            return f"{access.operand} {_VERB[access.kind]}"
+        return self._access(access.space, access.kind, access.bits, access.index, access.width)
+
     def _permitted(self, t: Term) -> str:
-        """`mem[r[4], 32] readable`."""
+        """The access whose abstract fault a term is."""
         _, rest = t.name.split(" ", 1)
         space, kind, bits = rest.rsplit("@", 1)[0].rsplit(" ", 2)
-        index = self._index(space, t.args[-1], t.data.widths[-1])
-        index = "…" if len(index) > MAX_INDEX else index
-        unit = self.isa.spaces[space].unit
-        size = f", {bits}" if int(bits) != unit else ""
-        return f"{space}[{index}{size}] {_VERB[kind]}"
+        return self._access(space, kind, int(bits), t.args[-1], t.data.widths[-1])
+
+    def _access(self, space: str, kind: str, bits: int, index: Bits, width: int) -> str:
+        at = self._index(space, index, width)
+        size = f", {bits}" if bits != self.isa.spaces[space].unit else ""
+        return f"{space}[{at}{size}] {_VERB[kind]}"
 
     def _not(self, t: Term) -> tuple[str, int]:
         if t.op == "apply" and t.name.startswith("fault "):

@@ -261,10 +261,7 @@ class Direct(Lower):
             f"getelementptr i8, ptr {self.pointer('dtlb')}, i64 {self.binary('add', offset, first, 64)}"
         )
         tag = self.text.let(f"load i64, ptr {entry if value is None else self.at(8, entry)}")
-        if aligned or units == 1:
-            hit = self.compare("eq", self.binary("and", wide, ones(64) - ones(k) | units - 1, 64), tag, 64)
-        else:
-            hit = self.compare("ult", self.binary("xor", wide, tag, 64), (1 << k) - units + 1, 64)
+        hit = self.in_page(wide, tag, k, units, aligned)
         fast, miss, join = (self.text.fresh(stem) for stem in ("fast", "miss", "done"))
         self.text.do(f"br i1 {hit}, label %{fast}, label %{miss}{LIKELY}")
         saved = self.regs.get(SLOW, 0)

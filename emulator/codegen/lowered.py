@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -419,19 +419,41 @@ class Lowered(Lower):
         member = self.grouped(address, space.address_width, units, units - 1 if aligned else 0, value, number)
         if member is not None:
             return self.touch(self._near(member, k), bits, memory.unit, value)
-        entry, first = self._entry(wide, k, number)
-        at = first + (0 if value is None else 8)
-        tag = self.text.let(f"load i64, ptr {self.gep(entry, at)}")
-        if aligned or units == 1:
-            hit = self.compare("eq", self.binary("and", wide, ones(64) - ones(k) | units - 1, 64), tag, 64)
-        else:
-            hit = self.compare("ult", self.binary("xor", wide, tag, 64), (1 << k) - units + 1, 64)
-        self.require(hit)
         self.check()
-        addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
-        scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
-        host = self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
+
+        def hits(tags: Sequence[Value]) -> Value:
+            return self.in_page(wide, tags[0], k, units, aligned)
+
+        host = self._through(wide, k, number, (0 if value is None else 8,), hits)
         return self.touch(host, bits, memory.unit, value)
+
+    def _through(
+        self, wide: Value, k: int, number: int, wanted: Sequence[int], hits: Callable[[Sequence[Value]], Value]
+    ) -> str:
+        """The host address of `wide` by the cache of a view: `hits` says whether the tags (those at offsets `wanted`
+        of the entry) are right.  In a loop the page that the same access met last is tried first."""
+        site = self.region.site((self.block.pc, self.index, self.ordinal))
+        scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
+        if site is None:
+            entry, first = self._entry(wide, k, number)
+            self.require(hits([self.text.let(f"load i64, ptr {self.gep(entry, first + at)}") for at in wanted]))
+            self.check()
+            addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
+            return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
+        page = self.text.let(f"load i64, ptr %{site}.page")
+        again, other = self.text.fresh("again"), self.text.fresh("other")
+        self.text.do(f"br i1 {hits([page] * len(wanted))}, label %{again}, label %{other}{LIKELY}")
+        self.text.label(other)
+        entry, first = self._entry(wide, k, number)
+        self.require(hits([self.text.let(f"load i64, ptr {self.gep(entry, first + at)}") for at in wanted]))
+        self.check()
+        self.text.do(f"store i64 {self.binary('and', wide, ones(64) - ones(k), 64)}, ptr %{site}.page")
+        addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
+        self.text.do(f"store i64 {addend}, ptr %{site}.addend")
+        self.text.do(f"br label %{again}")
+        self.text.label(again)
+        addend = self.text.let(f"load i64, ptr %{site}.addend")
+        return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
 
     def _entry(self, wide: Value, k: int, number: int) -> tuple[str, int]:
         """The entry of an address in the caches, and how far behind it that of the view lies."""
@@ -509,22 +531,19 @@ class Lowered(Lower):
     def _paged(self, group: Group, base: Value, k: int) -> str:
         """All of the group is in one page, which is in the cache for all that the group does."""
         assert group.view is not None
-        entry, first = self._entry(base, k, group.view)
-        last = self.binary("add", base, group.hi - group.lo - 1, 64)
-        differs: Value = 0
-        for wanted, offset in ((group.loads, 0), (group.stores, 8)):
-            if wanted:
-                tag = self.text.let(f"load i64, ptr {self.gep(entry, first + offset)}")
-                differs = self.binary("or", differs, self.binary("xor", base, tag, 64), 64)
-        if group.low:  # a tag has no low bits, so those of the base are left
-            low = self.binary("and", differs, group.low, 64)
-            self.require(self.compare("eq", low, 0, 64))
-        differs = self.binary("or", differs, self.binary("xor", base, last, 64), 64)
-        self.require(self.compare("ule", differs, ones(k), 64))
         self.check()
-        addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
-        scaled = self.binary("shl", base, self.plan.bank.cell.bit_length() - 1, 64)
-        return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
+        last = self.binary("add", base, group.hi - group.lo - 1, 64)
+
+        def hits(tags: Sequence[Value]) -> Value:
+            pages = ones(64) - ones(k)
+            first = self.binary("and", base, pages | group.low, 64)
+            fits = self.compare("eq", first, tags[0], 64)
+            for tag in dict.fromkeys(tags[1:]):
+                fits = self.binary("and", fits, self.compare("eq", first, tag, 64), 1)
+            return self.binary("and", fits, self.compare("eq", self.binary("and", last, pages, 64), tags[0], 64), 1)
+
+        wanted = [offset for there, offset in ((group.loads, 0), (group.stores, 8)) if there]
+        return self._through(base, k, group.view, wanted, hits)
 
     def gep(self, base: str, offset: int) -> str:
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")

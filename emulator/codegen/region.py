@@ -31,6 +31,7 @@ class Limits:
     straight: int = 64
     blocks: int = 64
     block: int = 64
+    sites: int = 6
 
 
 class Region:
@@ -56,6 +57,8 @@ class Region:
         self.folding: dict[object, bool] = {}
         self.covered: set[int] = set()
         self.groups: dict[tuple[int, int, int], Group] = {}
+        self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
+        self.sites: dict[tuple[int, int, int], str] = {}
 
     def width(self, key: Key) -> int:
         kind, name, _ = key
@@ -87,6 +90,7 @@ class Region:
         loops = False
         waiting, total, seen = [entry], 0, set()
         found: set[int] = set()
+        ways: dict[int, set[int]] = {}
         while waiting and len(found) < self.limits.blocks and total < most:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
@@ -97,22 +101,35 @@ class Region:
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
+            ways[pc] = block.next
             total += block.count
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
             waiting += sorted(block.next | block.links)
         self.members = found
         self.links &= found
+        self.rounds = rounds({pc: ways[pc] & found for pc in found})
         self.used.clear()
         return loops
 
+    def site(self, place_: tuple[int, int, int]) -> str | None:
+        """The variables of an access in a loop: its last page, and what leads from there to the host.  Inner loops come
+        first; there are not many registers."""
+        if place_[0] not in self.rounds or (place_ not in self.sites and len(self.sites) >= self.limits.sites):
+            return None
+        return self.sites.setdefault(place_, f"site.{len(self.sites)}")
+
     def _lower(self, entry: int) -> dict[int, Block]:
         blocks: dict[int, Block] = {}
-        for pc in sorted(self.members):
-            instrs = self._instrs(pc)
+        self.sites = {}
+        for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
+            instrs, sites = self._instrs(pc), dict(self.sites)
             trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
             self.groups |= groups(pc, trial.touches, self.plan.bank.cell)
-            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs) if len(trial.touches) > 1 else trial
+            if len(trial.touches) > 1:
+                self.sites = sites
+                trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+            blocks[pc] = trial
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))
@@ -152,6 +169,9 @@ class Region:
             else:
                 out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
                 out.append(f"  store {ty(width)} %{p}.cut, ptr %{p}")
+        for site in self.sites.values():
+            for name_, first in (("page", -1), ("addend", 0)):
+                out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
         out.append(f"  br label %b{entry:x}")
         cold: list[str] = []
         for pc, block in blocks.items():
@@ -219,7 +239,7 @@ class Region:
             out += self._wide(label, exit_.target, prefix)
             return [*out, *self._tail(label, "poison", budget, f"%{label}.pc")]
         lo, hi = self.bounds
-        if exit_.pc is not None and lo <= exit_.pc <= hi:
+        if exit_.pc is not None and lo <= exit_.pc <= hi and not (exit_.pc - entry) % self.plan.per_parcel:
             more, rec = self._record(label, entry, exit_.pc)
             out += more
             if exit_.how == "handler":
@@ -291,6 +311,24 @@ def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int,
             continue
         group = Group(len(found), lo, hi, low, any(not t.store for t in members), stores, view)
         found |= {(pc, *t.place): group for t in members}
+    return found
+
+
+def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:
+    """For each block in a loop the number of blocks in its shortest one.
+
+    >>> rounds({1: {1, 2}, 2: {3}, 3: {2, 4}, 4: set()})
+    {1: 1, 2: 2, 3: 2}
+    """
+    found = {}
+    for start in ways:
+        reached, edge, steps = set[int](), {start}, 0
+        while edge and start not in reached:
+            edge = {to for pc in edge for to in ways[pc]} - reached
+            reached |= edge
+            steps += 1
+        if start in reached:
+            found[start] = steps
     return found
 
 

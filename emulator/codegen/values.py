@@ -249,6 +249,15 @@ class Values(ABC):
             return self.binary("xor", self.binary("xor", a, b, 1), 1, 1)
         return self.text.pure(f"icmp {op} {ty(width)} {a}, {b}")
 
+    def in_page(self, address: Value, tag: Value, k: int, units: int, aligned: bool) -> Value:
+        """Whether an access of some units lies in the page of `2**k` units that a tag stands for.  The tag of an empty
+        entry is all ones, which is no page: an address is never equal to it once its low bits are gone."""
+        pages = ones(64) - ones(k)
+        if aligned or units == 1:
+            return self.compare("eq", self.binary("and", address, pages | units - 1, 64), tag, 64)
+        whole = self.compare("ule", self.binary("and", address, ones(k), 64), (1 << k) - units, 64)
+        return self.binary("and", whole, self.compare("eq", self.binary("and", address, pages, 64), tag, 64), 1)
+
     def binary(self, op: str, a: Value, b: Value, width: int) -> Value:
         """An operator of the IR, with the results of SMT-LIB where LLVM has none."""
         w = max(width, 1)

@@ -198,6 +198,8 @@ class NativeMachine(BaseMachine):
             self._state.words[offset // 8 + i] = value >> 64 * i & 0xFFFFFFFFFFFFFFFF
 
     def _read_slot(self, offset: int, width: int) -> int:
+        if width <= 64:
+            return self._state.words[offset >> 3]
         return sum(self._state.words[offset // 8 + i] << 64 * i for i in range(slot(width) // 8))
 
     # -- running -------------------------------------------------------------------------------------------------------

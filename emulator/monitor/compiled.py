@@ -8,6 +8,7 @@ when it leaves).  Held elements are looked at on exits, as always.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 
@@ -18,20 +19,19 @@ from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
 from emulator.monitor.exiting import COMMITTED, LEFT, TRAP, argument, exiting, used
+from emulator.monitor.place import Placement
 from emulator.monitor.shadow import ShadowMap
-from emulator.monitor.table import CONTEXT, MISS, Form, ShadowTable
+from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
 from emulator.reference.events import Trapped
 from emulator.state import State
 from emulator.storage import Storage
 
-ACCESS: Mapping[int, ir.AccessKind] = {0: "fetch", 1: "read", 2: "write"}
-
-assert {kind: code for code, kind in ACCESS.items()} == ir.ACCESS_CODE
+ACCESS: Mapping[int, ir.AccessKind] = {ir.ACCESS_CODE[kind]: kind for kind in KINDS}
 
 
 class CompiledHost:
     """A bare machine that runs guests, on generated code.  `table` is the address of the shadow's table, for maps that
-    are looked up in one (`forms`)."""
+    are looked up in one (`forms`); `blocks` are regions of the guest's RAM that it may find without (SHADOW-FLAT)."""
 
     def __init__(
         self,
@@ -41,13 +41,16 @@ class CompiledHost:
         forms: Mapping[str, Form],
         table: int,
         tier: Tier = "auto",
+        blocks: Sequence[Placement] = (),
     ) -> None:
         self._bare = isa
-        self._isa = exiting(isa, forms, table)
+        self._isa = exiting(isa, forms, table, blocks)
         machine = build(self._isa, regions, choices, tier)
         assert isinstance(machine, BaseMachine)
         self.machine = machine
         self._state = machine._view()
+        self._blocks = bool(blocks)
+        self._seen: dict[str, int] = {}
         self._mode = value_of(isa.mode.expr, isa)
         self._arbitrary: ArbitraryPolicy = hashed
         for name, width in used(self._isa):
@@ -60,6 +63,10 @@ class CompiledHost:
     @property
     def isa(self) -> ir.Isa:
         return self._bare
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return self.machine.regions
 
     @property
     def state(self) -> State:
@@ -100,7 +107,7 @@ class CompiledHost:
         if self.table is not None:
             self._look_up(terms)
         self._tick(terms, steps, lost)
-        machine._take(self._state)
+        self._give()
         before = machine.retired
         ended = machine.run(most)
         self._look()
@@ -112,10 +119,10 @@ class CompiledHost:
         """Lets lookups find what the shadow has for the present context."""
         assert self.table is not None
         assert isinstance(terms.shadow, ShadowMap)
-        self._state.elements[CONTEXT] = self.table.context(terms.shadow, terms.shadow.present(self._state))
-        for form in self.table.forms.values():
-            for name, param in form.defaults().items():
-                self._state.elements[name] = terms.shadow.default(param)
+        number = self.table.context(terms.shadow, terms.shadow.present(self._state))
+        self._state.elements[CONTEXT] = number
+        self._state.elements.update(self.table.defaults[number])
+        self._state.elements[FLAT] = int(self._blocks and terms.shadow.flat(self._state))
         for address in self.table.changed:
             self.machine._wrote(self.table.memory, address, 24)
         self.table.changed.clear()
@@ -131,11 +138,20 @@ class CompiledHost:
         machine._steps, machine._lost = ticking.steps + steps, ticking.lost + lost
         ticking.show(self._state.elements, steps, lost)
 
+    def _give(self) -> None:
+        """Gives the machine the state, as far as it is another than it was left in."""
+        changed = copy(self._state)
+        seen = self._seen
+        changed.elements = {name: value for name, value in self._state.elements.items() if seen.get(name) != value}
+        changed.elements |= {name: self._state.elements[name] for name in self.machine._clocks}
+        self.machine._take(changed)
+
     def _look(self) -> None:
         """Takes the machine's state over."""
         view, state = self.machine._view(), self._state
         if view is not state:
             state.elements.update(view.elements)
+            self._seen = view.elements
             for name, entries in view.files.items():
                 state.files[name][:] = entries
 
@@ -153,11 +169,19 @@ class CompiledHost:
         kind = list(self._isa.traps.values())[elements[TRAP]]
         args = tuple(elements[argument(name)] for name, _ in kind.params)
         if kind.name.startswith(MISS):
-            address, bits, access, *given = args
-            miss = Miss(kind.name.removeprefix(MISS), address, bits, ACCESS[access], tuple(given))
-            return Left(Why.MISS, steps, lost, miss=miss)
+            return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
         name = kind.name.removeprefix(COMMITTED)
         event = Trapped(name, args, kind.kind, True, memory=kind.kind is ir.TrapClass.MEMORY)
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
         caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name != name)
         return Left(Why.TRAP, steps, lost, event, caught)
+
+    def _missed(self, name: str, args: tuple[int, ...]) -> Miss:
+        """The access that found nothing.  An argument that is as if the spec had not given it counts as not given."""
+        assert self.table is not None
+        form = self.table.forms[name]
+        address, bits, access, *values = args
+        kind = ACCESS[access]
+        default = {p.name: self._state.elements[form.default(p, kind)] for p in form.defaulted}
+        given = (None if default.get(p.name) == v else v for p, v in zip(form.space.params, values, strict=True))
+        return Miss(name, address, bits, kind, tuple(given))

@@ -121,6 +121,10 @@ class Shadow(Protocol):
         """What the answers depend on; `state` is where the guest runs."""
         ...
 
+    def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
+        """What an argument is that the spec does not give."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

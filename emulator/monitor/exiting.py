@@ -19,8 +19,9 @@ from dataclasses import replace
 
 from analyzer import ir
 from emulator.codegen.plan import blocks
+from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan
-from emulator.monitor.table import CONTEXT, CONTEXTS, Form
+from emulator.monitor.table import CONTEXT, CONTEXTS, FLAT, KINDS, Form
 
 TRAP = "monitor.trap"
 LEFT = "monitor.left"
@@ -34,8 +35,9 @@ def argument(name: str) -> str:
     return f"monitor.{name}"
 
 
-def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int) -> ir.Isa:
-    """The instruction set; `forms` are those of the maps that look up in the table at `base`."""
+def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[Placement] = ()) -> ir.Isa:
+    """The instruction set; `forms` are those of the maps that look up in the table at `base`, or find the guest in one
+    of its `blocks`."""
     traps: dict[str, ir.TrapKind] = {}
     for kind in isa.traps.values():
         traps[kind.name] = replace(kind, resume="here", attributes=())
@@ -47,15 +49,17 @@ def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int) -> ir.Isa:
     added += [ir.Element(argument(name), width or 1, ir.Role.CONTROL, reset=0) for name, width in params.items()]
     if forms:
         added.append(ir.Element(CONTEXT, CONTEXTS, ir.Role.MAP, reset=0))
+        added.append(ir.Element(FLAT, 1, ir.Role.MAP, reset=0))
     for form in forms.values():
-        added += [ir.Element(name, p.width, ir.Role.MAP, reset=0) for name, p in form.defaults().items()]
+        names = {form.default(p, kind): p.width for p in form.defaulted for kind in KINDS}
+        added += [ir.Element(name, width, ir.Role.MAP, reset=0) for name, width in names.items()]
     return replace(
         isa,
         elements={**isa.elements, **{e.name: e for e in added}},
         traps=traps,
         deliver=ir.Procedure("monitor.exit", (), None, _exit(params)),
         interrupts=(),
-        spaces={name: forms[name].map(base) if name in forms else space for name, space in isa.spaces.items()},
+        spaces={name: forms[name].map(base, blocks) if name in forms else space for name, space in isa.spaces.items()},
         instructions=tuple(replace(i, body=committed(i.body)) for i in isa.instructions),
         procedures={name: replace(p, body=committed(p.body)) for name, p in isa.procedures.items()},
         digest="",

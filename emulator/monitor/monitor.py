@@ -32,8 +32,8 @@ class Monitor:
 
     `depth` is the number of monitors on top of one another: with 2, each virtual machine that is made runs under a
     monitor that itself runs in a virtual machine.  `room` is the number of machines that the host has memory for; they
-    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the reference, or
-    on the `tier` that is named.
+    are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the `tier`:
+    `auto` is the fastest that serves the plan, the reference for an unsafe one, whose guests may do anything.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Monitor:
         if self.host is None:
             first = self._allocate(regions, choices, None, {})
             layout = lay(self.plan, first.held, [regions] * self.room)
-            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules)
+            blocks = _blocks(regions, layout.places[0]) if self.room == 1 else ()
+            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules, blocks)
             self._places = list(layout.places)
         return self._on(self.host, self._places.pop(0), regions, choices)
 
@@ -98,7 +99,11 @@ class Monitor:
         return machine
 
     def _host(
-        self, regions: Sequence[Region], choices: Mapping[str, int], granules: Mapping[str, int]
+        self,
+        regions: Sequence[Region],
+        choices: Mapping[str, int],
+        granules: Mapping[str, int],
+        blocks: Sequence[Placement] = (),
     ) -> HostMachine | CompiledHost:
         """The machine at the bottom.
 
@@ -106,18 +111,18 @@ class Monitor:
             UsageError: guests of this plan cannot run on generated code.
         """
         isa = self.plan.isa
-        if self.tier == "reference":
-            return HostMachine(isa, regions, choices)
         known = forms(self.plan, granules)
         found = {name: form for name, form in known.items() if form is not None}
         why = objection(self.plan, known)
+        if self.tier == "reference" or (self.tier == "auto" and (self.plan.unsafe or why is not None)):
+            return HostMachine(isa, regions, choices)
         if why is not None:
             raise UsageError(f"guests of {isa.name} cannot run on generated code: {why}", "the tier `reference` can")
         rams = tuple(r for r in regions if isinstance(r, Ram))
         at = 0
         for memory in {form.memory.name for form in found.values()}:
             rams, at = beside(isa, rams, memory, SIZE)
-        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier)
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]
@@ -129,7 +134,7 @@ class Monitor:
             for address, value in cells.items():
                 host.storages[memory].store(address, unit, value)
         held = held_of(self.plan.isa, allocation.held, host.state.choices)
-        grant = Grant(at, allocation.chosen, held, allocation.granules)
+        grant = Grant(at, allocation.chosen, held, allocation.granules, allocation.flat)
         machine = VirtualMachine(self.plan, host, grant, regions, choices, check=self.check)
         for name in self.plan.division.environment:
             if name in machine.record.elements:
@@ -181,3 +186,9 @@ class Monitor:
     def levels(self) -> tuple[VirtualMachine, ...]:
         """With several monitors: the virtual machines from the outermost on."""
         return (*self._outer, *self.machines)
+
+
+def _blocks(regions: Sequence[Region], at: tuple[int, ...]) -> tuple[Placement, ...]:
+    """The place of a virtual machine's only region of RAM, if it has but one."""
+    rams = [r for r in regions if isinstance(r, Ram)]
+    return (Placement(rams[0].memory, rams[0].base, rams[0].size, at[0]),) if len(rams) == 1 else ()

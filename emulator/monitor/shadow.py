@@ -19,6 +19,10 @@ SHADOW-NATURAL
     An entry for all naturally aligned accesses to a granule, of all widths that the Isa uses there, is made only if the
     virtual map treats them alike.
 
+SHADOW-FLAT
+    No entries are needed in a context in which the virtual map passes all addresses of the guest's RAM on as they are
+    (proved), as long as there is no table whose cells must be traced.
+
 On the reference executor a shadow is asked at each translation, in place of the host's own map.  A host with tables of
 the machine's own format would have them filled instead; the rules are the same.  A host on generated code has a mirror
 of the entries (`emulator.monitor.table`).
@@ -31,6 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from analyzer import ir
+from analyzer.allocator import Flat, never
 from emulator.codegen.plan import blocks
 from emulator.evaluate import Environment, value_of
 from emulator.monitor.direct import DirectRun, Miss, Shadow
@@ -55,8 +60,14 @@ Unit = tuple[str, int]
 MOST_ENTRIES = 1 << 14
 """Entries of all contexts; past them the shadow starts anew, so that no guest exhausts the memory of the host."""
 
-MOST_UNITS = 1 << 20
-"""Writable units that are kept account of; the same of them."""
+SETTLED = 24
+"""Entries that are filled before it is asked whether a context is flat."""
+
+LINE = 6
+"""The logarithm of the units that writable entries are kept account of together."""
+
+MOST_LINES = 1 << 16
+"""Writable lines that are kept account of; past them the shadow starts anew, too."""
 
 MOST_TOKENS = 256
 """Contents of files that are told apart; the same of them."""
@@ -88,7 +99,14 @@ class ShadowMap:
     """The shadow of one virtual machine.  `granules` gives for maps the number of low address bits below which they
     translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access."""
 
-    def __init__(self, plan: Plan, record: State, placements: Sequence[Placement], granules: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        record: State,
+        placements: Sequence[Placement],
+        granules: Mapping[str, int],
+        flat: Flat = never,
+    ) -> None:
         self.version = 0
         self.filled = self.refused = self.invalidated = 0
         self.covers = frozenset(plan.shadowed)
@@ -96,6 +114,8 @@ class ShadowMap:
         self._record = record
         self._placements = placements
         self._granules = granules
+        self._passes = flat
+        self._flat: dict[tuple[int, ...], bool] = {}
         names = sorted(set().union(*(_reads(plan.isa, name) for name in plan.shadowed)))
         elements, files = plan.isa.elements, plan.isa.files
         passed = set(plan.division.passed)
@@ -155,13 +175,30 @@ class ShadowMap:
         outer = () if self._outer is None else self._outer.context(state)
         return (*self._context, outer, *(state.elements[n] for n in self._passed))
 
-    def default(self, param: ir.MapParam) -> int:
-        """What the virtual machine's state makes of an argument that the spec does not give."""
+    def flat(self, state: State) -> bool:
+        """Do all maps pass on all addresses of the virtual machine as they are, in the present context, and is no table
+        to be watched (SHADOW-FLAT)?  Asked of the solver where a guest stays for long."""
+        if self._outer is not None or self._tables or self._passed:
+            return False
+        held = tuple(self._record.elements[n] for n in self._held)
+        known = self._flat.get(held)
+        if known is None and self.filled >= SETTLED:
+            if len(self._flat) >= MOST_TOKENS:
+                self._flat.clear()
+            values = dict(zip(self._held, held, strict=True))
+            known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
+        return bool(known)
+
+    def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
+        """What the state makes of an argument that the spec does not give: that of the innermost machine."""
+        if self._outer is not None:
+            return self._outer.default(param, kind)
         if param.default is None:
             return 0
         record = self._record
         value = value_of(param.default, self._isa)
-        return int(value(Environment(record.elements, record.files, record.choices, {}), {}))
+        environment = Environment(record.elements, record.files, record.choices, {})
+        return int(value(environment, {"access": ir.ACCESS_CODE[kind]}))
 
     def _token(self, name: str) -> int:
         """A number for what a file holds: the same for the same entries.  Files are long, and seldom change."""
@@ -272,18 +309,18 @@ class ShadowMap:
         tables: tuple[Unit, ...],
         kind: ir.AccessKind,
     ) -> None:
-        if len(self.entries) >= MOST_ENTRIES or len(self._writable) + entry.units > MOST_UNITS:
+        if len(self.entries) >= MOST_ENTRIES or len(self._writable) + (entry.units >> LINE) > MOST_LINES:
             self.flush()
         self.filled += 1
         for unit in tables:
             self._tables.setdefault(unit, set()).add(at)
-            self._drop(self._writable.pop(unit, set()))  # SHADOW-TRACED
+            self._drop(self._writable.pop((unit[0], unit[1] >> LINE), set()))  # SHADOW-TRACED
         self.entries[at] = entry
         if self.mirror is not None:
             self.mirror.entered(at, entry)
         if kind == "write":
-            for i in range(entry.units):
-                self._writable.setdefault((entry.memory.name, start + i), set()).add(at)
+            for line in range(start >> LINE, (start + entry.units - 1 >> LINE) + 1):
+                self._writable.setdefault((entry.memory.name, line), set()).add(at)
 
     def wrote(self, memory: str, address: int, units: int) -> None:
         """The virtual machine's memory was written other than through an entry."""

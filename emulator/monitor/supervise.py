@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analyzer import ir
 from emulator.devices.console import Console
+from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.counters import Counters
 from emulator.monitor.exits import Handled
 from emulator.monitor.monitor import Monitor
@@ -25,17 +26,25 @@ class Supervised:
     technique: str
     scheme: str
     checked: bool
+    compiled: bool
     levels: tuple[Counters, ...]
 
     def sentences(self) -> Iterator[str]:
         """For people: how the program ended, then a line for each monitor."""
         yield self.outcome.sentence()
         deep = f", {len(self.levels)} deep" if len(self.levels) > 1 else ""
-        checked = "checked at every exit" if self.checked else "not checked"
-        yield f"{self.technique} monitor, scheme {self.scheme}{deep}; resource control {checked}"
+        yield f"{self.technique} monitor, scheme {self.scheme}{deep}; {self.control()}"
         for number, counters in enumerate(self.levels, 1):
             head = f"monitor {number}: " if len(self.levels) > 1 else ""
             yield head + sentence(counters)
+
+    def control(self) -> str:
+        """What was looked at of resource control."""
+        if not self.checked:
+            return "resource control not checked"
+        if self.compiled:  # where accesses go is proved of the map, and not looked at
+            return "resource control: held state checked at every exit"
+        return "resource control checked at every access and exit"
 
     def as_data(self) -> dict[str, object]:
         """For `--stats json`."""
@@ -43,7 +52,8 @@ class Supervised:
             **self.outcome.as_data(),
             "technique": self.technique,
             "scheme": self.scheme,
-            "resource_control": "checked" if self.checked else "not checked",
+            "resource_control": self.control(),
+            "host": "generated code" if self.compiled else "reference",
             "monitors": [counters.as_data() for counters in self.levels],
         }
 
@@ -88,7 +98,8 @@ def supervise(
             level.tell = _telling(tell, number if len(levels) > 1 else None)
     outcome = follow(system, options.budget, keyboard)
     counters = tuple(level.counters for level in levels)
-    return Supervised(outcome, monitor.plan.technique, monitor.plan.scheme.name, monitor.check, counters)
+    compiled = isinstance(monitor.host, CompiledHost)
+    return Supervised(outcome, monitor.plan.technique, monitor.plan.scheme.name, monitor.check, compiled, counters)
 
 
 def _telling(tell: Callable[[str], None], number: int | None) -> Callable[[Handled], None]:

@@ -12,10 +12,11 @@ a granule have one for each width and alignment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer import ir
+from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, reads
 from emulator.monitor.shadow import ALIGNED_BITS, NATURAL, WHOLE, Context, Entry, Key, ShadowMap, deciding
 from emulator.storage import Storage
@@ -35,11 +36,16 @@ CONTEXTS = 8
 CONTEXT = "monitor.context"
 """The element in which the host has the number of the present context."""
 
+FLAT = "monitor.flat"
+"""The element that says that the guest's RAM is one block in the present context (SHADOW-FLAT)."""
+
 MISS = "monitor.miss."
 """The trap of a lookup that found nothing is named so, and the map."""
 
 DEFAULT = "monitor.default."
 """The elements that hold what the virtual machine's state makes of arguments that the spec does not give."""
+
+KINDS: tuple[ir.AccessKind, ...] = ("fetch", "read", "write")
 
 MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 """Odd numbers that spread granules and tags over the slots."""
@@ -75,13 +81,19 @@ class Form:
         number = sorted(isa.spaces).index(name)
         if space.address_width > 64 or number > 15 or CONTEXTS + 7 + CLASS + sum(p.width for p in args) > TAG:
             return None
-        if any(p.default is not None and reads(p.default) & set(plan.division.passed) for p in args):
+        defaults = [p.default for p in args if p.default is not None]
+        if any(reads(d) & set(plan.division.passed) or locals_(d) - {"access"} for d in defaults):
             return None  # what the guest changes decides
         return Form(space, below, low, args, number)
 
-    def defaults(self) -> dict[str, ir.MapParam]:
-        """The elements of arguments that have a default and decide."""
-        return {f"{DEFAULT}{self.space.name}.{p.name}": p for p in self.args if p.default is not None}
+    def default(self, param: ir.MapParam, kind: ir.AccessKind) -> str:
+        """The element that holds what an argument of an access of this kind is if the spec does not give it."""
+        return f"{DEFAULT}{self.space.name}.{param.name}.{kind}"
+
+    @property
+    def defaulted(self) -> tuple[ir.MapParam, ...]:
+        """The arguments that have a default and decide."""
+        return tuple(p for p in self.args if p.default is not None)
 
     def tag(self, context: int, kind: ir.AccessKind, args: Mapping[str, int], class_: int) -> int:
         """The tag of an access: context, map, kind, arguments, class, 1."""
@@ -103,7 +115,28 @@ class Form:
     def _params(self) -> tuple[tuple[str, int], ...]:
         return tuple((f"{self.space.name}.{p.name}", p.width) for p in self.space.params)
 
-    def map(self, base: int) -> ir.Map:
+    def _block(self, block: Placement, address: ir.Expr) -> ir.Stmt:
+        """Where a guest finds its RAM without the table: no further than 8 units before the end."""
+        width = self.space.address_width
+        away = ir.Binary("sub", address, ir.Const(width, block.base & (1 << width) - 1))
+        inside = ir.Compare("ule", away, ir.Const(width, block.size - (1 << ALIGNED_BITS)))
+        moved = ir.Const(self.memory.address_width, block.at - block.base & (1 << self.memory.address_width) - 1)
+        below = ir.Binary("add", cut(address, self.memory.address_width), moved)
+        passed = tuple(ir.Local(p.name, p.width) for p in self.space.params)
+        missed = ir.Trap(MISS + self.space.name, (address, ir.Local("bits", 16), ir.Local("access", 2), *passed))
+        flat = ir.Compare("eq", ir.Get(FLAT, 1), ir.Const(1, 1))
+        ways: ir.Block = (
+            ir.When(ir.Not(ir.Logic("and", ir.Local("natural", 0), inside)), (missed,)),
+            ir.Return(below),
+        )
+        return ir.When(flat, ways)
+
+    def _held(self, param: ir.MapParam) -> ir.Expr:
+        """The default of an argument in the map that looks up."""
+        fetched, read, written = (ir.Get(self.default(param, kind), param.width) for kind in KINDS)
+        return ir.If(accessed("fetch"), fetched, ir.If(accessed("read"), read, written))
+
+    def map(self, base: int, blocks: Sequence[Placement] = ()) -> ir.Map:
         """The map that looks accesses up in a table at `base`."""
         space, memory = self.space, self.memory
         address = ir.Local(space.address, space.address_width)
@@ -150,6 +183,7 @@ class Form:
         body: ir.Block = (
             ir.Let("units", ir.Binary("lshr", ir.Local("bits", 16), ir.Const(16, 3))),
             ir.Let("natural", natural),
+            *(self._block(block, address) for block in blocks),
             ir.Let("granule", granule),
             ir.Let("tag", tag),
             ir.Let("slot", cut(at, memory.address_width)),
@@ -165,9 +199,16 @@ class Form:
                 )
             ),
         )
-        held = {p.name: name for name, p in self.defaults().items()}
-        params = tuple(replace(p, default=ir.Get(held[p.name], p.width)) if p.name in held else p for p in space.params)
+        params = tuple(replace(p, default=self._held(p)) if p in self.defaulted else p for p in space.params)
         return ir.Map(space.name, space.address, space.address_width, space.unit, params, memory.name, body)
+
+
+def locals_(expr: ir.Expr) -> set[str]:
+    return {term.name for term in ir.subterms(expr) if isinstance(term, ir.Local)}
+
+
+def accessed(kind: ir.AccessKind) -> ir.Expr:
+    return ir.Compare("eq", ir.Local("access", 2), ir.Const(2, ir.ACCESS_CODE[kind]))
 
 
 def wide(expr: ir.Expr) -> ir.Expr:
@@ -203,6 +244,8 @@ class ShadowTable:
         self.memory = storage.space.name
         self.changed: list[int] = []
         """Addresses of slots that were written since somebody looked."""
+        self.defaults: dict[int, dict[str, int]] = {}
+        """Of each context: what arguments are that the spec does not give, by their elements."""
         self._contexts: dict[Context, int] = {}
         self._held: dict[int, tuple[Context, Key]] = {}
         self._shadow: ShadowMap | None = None
@@ -218,6 +261,12 @@ class ShadowTable:
             if len(self._contexts) >> CONTEXTS:
                 self.flushed()
             number = self._contexts[present] = len(self._contexts)
+            self.defaults[number] = {
+                form.default(p, kind): shadow.default(p, kind)
+                for form in self.forms.values()
+                for p in form.defaulted
+                for kind in KINDS
+            }
             for at, entry in shadow.entries.items():
                 if at[0] == present:
                     self.entered(at, entry)
@@ -252,9 +301,8 @@ class ShadowTable:
         if number is None or not width >> WHOLE:
             return None
         form = self.forms[name]
-        given = {p.name: a for p, a in zip(form.space.params, args, strict=True) if a is not None}
-        if any(p.name not in given for p in form.args):
-            return None
+        given = {p.name: self.defaults[number][form.default(p, kind)] for p in form.defaulted}
+        given |= {p.name: a for p, a in zip(form.space.params, args, strict=True) if a is not None}
         aligned, units = width & (1 << ALIGNED_BITS) - 1, (width & (1 << WHOLE) - 1) >> ALIGNED_BITS + 3
         class_ = 0 if width == NATURAL else units << ALIGNED_BITS | aligned
         tag = form.tag(number, kind, given, class_)

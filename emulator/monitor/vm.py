@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer import ir
+from analyzer.allocator import Flat, never
 from analyzer.errors import Breach, UsageError
 from emulator.evaluate import Environment, Value, value_of
 from emulator.interface import Exit, Reason, Region
@@ -71,6 +72,7 @@ class Grant:
     chosen: Mapping[str, int]
     held: State
     granules: Mapping[str, int]
+    flat: Flat = never
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class VirtualMachine(BaseMachine):
         self.record = State(plan.isa, choices)
         self.record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
         self.reference = DirectReference(plan.isa, self.record, Policy(arbitrary=self._arbitrary))
-        self.shadow = ShadowMap(plan, self.record, self.placements, grant.granules) if plan.shadowed else None
+        self.shadow = (
+            ShadowMap(plan, self.record, self.placements, grant.granules, grant.flat) if plan.shadowed else None
+        )
         self._code = code(plan.isa)
         self._entry: dict[str, int] = {}
         composes = {c.element: c.value for c in plan.scheme.compose}

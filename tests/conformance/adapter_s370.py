@@ -214,6 +214,8 @@ class S370(Adapter):
     def always(self, scene: Scene) -> Iterable[int]:
         for page in PAGES:
             yield from range((page << 12) + NEW_PSWS, (page << 12) + NEW_PSWS + 0x28)
+        if any(start == FIRST_TABLE for start, _ in scene.regions):  # of LASP; the spec does not look into it
+            yield from range(FIRST_TABLE, FIRST_TABLE + 0x1000)
 
     def again(self, event: Event, before: State, after: State) -> bool:
         """The spec moves one byte of MVCL at a time, and refuses a PSW or an odd address with the next instruction."""
@@ -244,7 +246,7 @@ class S370(Adapter):
             return False  # here too
         if family == "ex" and _executed(event) in NOT_EXECUTED:
             return False
-        if isinstance(event, Trapped) and event.trap == "operation" and not self._is_unassigned(scene):
+        if isinstance(event, Trapped) and event.trap == "operation" and not _is_unassigned(event):
             return False
         if isinstance(event, Trapped) and event.trap == "invalid_psw" and not self._can_be_refused(after):
             return False
@@ -265,14 +267,16 @@ class S370(Adapter):
         old = after.load(self.memory, (after.read("prefix") << 12) + 0x28, 64)
         return bool(old & EC) and not old & WAIT
 
-    def _is_unassigned(self, scene: Scene) -> bool:
-        """Whether there is no instruction of this code, be it one that the spec leaves out."""
-        return scene.content()(scene.code) in UNASSIGNED
-
     def unmodeled(self, vector: Vector, event: Event) -> Mapping[str, int]:
         """The reference and change bits of the blocks that are used: of all windows, and of what may be page 0."""
         used = used_blocks(vector)
         return {f"k{block}": 3 for block in used}
+
+
+def _is_unassigned(event: Trapped) -> bool:
+    """Whether there is no instruction of the code that was fetched, be it one that the spec leaves out."""
+    fetched = (touch.value >> 8 for touch in event.accesses if touch.kind == "fetch")
+    return next(fetched, None) in UNASSIGNED
 
 
 def _executed(event: Completed | Trapped) -> int | None:

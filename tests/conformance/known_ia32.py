@@ -14,16 +14,21 @@ def _memory_trap(case: Case) -> bool:
 
 
 def _paging(case: Case) -> bool:
-    return bool(case.vector.registers["cr0"] >> 31)
+    """Whether pages are translated, be it after the instruction."""
+    return bool((case.vector.registers["cr0"] | case.expected.registers["cr0"]) >> 31)
 
 
 def _accessed_bits(case: Case, side: int) -> dict[int, int]:
     """The accessed and dirty bits of table entries that only the spec (side 0) or only the oracle (1) has set."""
     if not _paging(case):
         return {}
-    tables = set()
+    tables, state = set(), case.state(case.vector)
     for cr3 in (case.vector.registers["cr3"], case.expected.registers["cr3"]):
-        tables |= {cr3 >> 12, case.state(case.vector).load("phys", cr3 & ~0xFFF, 32) >> 12}
+        at = {
+            cr3 & ~0xFFF,
+            *((cr3 & ~0xFFF) + (side.registers["eip"] >> 22 << 2) for side in (case.vector, case.expected)),
+        }
+        tables |= {cr3 >> 12, *(state.load("phys", entry, 32) >> 12 for entry in at)}
     found = {}
     for at, bytes_ in case.changed().items():
         bits = bytes_[side] & ~bytes_[1 - side] & ACCESSED_AND_DIRTY
@@ -157,6 +162,11 @@ COMMON: tuple[Deviation, ...] = (
         "scan",
         lambda c: 0xF3 in c.vector.code.partition(b"\x0f")[0],
     ),
+    Deviation(
+        "a call gate may have parameters, which the spec leaves out (it refuses the gate)",
+        "jmp_far|jmp_far_M|call_far|call_far_M",
+        lambda c: c.trapped("gp") and _gate_has_parameters(c),
+    ),
 )
 """Of both."""
 
@@ -211,11 +221,6 @@ BOCHS: tuple[Deviation, ...] = (
         "les_lds|lss_lfs_lgs|jmp_far_M|call_far_M|retf|retf_I|iretd",
         lambda c: c.trapped("pf") and c.observed.registers["cr2"] - c.expected.registers["cr2"] in (2, 4),
         {"cr2": ALL},
-    ),
-    Deviation(
-        "a call gate may have parameters, which the spec leaves out (it refuses the gate)",
-        "jmp_far|jmp_far_M|call_far|call_far_M",
-        lambda c: c.trapped("gp") and _gate_has_parameters(c),
     ),
     Deviation(
         "0F 01 with a register operand are instructions of later processors (SDM 2D, group 7)",
@@ -328,6 +333,17 @@ UNICORN: tuple[Deviation, ...] = (
         "and find ESP and SS elsewhere in an outer return",
         "retf_I",
         lambda c: c.observed.trap == 14 and c.vector.code[-1] >= 0x80 and _fault(c) + 0x10000 in _addresses(c),
+    ),
+    Deviation(
+        "a far JMP or CALL to a TSS in the LDT looks into it (SDM 3A, 7.2.2: #GP)",
+        "(jmp|call)_far(_M)?",
+        lambda c: c.trapped("gp") and bool((c.expected.error_code or 0) & 4) and c.observed.trap == 10,
+    ),
+    Deviation(
+        "PUSHA writes its frame from the lowest address on (SDM 2, PUSHA: it pushes EAX first)",
+        "pusha",
+        lambda c: c.trapped("pf") and c.observed.trap == 14 and 0 < c.vector.registers["esp"] - _fault(c) <= 32,
+        {"cr2": ALL},
     ),
     Deviation(
         "CMPS reads its second operand first (SDM 2, CMPS: order not specified)",

@@ -1,8 +1,9 @@
-"""Two machines side by side on one random program, stopped at random counts."""
+"""Machines side by side on one random program, stopped at random counts."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from analyzer import ir
 from emulator.interface import Exit, Reason
@@ -14,29 +15,37 @@ from tests.machine import programs
 COUNTS = (1, 1, 2, 3, 7, 20, 60)
 
 
-def stops(isa: ir.Isa, seed: int, machine: BaseMachine, most: int) -> int:
-    """Runs a program on the reference and on `machine`, comparing everything at each stop; the number of stops.
+def stops(isa: ir.Isa, seed: int, machines: Mapping[str, BaseMachine], most: int) -> int:
+    """Runs a program on the reference and on the others, comparing everything at each stop; the steps that were taken.
 
-    The program begins anew now and then, so that its first instructions become hot.
+    The program begins anew now and then, so that its first instructions become hot; one that ends goes on elsewhere,
+    with other registers.
     """
     rng = random.Random(seed)
     start = programs.state(isa, rng)
     plain = PlainMachine(isa, programs.regions(isa), programs.choices(isa))
-    plain.from_state(start)
-    machine.from_state(start)
+    everyone = (plain, *machines.values())
+    for machine in everyone:
+        machine.from_state(start)
     pc = isa.fetch.pc
+    before = plain.to_state()
     for stop in range(most):
         budget = rng.choice(COUNTS)
-        before = plain.to_state()
-        expected, found = plain.run(budget), machine.run(budget)
-        assert_same(f"seed {seed}, stop {stop}", before, (expected, plain.to_state()), (found, machine.to_state()))
-        assert plain.retired == machine.retired, f"seed {seed}, stop {stop}"
+        expected, after = plain.run(budget), plain.to_state()
+        for name, machine in machines.items():
+            where = f"{name}, seed {seed}, stop {stop}"
+            assert_same(where, before, (expected, after), (machine.run(budget), machine.to_state()))
+            assert plain.retired == machine.retired, where
+        before = after
         if expected.reason is not Reason.BUDGET:
-            return stop + 1
-        if rng.random() < 0.4:
-            plain.write(pc, start.elements[pc])
-            machine.write(pc, start.elements[pc])
-    return most
+            elsewhere = programs.elsewhere(isa, rng)
+            for machine in everyone:
+                for place, index, value in elsewhere:
+                    machine.write(place, value, index)
+        elif rng.random() < 0.4:
+            for machine in everyone:
+                machine.write(pc, start.elements[pc])
+    return plain.steps
 
 
 def assert_same(where: str, before: State, plain: tuple[Exit, State], other: tuple[Exit, State]) -> None:

@@ -7,13 +7,13 @@ import random
 import pytest
 
 from analyzer import ir
-from analyzer.syntax.load import load
 from emulator.codegen.lowered import Instr
 from emulator.codegen.variant import Variant
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.pages import CodePage
 from tests.machine import programs
+from tests.specs import spec
 
 SPECS = ("pg1974", "ka10", "s370", "m68000", "ia32", "rv64")
 ROOM = 48
@@ -72,11 +72,11 @@ def decoded_natively(machine: NativeMachine, page: CodePage, pc: int, variant: V
 
 @pytest.mark.parametrize("name", SPECS)
 def test_it_agrees(name: str, engine: Engine) -> None:
-    assert decoded(load(name), engine, 1, 300) > 0.9
+    assert decoded(spec(name), engine, 1, 120) > 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_it_agrees_often(name: str, engine: Engine) -> None:
-    isa = load(name)
+    isa = spec(name)
     assert all(decoded(isa, engine, seed, 340) > 0.9 for seed in range(40))

@@ -8,10 +8,10 @@ import pytest
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from analyzer.syntax.load import load
 from emulator.interface import Machine, Mmio, Ram, Reason
 from emulator.machine import Tier, build
 from emulator.program import assemble
+from tests.specs import spec
 
 BASE = 0x80000000
 TIERS: tuple[Tier, ...] = ("reference", "blocks", "interpreter", "regions")
@@ -35,7 +35,7 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def rv64() -> ir.Isa:
-    return load("rv64")
+    return spec("rv64")
 
 
 def machine(isa: ir.Isa, tier: Tier, text: str, device: Recorder | None = None) -> Machine:
@@ -175,7 +175,7 @@ def test_mistakes_are_told(rv64: ir.Isa, tier: Tier) -> None:
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_an_unspecified_function_is_bound(tier: Tier) -> None:
-    isa = load("s370")
+    isa = spec("s370")
     m = build(isa, [Ram("core", 0, 1 << 16)], tier=tier)
     for address, unit in assemble(isa, "tb r1, r2\n", 0x100).cells.items():
         m.write("core", unit, address)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.syntax.load import load
 from emulator.interface import Ram
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.program import assemble
+from tests.specs import spec
 
 BASE = 0x80000000
 TABLE = BASE + 0x8000
@@ -17,7 +17,7 @@ LEAF, POINTER = 0xCF, 0x1
 
 def paged(engine: Engine, hot: int) -> NativeMachine:
     """Supervisor mode on 4K pages: virtual 0x1000 is code, 0x2000 data at 0x80002000, 0x3000 the page table itself."""
-    m = NativeMachine(load("rv64"), [Ram("phys", BASE, 1 << 16)], None, engine, hot)
+    m = NativeMachine(spec("rv64"), [Ram("phys", BASE, 1 << 16)], None, engine, hot)
     for level, table in ((1, TABLE + 0x1000), (0, TABLE + 0x2000)):
         m.write("phys", table >> 2 | POINTER, TABLE + 0x1000 * (1 - level), 64)
     for page, physical in ((1, BASE + 0x1000), (2, BASE + 0x2000), (3, TABLE + 0x2000)):
@@ -60,7 +60,7 @@ def test_a_right_that_is_taken_away_is_gone(hot: int, engine: Engine) -> None:
 
 def test_a_bound_inside_a_page_is_exact(engine: Engine) -> None:
     """The relocation-bounds machine: the last word within the bound runs, the next one traps."""
-    isa = load("pg1974")
+    isa = spec("pg1974")
     m = NativeMachine(isa, [Ram("E", 0, 1 << 14)], {"q": 1 << 14}, engine)
     for address, unit in assemble(isa, "add r1, r1\n" * 40, 100).cells.items():
         m.write("E", unit, address)
@@ -69,3 +69,19 @@ def test_a_bound_inside_a_page_is_exact(engine: Engine) -> None:
     m.write("E", 0x8000000000000000, 1)
     assert m.run(34).steps == 34
     assert (m.retired, m.read("E", 0) >> 42 & 0x1FFFFF) == (33, 33)
+
+
+@pytest.mark.parametrize("hot", [0, 2], ids=["interpreter", "regions"])
+@pytest.mark.parametrize("distance", [-17, -16, -9])
+def test_an_empty_entry_stands_for_no_page(hot: int, distance: int, engine: Engine) -> None:
+    """Two loads off one register, at the end of the address space, after many elsewhere."""
+    m = paged(engine, hot)
+    m.write("x", 0x2000, 1)
+    program(m, "again:\nld x5, 0(x1)\nld x6, 8(x1)\njal x0, again\n")
+    m.write("phys", 0x6F, BASE + 0x4000, 32)  # the handler: jal x0, .
+    m.run(90)
+    m.write("x", distance % (1 << 64), 1)
+    m.run(3)
+    misaligned, missing = 4, 13
+    assert (m.read("mcause"), m.read("pc")) == (misaligned if distance % 8 else missing, BASE + 0x4000)
+    assert m.read("mtval") == distance % (1 << 64)

@@ -7,7 +7,6 @@ import random
 import pytest
 
 from analyzer import ir
-from analyzer.syntax.load import load
 from emulator.interface import Ram, Reason
 from emulator.machine import native
 from emulator.machine.engine import Engine
@@ -15,6 +14,7 @@ from emulator.machine.native import PATIENCE, NativeMachine
 from emulator.program import assemble
 from emulator.state import State
 from tests.machine import programs
+from tests.specs import spec
 
 SPECS = ("pg1974", "ka10", "s370", "m68000", "ia32", "rv64")
 BUDGET = 2000
@@ -40,13 +40,13 @@ def run(isa: ir.Isa, engine: Engine, seed: int) -> None:
 
 @pytest.mark.parametrize("name", ["pg1974", "rv64"])
 def test_random_images(name: str, engine: Engine) -> None:
-    isa = load(name)
+    isa = spec(name)
     for seed in range(5):
         run(isa, engine, seed)
 
 
 def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) -> None:
-    isa = load("rv64")
+    isa = spec("rv64")
     machine = NativeMachine(isa, [Ram("phys", 0, 1 << 16)], None, engine, hot=3, share=1e9)
     text = "again:\nsw x7, 0(x8)\naddi x9, x0, 20\nround:\naddi x9, x9, -1\nbne x9, x0, round\njal x0, again\n"
     for address, unit in assemble(isa, text, 0).cells.items():
@@ -62,7 +62,7 @@ def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) ->
 
 def test_records_are_forgotten_when_they_are_too_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "PAGES", 1)
-    isa = load("pg1974")
+    isa = spec("pg1974")
     machine = NativeMachine(isa, [Ram("E", 0, 1 << 14)], {"q": 1 << 14}, engine)
     for address, unit in assemble(isa, "add r1, r1\nbr 0(r0)\n", 0).cells.items():
         machine.write("E", unit, address)
@@ -75,6 +75,25 @@ def test_records_are_forgotten_when_they_are_too_many(engine: Engine, monkeypatc
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_many_random_images(name: str, engine: Engine) -> None:
-    isa = load(name)
+    isa = spec(name)
     for seed in range(300):
         run(isa, engine, seed)
+
+
+@pytest.mark.parametrize("hot", [0, 2], ids=["interpreter", "regions"])
+def test_a_jump_to_where_no_instruction_can_begin(hot: int, engine: Engine) -> None:
+    """The branch behind the loop goes to an odd address, in the page of the region that it leaves: an address error."""
+    isa = spec("m68000")
+    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, hot, share=1e9)
+    text = "again:\nsubq.w #1, d0\nbne.s again\nbra.s again + 1\n"
+    for address, unit in assemble(isa, text, 0x400).cells.items():
+        machine.write("bus", unit, address)
+    handler, error = 0x500, 12
+    for address, unit in enumerate(handler.to_bytes(4, "big"), error):
+        machine.write("bus", unit, address)
+    for place, index, value in (("sr.S", None, 1), ("sp", None, 0x3000), ("d", 0, 200), ("pc", None, 0x400)):
+        machine.write(place, value, index)
+    machine.run(2 * 200 + 1)
+    assert machine.read("pc") == 0x401
+    machine.run(1)
+    assert (machine.read("pc"), machine.read("sp")) == (handler, 0x3000 - 14)

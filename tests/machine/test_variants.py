@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.syntax.load import load
 from emulator.codegen.variant import control, fixed
+from tests.specs import spec
 
 
 @pytest.mark.parametrize(
-    ("spec", "name", "kinds"),
+    ("machine", "name", "kinds"),
     [
         ("rv64", "beq", 1),  # it compares registers, not their numbers
         ("s370", "a", 2),  # with and without an index
         ("m68000", "clr.b", 16),  # the addressing modes, some of them once more for the stack pointer
     ],
 )
-def test_how_many_there_are(spec: str, name: str, kinds: int) -> None:
-    isa = load(spec)
+def test_how_many_there_are(machine: str, name: str, kinds: int) -> None:
+    isa = spec(machine)
     instruction = next(i for i in isa.instructions if i.name == name)
     wanted = control(isa, instruction)
     found: set[tuple[tuple[str, int], ...]] = {()}

@@ -10,6 +10,7 @@ from analyzer.allocation import allocate
 from emulator.board import board_of
 from emulator.devices.console import Console
 from emulator.image import load_image
+from emulator.machine import Tier
 from emulator.monitor import Monitor, Plan, Technique, generate
 from emulator.system import System, assemble_system
 
@@ -24,9 +25,15 @@ def plan_of(isa: ir.Isa, technique: Technique = "plain", scheme: str | None = No
     return generate(isa, None, scheme, technique, unsafe=True)
 
 
-def monitor_of(isa: ir.Isa, technique: Technique = "plain", scheme: str | None = None, depth: int = 1) -> Monitor:
+def monitor_of(
+    isa: ir.Isa,
+    technique: Technique = "plain",
+    scheme: str | None = None,
+    depth: int = 1,
+    tier: Tier = "reference",
+) -> Monitor:
     """A monitor that checks everything, with room for a neighbor: the end of a machine is not that of memory."""
-    return Monitor(plan_of(isa, technique, scheme), allocate, depth=depth, room=2)
+    return Monitor(plan_of(isa, technique, scheme), allocate, depth=depth, room=2, tier=tier)
 
 
 def system(isa: ir.Isa, guest: str, monitor: Monitor | None = None, ram: int = 0x10000) -> tuple[System, Console]:

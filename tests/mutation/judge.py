@@ -129,6 +129,13 @@ class Original:
         found = smt.or_(*(reason.formula for reason in pg.unfaithful(self.pair)))
         return smt.and_(pg.real_states(self.pair), smt.not_(found))
 
+    @cached_property
+    def stopped(self) -> Bool:
+        """The same for a simple reason: the guest traps, and can be restarted."""
+        pair, smt = self.pair, self.pair.smt
+        refused = smt.not_(smt.or_(pg.not_restartable(pair), pair.r.run.unpredictable))
+        return smt.and_(pg.real_states(pair), pair.r.traps(), refused)
+
 
 class Case:
     """What the case of a subject decides, where it stands for several values of its operand: comparisons of the operand
@@ -197,29 +204,35 @@ class Twin:
     @cached_property
     def new_hole(self) -> Truth:
         """Is there a state at which the mutant is unfaithful, and the original is not?"""
-        real = self.pair.smt.and_(pg.real_states(self.pair), self.original.faithful)
-        return self.some(real, [reason.formula for reason in pg.unfaithful(self.pair)])
+        smt = self.pair.smt
+        real = pg.real_states(self.pair)
+        ways = [reason.formula for reason in pg.unfaithful(self.pair)]
+        if self.original.faithful is not True:
+            answer = self.some(smt.and_(real, self.original.stopped), ways, QUICK_RLIMIT)
+            if answer is YES:
+                return YES
+        return self.some(smt.and_(real, self.original.faithful), ways, QUICK_RLIMIT, DEFAULT_RLIMIT)
 
     def equivalent(self) -> Truth:
         """Do both runs end alike from every state of the machine?"""
-        return ~self.some(self.pair.machine(), self.differences())
+        return ~self.some(self.pair.machine(), self.differences(), DEFAULT_RLIMIT)
 
     def refused(self) -> Truth:
         """Does the mutant trap to the monitor from every real state from which the original does?"""
         pair, smt = self.original.pair, self.pair.smt
         real = smt.and_(pg.real_states(pair), pg.real_states(self.pair))
-        return ~self.some(real, [smt.and_(pair.r.traps(), smt.not_(self.pair.r.traps()))])
+        return ~self.some(real, [smt.and_(pair.r.traps(), smt.not_(self.pair.r.traps()))], DEFAULT_RLIMIT)
 
-    def some(self, base: Bool, ways: list[Bool]) -> Truth:
-        """Can the base hold together with one of these, in the subject's case?  All are asked within a small budget
-        before any gets the full one."""
+    def some(self, base: Bool, ways: list[Bool], *budgets: int) -> Truth:
+        """Can the base hold together with one of these, in the subject's case?  All are asked within the first budget
+        before any gets the next."""
         smt = self.pair.smt
         base, *ways = self.original.case(base, *ways)
         base = smt.and_(base, self.pair.constraint)
         joint = Truth.of(smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT))
         if joint is not UNKNOWN:
             return joint
-        for budget in (QUICK_RLIMIT, DEFAULT_RLIMIT):
+        for budget in budgets:
             undecided = []
             for way in ways:
                 answer = Truth.of(smt.check(base, way, rlimit=budget))

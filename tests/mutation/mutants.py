@@ -59,6 +59,7 @@ def mutants(isa: ir.Isa) -> Iterator[Mutant]:
         for how, changed in changes(isa, check):
             mutated = elaborated([with_item(file, check.item, check.node, changed) for file in files])
             if mutated is None:
+                assert how[0] in "<>", f"{check}, {how}"
                 continue
             assert_only_instructions(isa, mutated)
             instructions = tuple(differing(isa, mutated))
@@ -117,7 +118,7 @@ def let_through(isa: ir.Isa, node: ast.Node) -> Iterator[tuple[str, ast.Expr]]:
     at = next(i for i in range(file.size) if i not in file.zeros)
     index = ast.Index(high=ast.Number(text=str(at), span=node.span), low=None, span=node.span)
     register = ast.Subscript(value=ast.Name(text=file.name, span=node.span), indices=(index,), span=node.span)
-    yield f"where {file.name}[{at}] is not 0", equals(register, ast.Number(text="0", span=node.span))
+    yield f"only where {file.name}[{at}] is not 0", equals(register, ast.Number(text="0", span=node.span))
 
 
 def equals(left: ast.Expr, right: ast.Expr) -> ast.Expr:

@@ -1,0 +1,102 @@
+"""What a monitor costs: RV64 programs bare, monitored, and under monitors on monitors, on the same generated code.
+
+    python benchmarks/monitor.py [--runs N] [--depths 1,2,3,4] [--scale N]
+
+Each program is compiled with the cross compiler of `guests/build.sh`.  A row gives processor time (the median of the
+runs), the ratio of bare to monitored time, the share of steps that ran directly, and the time of an exit: what the run
+takes longer, by its exits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+from analyzer import load
+from analyzer.allocation import allocate
+from emulator.devices.console import Console
+from emulator.interface import Reason
+from emulator.monitor import Monitor, generate
+from emulator.run import Options, Outcome, follow, prepare
+
+HERE = Path(__file__).parent / "guests"
+COMPILER = "riscv64-unknown-elf-gcc"
+FLAGS = (
+    *("-march=rv64im_zicsr", "-mabi=lp64", "-mcmodel=medany", "-O2", "-ffreestanding", "-fno-builtin", "-nostdlib"),
+    *("-static", "-fno-tree-loop-distribute-patterns", "-Wl,--build-id=none", f"-I{HERE}", f"-T{HERE / 'bare.ld'}"),
+)
+PROGRAMS: dict[str, tuple[tuple[str, ...], int]] = {
+    "compute": (("compute.c",), 40),
+    "memheavy": (("memheavy.c",), 100),
+    "calls": (("toyos.c", "toyos_trap.S"), 200),
+}
+"""Sources, and how large they are made.  `calls` takes a trap, and emulates what its handler does, every few steps."""
+
+RAM = 1 << 26
+
+
+def built(name: str, folder: Path, scale: float) -> Path:
+    """The ELF of a program."""
+    sources, size = PROGRAMS[name]
+    elf = folder / f"{name}.elf"
+    files = [str(HERE / source) for source in ("crt0_bare.S", *sources)]
+    defined = (f"-DSCALE={max(1, round(size * scale))}", *(("-DPARTS=1",) if name == "calls" else ()))
+    subprocess.run([COMPILER, *FLAGS, *defined, *files, "-o", str(elf)], check=True)
+    return elf
+
+
+def ran(elf: Path, depth: int) -> tuple[Outcome, Monitor | None]:
+    """A run, bare for a depth of 0."""
+    isa = load("rv64")
+    monitor = None
+    if depth:
+        plan = generate(isa, None, "m_to_u", unsafe=True)  # the verdict is the tests' matter
+        monitor = Monitor(plan, allocate, depth=depth, tier="regions")
+    system = prepare(isa, elf, Options(ram=RAM), Console(), None if monitor is None else monitor.make)
+    outcome = follow(system, None)
+    assert outcome.ended.reason is Reason.STOPPED
+    return outcome, monitor
+
+
+def measure(elf: Path, name: str, depths: list[int], runs: int) -> None:
+    """Prints the rows of a program; runs take turns, so that all see the same load."""
+    seconds: dict[int, list[float]] = {depth: [] for depth in (0, *depths)}
+    monitors: dict[int, Monitor] = {}
+    steps = set()
+    for _ in range(runs):
+        for depth, each in seconds.items():
+            outcome, monitor = ran(elf, depth)
+            each.append(outcome.seconds)
+            steps.add(outcome.steps)
+            if monitor is not None:
+                monitors[depth] = monitor
+    assert len(steps) == 1, "a monitored run takes the same steps"
+    bare = statistics.median(seconds[0])
+    print(f"{name:<10} bare   {bare:8.3f} s   {steps.pop()} steps")
+    for depth, monitor in monitors.items():
+        took = statistics.median(seconds[depth])
+        counters = monitor.levels[0].counters  # whose exits are those of the machine
+        exits = sum(counters.exits.values())
+        each = f"{(took - bare) / exits * 1e6:8.1f} us an exit" if exits > 1000 else ""
+        shares = f"{bare / took:6.1%}   {counters.share:8.3%} direct"
+        print(f"{'':<10} {depth} deep {took:8.3f} s   {shares}   {exits} exits {each}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--depths", default="1,2,3,4")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--only", choices=sorted(PROGRAMS), action="append")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in given.only or PROGRAMS:
+            depths = [int(depth) for depth in given.depths.split(",")]
+            measure(built(name, Path(folder), given.scale), name, depths, given.runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,325 @@
+"""How fast the emulator is, beside its peers: what `popek bench` does.
+
+`benchmarks/suite.toml` says which guests there are, how they are built, and who the peers are; nothing about them is
+here.  All times are of the processor, user and system.  In each round all engines run, one after the other, and ratios
+are those of a round, so that whatever else the machine does weighs on both sides; what is told is their median.
+
+Two times are taken of this emulator: the *first* run, when no code is kept, and a *warm* one.  Both are of the run
+alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analyzer import ir
+from analyzer.errors import UsageError
+from emulator.devices.console import Console
+from emulator.run import Options, run
+
+SUITE = Path(__file__).parent.parent / "benchmarks" / "suite.toml"
+RESULTS = SUITE.parent / "results" / "emulator.json"
+POPEK = "popek"
+FIRST = "popek, first run"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A program; `events` is how many of what it is about happen in it, if that is what counts."""
+
+    name: str
+    spec: str
+    sources: tuple[str, ...]
+    group: str = ""
+    defines: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    make: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What there is to run."""
+
+    reference: str
+    builds: Mapping[str, tuple[str, ...]]
+    peers: Mapping[str, tuple[str, ...]]
+    versions: Mapping[str, tuple[str, ...]]
+    null: Guest
+    guests: tuple[Guest, ...]
+    here: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A guest's figures: `seconds` by engine and round, an absent engine has none."""
+
+    guest: Guest
+    digest: str
+    steps: int
+    seconds: Mapping[str, tuple[float, ...]]
+
+    def ratio(self, engine: str, reference: str) -> float | None:
+        """How many times as fast as the reference an engine is: the median over rounds."""
+        pairs = zip(self.seconds.get(engine, ()), self.seconds.get(reference, ()), strict=False)
+        ratios = [theirs / max(ours, 1e-4) for ours, theirs in pairs]
+        return statistics.median(ratios) if ratios else None
+
+
+def load_suite(path: Path = SUITE) -> Suite:
+    """The suite of a file.
+
+    Raises:
+        UsageError: it is not there: the benchmarks come with the repository, not with the package.
+    """
+    if not path.exists():
+        raise UsageError(f"there are no benchmarks at {path}", "they are in the repository, not in the package")
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+
+    def guest(table: Mapping[str, Any]) -> Guest:
+        return Guest(
+            table.get("name", "nothing"),
+            table["spec"],
+            tuple(table["sources"]),
+            table.get("group", ""),
+            tuple(table.get("defines", ())),
+            tuple(table.get("peers", ())),
+            {name: tuple(command) for name, command in table.get("make", {}).items()},
+            table.get("events"),
+        )
+
+    return Suite(
+        data["reference"],
+        {name: tuple(table["command"]) for name, table in data["build"].items()},
+        {name: tuple(table["command"]) for name, table in data["peer"].items()},
+        {name: tuple(table["version"]) for name, table in data["peer"].items()},
+        guest(data["null"]),
+        tuple(guest(table) for table in data["guest"]),
+        path.parent / "guests",
+    )
+
+
+# -- building ----------------------------------------------------------------------------------------------------------
+
+
+class Workshop:
+    """Builds guests, each once."""
+
+    def __init__(self, suite: Suite, folder: Path) -> None:
+        self.suite, self.folder = suite, folder
+
+    def built(self, guest: Guest, build: str) -> Path:
+        """A guest as a build makes it.
+
+        Raises:
+            UsageError: a tool is missing, or fails.
+        """
+        name = hashlib.sha256(repr((guest.sources, guest.defines, build)).encode()).hexdigest()[:16]
+        out = self.folder / name
+        if not out.exists():
+            for file, command in guest.make.items():
+                text = self._run([part for word in command for part in self._filled(word, guest, out)])
+                (self.folder / file).write_bytes(text)
+            self._run([part for word in self.suite.builds[build] for part in self._filled(word, guest, out)])
+        return out
+
+    def _filled(self, word: str, guest: Guest, out: Path) -> list[str]:
+        known = {"here": self.suite.here, "out": out, "python": sys.executable, "made": self.folder}
+        match word:
+            case "{sources}":
+                found = [source.format(**known) for source in guest.sources]
+                return [s if Path(s).is_absolute() else str(self.suite.here / s) for s in found]
+            case "{defines}":
+                return list(guest.defines)
+            case _:
+                return [word.format(**known)]
+
+    def _run(self, command: Sequence[str]) -> bytes:
+        if shutil.which(command[0]) is None:
+            raise UsageError(f"{command[0]} is not installed", "`make bench` needs it to build the guests")
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            raise UsageError(f"{command[0]} failed: {done.stderr.decode(errors='replace')[:400]}")
+        return done.stdout
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def child_seconds(command: Sequence[str]) -> float:
+    """The processor time of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+class Bench:
+    """Runs a suite."""
+
+    def __init__(self, suite: Suite, load: Callable[[str], ir.Isa], folder: Path) -> None:
+        self.suite = suite
+        self.load = load
+        self.folder = folder
+        self.workshop = Workshop(suite, folder)
+        self.isas: dict[str, ir.Isa] = {}
+        self.present = {name for name, version in suite.versions.items() if shutil.which(version[0])}
+        self.empty: dict[str, float] = {}
+
+    def versions(self) -> dict[str, str]:
+        """The peers that there are, with what they say that they are."""
+        found = {}
+        for name in sorted(self.present):
+            said = subprocess.run(self.suite.versions[name], capture_output=True, text=True, check=False).stdout
+            found[name] = said.splitlines()[0] if said else ""
+        return found
+
+    def rows(self, names: Sequence[str], rounds: int) -> Iterator[Row]:
+        """The figures of guests, as they come.
+
+        Raises:
+            UsageError: there is no such guest or group, or a guest cannot be built.
+        """
+        known = {guest.name for guest in self.suite.guests} | {guest.group for guest in self.suite.guests}
+        for name in names:
+            if name not in known:
+                raise UsageError(f"there is no benchmark {name}", f"there are {', '.join(sorted(known))}")
+        for guest in self.suite.guests:
+            if not names or {guest.name, guest.group} & set(names):
+                yield self.row(guest, rounds)
+
+    def row(self, guest: Guest, rounds: int) -> Row:
+        image = self.workshop.built(guest, next(iter(self.suite.builds)))
+        seconds: dict[str, list[float]] = {}
+        steps = 0
+        peers = [peer for peer in guest.peers if peer in self.present]
+        for _ in range(rounds):
+            for peer in peers:
+                seconds.setdefault(peer, []).append(max(self.peer(peer, guest) - self.nothing(peer), 1e-4))
+            with tempfile.TemporaryDirectory(dir=self.folder) as cache:
+                for engine in (FIRST, POPEK):
+                    taken, steps = self.mine(guest, image, Path(cache))
+                    if engine == POPEK:  # what the first run had no time to make, the second did
+                        taken, steps = self.mine(guest, image, Path(cache))
+                    seconds.setdefault(engine, []).append(taken)
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        return Row(guest, digest, steps, {engine: tuple(times) for engine, times in seconds.items()})
+
+    def nothing(self, peer: str) -> float:
+        """What a peer needs for an empty guest: the least of three runs."""
+        if peer not in self.empty:
+            self.empty[peer] = min(self.peer(peer, self.suite.null) for _ in range(3))
+        return self.empty[peer]
+
+    def peer(self, peer: str, guest: Guest) -> float:
+        command = self.suite.peers[peer]
+        used = {build: str(self.workshop.built(guest, build)) for build in self.suite.builds if needs(command, build)}
+        return child_seconds([word.format(**used) for word in command])
+
+    def mine(self, guest: Guest, image: Path, cache: Path) -> tuple[float, int]:
+        """Processor seconds of a run, and its steps."""
+        if guest.spec not in self.isas:
+            self.isas[guest.spec] = self.load(guest.spec)
+        outer = os.environ.get("POPEK_CACHE")
+        os.environ["POPEK_CACHE"] = str(cache)
+        try:
+            outcome = run(self.isas[guest.spec], image, Options(), Console(lambda written: None))
+        finally:
+            if outer is None:
+                del os.environ["POPEK_CACHE"]
+            else:
+                os.environ["POPEK_CACHE"] = outer
+        if not outcome.ended_itself:
+            raise UsageError(f"{guest.name}: {outcome.sentence()}")
+        return outcome.seconds, outcome.steps
+
+
+def needs(command: Sequence[str], build: str) -> bool:
+    return any("{" + build + "}" in word for word in command)
+
+
+# -- telling -----------------------------------------------------------------------------------------------------------
+
+
+def table(rows: Sequence[Row], reference: str) -> list[str]:
+    """The figures as lines: millions of steps a second, and how many times as fast as the reference."""
+    engines = list(dict.fromkeys(engine for row in rows for engine in (*row.seconds,)))
+    engines = [e for e in engines if e not in (POPEK, FIRST)] + [FIRST, POPEK]
+    widest = max((len(row.guest.name) for row in rows), default=0)
+    lines = [f"{'':<{widest}}  {'steps':>13}  " + "  ".join(f"{engine:>20}" for engine in engines)]
+    for row in rows:
+        cells = []
+        for engine in engines:
+            times, ratio = row.seconds.get(engine), row.ratio(engine, reference)
+            if not times:
+                cells.append(f"{'':>20}")
+                continue
+            middle = statistics.median(times)
+            figure = f"{row.steps / middle / 1e6:,.0f} M/s"
+            if row.guest.events is not None:
+                figure = f"{middle / row.guest.events * 1e9:,.1f} ns"
+            cells.append(f"{figure} {f'{ratio:.2f}x' if ratio is not None else '':>7}".rjust(20))
+        lines.append(f"{row.guest.name:<{widest}}  {row.steps:>13,}  " + "  ".join(cells))
+    for group in dict.fromkeys(row.guest.group for row in rows):
+        ratios = [r for row in rows if row.guest.group == group and (r := row.ratio(POPEK, reference)) is not None]
+        if len(ratios) > 1:
+            mean = math.exp(statistics.mean(math.log(r) for r in ratios))
+            lines.append(f"{group}: {mean:.2f}x {reference} (geometric mean), {min(ratios):.2f}x at least")
+    return lines
+
+
+def as_data(rows: Sequence[Row], versions: Mapping[str, str], reference: str) -> dict[str, Any]:
+    """The figures as they are kept."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"cpu": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "peers": dict(versions),
+        "reference": reference,
+        "guests": [
+            {
+                "name": row.guest.name,
+                "group": row.guest.group,
+                "sha256": row.digest,
+                "steps": row.steps,
+                "seconds": {engine: [round(t, 4) for t in times] for engine, times in row.seconds.items()},
+                "ratio": {
+                    engine: round(ratio, 3)
+                    for engine in row.seconds
+                    if (ratio := row.ratio(engine, reference)) is not None
+                },
+            }
+            for row in rows
+        ],
+    }
+
+
+def processor() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def save(data: Mapping[str, Any], path: Path = RESULTS) -> Path:
+    """Keeps figures beside the suite."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return path
