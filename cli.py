@@ -346,11 +346,17 @@ def fmt(
     from difflib import unified_diff
 
     from analyzer.syntax.format import format_source
+    from analyzer.syntax.load import source_of
 
-    changed = 0
+    changed = broken = 0
     for file in files:
-        name, text = ("stdin", sys.stdin.read()) if str(file) == "-" else (str(file), file.read_text(encoding="utf-8"))
-        formatted = format_source(text, name)
+        try:
+            name, text = ("stdin", sys.stdin.read()) if str(file) == "-" else (str(file), source_of(file).text)
+            formatted = format_source(text, name)
+        except SpecError as error:
+            complain(error.diagnostics)
+            broken += 1
+            continue
         changed += formatted != text
         if diff:
             pieces = unified_diff(text.splitlines(True), formatted.splitlines(True), name, f"{name} (formatted)")
@@ -361,8 +367,9 @@ def fmt(
             file.write_text(formatted, encoding="utf-8")
         elif formatted != text and check:
             print(f"would change {name}", file=sys.stderr)
-    print(f"{len(files)} checked, {changed} {'to change' if check or diff else 'changed'}", file=sys.stderr)
-    stop(FINDINGS if changed and (check or diff) else OK)
+    unread = f", {broken} with errors" if broken else ""
+    print(f"{len(files)} checked, {changed} {'to change' if check or diff else 'changed'}{unread}", file=sys.stderr)
+    stop(USAGE if broken else FINDINGS if changed and (check or diff) else OK)
 
 
 @app.command()
@@ -392,6 +399,8 @@ def disasm(
 
     words = sys.stdin.read().split() if units == ["-"] else [w for u in units for w in u.split()]
     isa = load(spec)
+    if not words:
+        raise UsageError("there is nothing to disassemble", "give units in hex, or - and a stream of them")
     text, undefined = disassembly(isa, read_hex(isa, words, number(origin)))
     print(text, end="")
     stop(FINDINGS if undefined else OK)
@@ -403,11 +412,13 @@ def new(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a small commented spec, to begin with."""
-    from analyzer.catalog import starter
+    from analyzer.catalog import bundled, starter
     from analyzer.source import Source
     from analyzer.syntax.parse import parse
 
     text, path = starter(name), Path(f"{name}.isa")
+    if name in bundled():
+        raise UsageError(f"{name} is a machine that comes with popek", "give yours another name; a spec can extend it")
     try:
         parse(Source(path.name, text))
     except SpecError:
@@ -549,6 +560,7 @@ def prove(
 ) -> None:
     """Prove the monitor: its routines and deliveries are those of the machine, and its memory is a memory; and the
     premises, each with where it is discharged."""
+    from analyzer.named import check_names
     from analyzer.obligations import prove
     from analyzer.render.proved import proof_json, proved_lines, status
     from analyzer.symbolic.setting import Setting
@@ -557,7 +569,7 @@ def prove(
     formats = [parsed_output(text, ("human", "json")) for text in output or ["human"]]
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
-    known_instructions(isa, only or [])
+    check_names(isa, only or [])
     report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses=False, graph=False)
     with Progress(isa.name, quiet=False) as progress:
         proof = prove(Setting(isa, chosen), report.schemes[0], rlimit or DEFAULT_RLIMIT, progress, tuple(only or ()))
@@ -726,11 +738,12 @@ def analyzed(
 
     from analyzer.cache import Cache
     from analyzer.kept import keep_report, kept_report
+    from analyzer.named import check_names
     from analyzer.options import Options
 
     for scheme in schemes or (None,):
         scheme_of(isa, scheme)
-    known_instructions(isa, only or [])
+    check_names(isa, only or [])
     options = Options(
         processes(jobs),
         rlimit,
@@ -762,18 +775,6 @@ def analyzed(
 def processes(jobs: int) -> int:
     """How many processes to use; 0 is one a processor."""
     return jobs or len(os.sched_getaffinity(0))
-
-
-def known_instructions(isa: ir.Isa, names: list[str]) -> None:
-    """Are these instructions, families or cases of the machine?"""
-    from difflib import get_close_matches
-
-    known = {n for i in isa.instructions for n in (i.name, i.family)}
-    for name in names:
-        if name not in known and name.split(" ")[0] not in known:
-            near = get_close_matches(name, sorted(known), 3)
-            hint = f"did you mean {' or '.join(near)}?" if near else "`popek check --table` lists them"
-            raise UsageError(f"{isa.name} has no instruction {name}", hint)
 
 
 # -- printing ----------------------------------------------------------------------------------------------------------

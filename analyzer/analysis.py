@@ -26,7 +26,7 @@ from analyzer.sources import Sources
 from analyzer.spread import spread
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
-from analyzer.symbolic.placing import home_of
+from analyzer.symbolic.placing import home_of, know_home
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
@@ -148,17 +148,29 @@ def _examined(
     setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], options: Options
 ) -> tuple[Iterator[Examined], Besides]:
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
-    for trap in dict.fromkeys(t for s in todo for t in sorted(setting.effects.block(s.instruction.body).traps)):
-        setting.always_arrives(trap)  # found once, before the workers are forked
-    if wanted.witnesses and todo:
-        for world in ("v", "r"):
-            home_of(setting, world)  # likewise
+    _prepare(setting, wanted, todo, options.jobs)
     sources = Sources()
     pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, options.graph))]
     pieces += [(weight(setting, s), partial(examine_one, setting, wanted, replayer, sources, s)) for s in todo]
     results = spread(pieces, options.jobs)
     besides = next(results)
     return results, besides
+
+
+def _prepare(setting: Setting, wanted: Wanted, todo: list[Subject], jobs: int) -> None:
+    """What many subjects need, found before the work on them is spread."""
+    worlds = ("v", "r") if wanted.witnesses and todo else ()
+    blocks = (setting.effects.block(s.instruction.body) for s in todo)
+    traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
+    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
+    pieces += [(0, partial(setting.always_arrives, trap)) for trap in traps]
+    found = spread(pieces, jobs)
+    for world in worlds:
+        know_home(setting, world, next(found))
+    for trap in traps:
+        setting.know_arrival(trap, next(found))
+    for _ in found:
+        pass  # which ends the pool
 
 
 HEAVY = 1000

@@ -21,7 +21,7 @@ from analyzer.symbolic.eliminate import ACCESSES, COMPLETES, Elimination, GoingO
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import conjuncts, symbols
-from analyzer.symbolic.vocabulary import Abstraction, Vocabulary
+from analyzer.symbolic.vocabulary import Abstraction
 from analyzer.symbolic.wording import AND, Wording
 
 TOO_LARGE = "a condition too large to print"
@@ -33,18 +33,38 @@ MAX_FACTORED = 8
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition over σ and operands.  `exact`: proved equivalent to the hole; otherwise nothing is known of it but
-    that it was not found."""
+    """A condition over σ and operands.  `exact`: `formula` is proved equivalent to the hole; otherwise none was found,
+    and it is `False`, which implies the hole."""
 
     text: str
     exact: bool
-    formula: Any
-    cover: list[list[Any]] | None
+    formula: Bool
 
 
 def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
-    """The condition of the disjunction of these reasons."""
-    return project(pair, pg.real_states(pair), [r.formula for r in reasons], "r", virtual_states(pair))
+    """The condition of the disjunction of these reasons: ∃μ. real states and one of them, relative to what every σ
+    satisfies."""
+    named = Abstraction(pair)
+    words = Wording(pair.setting.isa, names=named.names)
+    asked = (pair, pg.real_states(pair), [r.formula for r in reasons], virtual_states(pair), named)
+    cover = cover_of(Elimination(*asked), words)
+    if cover is None:
+        cover = _where_it_goes_on(GoingOn(*asked), words)
+    if cover is None:
+        return Condition(TOO_LARGE, False, False)
+    smt = pair.smt
+    formula = smt.or_(*(smt.and_(*map(named.concrete, product)) for product in cover))
+    return Condition(worded(pair.setting.isa, cover, words), True, formula)
+
+
+def _where_it_goes_on(going: GoingOn, words: Wording) -> list[list[Any]] | None:
+    """The condition as part of that under which the real run goes on for some monitor."""
+    cover = cover_of(going, words) if going.text else None
+    if cover is None:
+        return None
+    some = going.smt.symbol(going.text, 0)
+    words.names.conditions[some] = going.text
+    return [[*product, some] for product in cover]
 
 
 def virtual_states(pair: Pair) -> Bool:
@@ -66,40 +86,9 @@ def _about_environment(pair: Pair) -> Iterator[Bool]:
             yield pair.smt.substituted(conjunct, [(s, pair.v.world.element(name)) for s, name in found])
 
 
-def project(pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool) -> Condition:
-    """∃ symbols of `side`. base and one of the ways, over what remains, relative to `given`."""
-    remaining = pair.v if side == "r" else pair.r
-    named = Abstraction(pair, remaining)
-    words = Wording(pair.setting.isa, remaining.name, named.names)
-    asked = (pair, base, ways, side, given, named)
-    cover = cover_of(Elimination(*asked), named.names, words)
-    if cover is None:
-        cover = _where_it_goes_on(GoingOn(*asked), named.names, words)
-    if cover is None:
-        return Condition(TOO_LARGE, False, False, None)
-    smt = pair.smt
-    concrete = [[named.concrete(literal) for literal in product] for product in cover]
-    formula = smt.or_(*(smt.and_(*product) for product in concrete))
-    return Condition(worded(pair.setting.isa, cover, words), True, formula, concrete)
-
-
-def _where_it_goes_on(going: GoingOn, names: Vocabulary, words: Wording) -> list[list[Any]] | None:
-    """The condition as part of that under which the run goes on for some values of what is eliminated."""
-    if not going.text:
-        return None
-    cover = cover_of(going, names, words)
-    if cover is None:
-        return None
-    some = going.smt.symbol(going.text, 0)
-    names.conditions[some] = going.text
-    return [[*product, some] for product in cover]
-
-
-def worded(isa: ir.Isa, cover: list[list[Any]] | None, words: Wording) -> str:
+def worded(isa: ir.Isa, cover: list[list[Any]], words: Wording) -> str:
     """A sum of products as text, factors first that all products share; literals about the mode alone stand before all,
     how the real run ends after all."""
-    if cover is None:
-        return TOO_LARGE
     if not cover:
         return "never"
     if any(not product for product in cover):
@@ -142,10 +131,10 @@ def _distinct(products: Iterable[list[Any]]) -> list[list[Any]]:
 
 
 def _alternatives(sums: list[list[Any]], words: Wording, bracket: bool) -> str:
-    texts = [" and ".join(words.text(lit, AND) for lit in product) for product in sums]
-    if len(sums) == 1:
-        return texts[0]
-    text = " or ".join(f"({t})" if len(product) > 1 else t for t, product in zip(texts, sums, strict=True))
+    texts = sorted((len(product), " and ".join(words.text(lit, AND) for lit in product)) for product in sums)
+    if len(texts) == 1:
+        return texts[0][1]
+    text = " or ".join(f"({t})" if count > 1 else t for count, t in texts)
     return f"({text})" if bracket else text
 
 

@@ -7,6 +7,7 @@ import shlex
 from analyzer import ir
 from analyzer.classify import NO, YES, Asker
 from analyzer.errors import EngineError, UsageError
+from analyzer.named import unknown_instruction
 from analyzer.replayer import Replayer
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.setting import Setting
@@ -59,7 +60,7 @@ def subject_of(isa: ir.Isa, name: str, case: str | None = None) -> Subject:
     """
     named = [s for s in subjects(isa) if name in (s.instruction.name, s.name)]
     if not named:
-        raise UsageError(f"{isa.name} has no instruction {name}")
+        raise unknown_instruction(isa, name)
     for subject in named:
         if case is None or subject.case == case:
             return subject

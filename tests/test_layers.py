@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("analyzer.source", "analyzer.errors"),
     ("analyzer.ir",),
-    ("analyzer.replayer", "analyzer.spread"),
+    ("analyzer.replayer", "analyzer.spread", "analyzer.named"),
     ("analyzer.allocator",),
     ("analyzer.syntax",),
     ("analyzer.passes",),

@@ -71,7 +71,7 @@ class Concretizer:
 
     def _placed(self, side: Side, home: Home) -> MachineState | None:
         setting, isa = self.pair.setting, self.pair.setting.isa
-        smt = KnownSmt(self.pair.smt.rlimit)
+        smt = KnownSmt(self.pair.smt.rlimit, self.pair.smt)
         world = World(isa, smt, side.name, dict(self.operands))
         world.values |= home.elements
         for name, term in side.world.values.items():

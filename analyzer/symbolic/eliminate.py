@@ -1,4 +1,4 @@
-"""Eliminating one side of a pair: where do values of its symbols exist that make one of several formulas true?
+"""Eliminating the real side of a pair: where do values of its symbols exist that make one of several formulas true?
 
 ∃ is answered by instances: terms over everything else are put for the symbols (`project`), which can only make the
 formula stronger, so that whatever implies an instance implies the existence.  Instances are made as they are needed,
@@ -8,6 +8,7 @@ each for a counterexample to what there are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -18,13 +19,13 @@ from analyzer.symbolic.project import Projection
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.solver import Answer, Solver
 from analyzer.symbolic.term import Term, conjuncts, nodes, size, symbols
-from analyzer.symbolic.terms import is_cell, nodes_of_array
+from analyzer.symbolic.terms import nodes_of_array
 from analyzer.symbolic.vocabulary import Abstraction
 
 MAX_ROUNDS = 6
 """Instances made for one region."""
 
-RLIMIT = 2_000_000
+RLIMIT = 3_000_000
 """Work for a question that decides."""
 
 QUICK_RLIMIT = 15_000
@@ -36,7 +37,7 @@ LAID_RLIMIT = 600_000
 REFUTE_RLIMIT = 100_000
 """Work for refuting that something is left over, while there are models to look for."""
 
-ALLOWANCE = 16_000_000
+ALLOWANCE = 20_000_000
 """Work on questions of one condition that stay open, all together."""
 
 FIRST_WAYS = 2
@@ -44,7 +45,6 @@ FIRST_WAYS = 2
 
 MAX_SIZE = 10_000
 """Ways are counted as far as this."""
-
 
 COMPLETES = "the real run can complete"
 """Some map that the monitor may load, and some values of what it holds, let the run complete."""
@@ -58,21 +58,19 @@ class Undecided(Exception):
 
 
 class Elimination:
-    """∃ symbols of `side`. base and (one of `ways`), relative to `given`, which is about the other side."""
+    """∃ real symbols. base and (one of `ways`), relative to `given`, which is about σ; names are put in."""
 
-    def __init__(
-        self, pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool, named: Abstraction
-    ) -> None:
+    def __init__(self, pair: Pair, base: Bool, ways: list[Bool], given: Bool, named: Abstraction) -> None:
         smt = self.smt = pair.smt
         base, given, ways = named(base), named(given), [named(way) for way in ways]
         self.given = given
         self.known = set(conjuncts(given))
-        self.projection = Projection(pair, base, smt.or_(*ways), side, named)
+        self.projection = Projection(pair, base, smt.or_(*ways), named)
         self.formula = smt.and_(base, smt.or_(*ways))
         self.base = base
-        self.ways = sorted(ways, key=lambda way: (self._of_other_side(way), size(way, MAX_SIZE)))
+        self.ways = sorted(ways, key=lambda way: (_of_both(way), size(way, MAX_SIZE)))
         self.goal = smt.or_(*ways)
-        self.own_goal = smt.or_(*(way for way in ways if not self._of_other_side(way)))
+        self.own_goal = smt.or_(*(way for way in ways if not _of_both(way)))
         self.layout = tuple(self.projection.layout(self.formula))
         self.instances: list[Bool] = []
         self.goals: list[Bool] = []
@@ -86,13 +84,8 @@ class Elimination:
         else:
             self._add(None, self.goal)
 
-    def _of_other_side(self, way: Bool) -> bool:
-        """Does it speak of the other run too?"""
-        mark = f"@{self.projection.other}"
-        return any(t.op in ("symbol", "array") and t.name.endswith(mark) for t in nodes(way))
-
     def visible(self, atom: Term) -> bool:
-        """May it stand in a condition: does it speak of the other side, and of nothing that is eliminated?"""
+        """May it stand in a condition: does it speak of nothing that is eliminated?"""
         loose, mine = self.projection.loose, self.projection.mine
         named = (t.name for t in nodes(atom) if t.name)
         return not any(name in loose or mine(name) for name in named)
@@ -101,7 +94,7 @@ class Elimination:
         """Bits that may decide though they are in no comparison by themselves."""
         yield from ()
 
-    def of_guest(self, atom: Term) -> bool:
+    def near(self, atom: Term) -> bool:
         """Does it speak of guest and own state and the encoding only?  An access's fault counts as guest state."""
         passes = self.projection.pair.setting.passes
         stack: list[Any] = [atom]
@@ -121,10 +114,10 @@ class Elimination:
             Undecided: the solver gave up.
         """
         answer = self._likely(literals)
-        if answer.status == "unknown":
+        if answer.status == "unknown" and len(self.ways) > 1:
             answer = self._asked(LAID_RLIMIT, self.formula, *literals)
         if answer.status == "unknown":
-            answer = self._by_ways(literals)
+            answer = self._by_ways(literals, RLIMIT)
         if answer.status == "unknown":
             raise Undecided
         return self._kept(answer)
@@ -144,7 +137,7 @@ class Elimination:
                 return True
             answer = self._likely(missed)
             if answer.status == "unknown" and not self.layout:
-                answer = self._by_ways(missed)
+                answer = self._by_ways(missed, LAID_RLIMIT)
             model = self._kept(answer)
             if model is None:
                 return answer.status == "unknown" and self._nowhere(missed, RLIMIT)
@@ -165,21 +158,22 @@ class Elimination:
                 return laid
         return answer
 
-    def _by_ways(self, literals: tuple[Bool, ...]) -> Answer:
+    def _by_ways(self, literals: tuple[Bool, ...], rlimit: int) -> Answer:
         """One way after another: a disjunction of changes is much harder than its parts."""
         for way in self.ways:
-            answer = self._asked(RLIMIT, self.base, way, *literals)
+            answer = self._asked(rlimit, self.base, way, *literals)
             if answer.status != "unsat":
                 return answer
         return Answer("unsat")
 
     def _kept(self, answer: Answer) -> Model | None:
-        if answer.model is not None and answer.model not in self._found:
-            self._found.append(answer.model)
-        return answer.model
+        model: Model | None = answer.model
+        if model is not None and model not in self._found:
+            self._found.append(model)
+        return model
 
     def _nowhere(self, formulas: tuple[Bool, ...], rlimit: int) -> bool:
-        """Is it refuted that these hold together on the other side?"""
+        """Is it refuted that these hold together at some σ?"""
         return self._asked(rlimit, self.given, *formulas, guess=False).status == "unsat"
 
     def _asked(self, rlimit: int, *formulas: Bool, guess: bool = True) -> Answer:
@@ -192,7 +186,7 @@ class Elimination:
         return answer
 
     def _goal_in(self, model: Model) -> Bool:
-        """What an instance is made of that covers this model: the ways of this side alone, if that will do."""
+        """What an instance is made of that covers this model: the ways of the real side alone, if they will do."""
         return self.own_goal if model.holds(self.own_goal) else self.goal
 
     def _add(self, model: Model | None, goal: Bool) -> None:
@@ -203,48 +197,54 @@ class Elimination:
         self.instances.append(self.smt.and_(*base, self.goals[-1], *put.apart))
 
 
-class GoingOn(Elimination):
-    """The same where the run of `side` goes on: there the ways are looked for whatever the symbols of `side` are, and
-    that it goes on for some of them (`text`) is a literal of its own."""
+def _of_both(way: Bool) -> bool:
+    """Does it speak of the virtual run too?"""
+    return any(t.op in ("symbol", "array") and t.name.endswith("@v") for t in nodes(way))
 
-    def __init__(
-        self, pair: Pair, base: Bool, ways: list[Bool], side: str, given: Bool, named: Abstraction
-    ) -> None:
-        super().__init__(pair, base, ways, side, given, named)
+
+class GoingOn(Elimination):
+    """The same where the real run goes on: there the ways hold whatever the real symbols are, and that it goes on for
+    some of them (`text`; empty if the formula does not imply it) is a literal of its own."""
+
+    def __init__(self, pair: Pair, base: Bool, ways: list[Bool], given: Bool, named: Abstraction) -> None:
+        super().__init__(pair, base, ways, given, named)
         self.goes_on: Bool = True
         self.text = ""
-        run = pair.r if side == "r" else pair.v
-        denied = self.smt.or_(*(t.guard for t in run.run.traps if t.memory))
-        for ends, text in ((run.stays(), COMPLETES), (self.smt.not_(denied), ACCESSES)):
-            there = named(self.smt.and_(ends, self.smt.not_(run.run.unfinished)))
+        smt, r = self.smt, pair.r
+        denied = smt.or_(*(t.guard for t in r.run.traps if t.memory))
+        for ends, text in ((r.stays(), COMPLETES), (smt.not_(denied), ACCESSES)):
+            there = named(smt.and_(ends, smt.not_(r.run.unfinished)))
             if self.needs(there):
                 self.goes_on, self.text = there, text
                 break
 
-    def of_guest(self, atom: Term) -> bool:
-        """Does it speak of no map, which only decides whether the run goes on?"""
+    def near(self, atom: Term) -> bool:
+        """Does it speak of held state other than maps, which only decide whether the run goes on, or of where a store
+        of guest state goes?"""
         role = self.projection.pair.setting.role
         held = {t.name[:-2] for t in nodes(atom) if t.op == "symbol" and t.name.endswith("@v")}
-        return not any(role(name) is ir.Role.MAP for name in held) and not any(map(is_cell, nodes(atom)))
+        return atom in self._places or (bool(held) and not any(role(name) is ir.Role.MAP for name in held))
 
     def flags(self) -> Iterator[Term]:
-        """Single bits of held state, and whether two stores of guest state meet."""
+        """Single bits of held state, and where stores of guest state go."""
         for goal in self.goals:
             yield from (self.smt.eq(s, 1, 1) for s in symbols(goal) if s.width == 1 and s.name.endswith("@v"))
-            yield from self._meetings(goal)
+        yield from self._places
 
-    def _meetings(self, goal: Bool) -> Iterator[Term]:
+    @cached_property
+    def _places(self) -> dict[Term, None]:
+        """What decides whether an array is stored at, and whether two stores of it meet."""
+        found: dict[Term, None] = {}
         indices: dict[str, dict[Term, None]] = {}
-        for t in nodes(goal):
+        for t in (t for goal in self.goals for t in nodes(goal)):
+            if t.op == "ite" and t.index and t.args[0].op not in ("and", "or", "not"):
+                found[t.args[0]] = None
             if t.op == "store" and isinstance(t.args[1], Term):
-                for array in nodes_of_array(t):
-                    if array.op == "array":
-                        indices.setdefault(array.name, {}).setdefault(t.args[1])
-        for found in indices.values():
-            for a, b in combinations(found, 2):
-                meet = self.smt.eq(a, b, a.width)
-                if isinstance(meet, Term):
-                    yield meet
+                for base in (a for a in nodes_of_array(t) if a.op == "array"):
+                    indices.setdefault(base.name, {})[t.args[1]] = None
+        meetings = (self.smt.eq(a, b, a.width) for places in indices.values() for a, b in combinations(places, 2))
+        found.update(dict.fromkeys(m for m in meetings if isinstance(m, Term)))
+        return found
 
     def covers(self, *literals: Bool) -> bool:
         """Is each state in which the literals hold and the run goes on one of the formula's?"""

@@ -49,8 +49,8 @@ class NoPlace(Exception):
 class KnownSmt(Smt):
     """Terms over arrays of which some cells are known: a read of one is its number."""
 
-    def __init__(self, rlimit: int) -> None:
-        super().__init__(rlimit)
+    def __init__(self, rlimit: int, beside: Smt | None = None) -> None:
+        super().__init__(rlimit, beside)
         self.known = Known(self)
 
     def select(self, array: Array, index: Bits, index_width: int) -> Bits:
@@ -420,6 +420,11 @@ def home_of(setting: Setting, name: str) -> Home:
     if name not in homes:
         homes[name] = _found_home(setting, name)
     return homes[name]
+
+
+def know_home(setting: Setting, name: str, home: Home) -> None:
+    """The home that another process has found."""
+    _homes.setdefault(setting, {})[name] = home
 
 
 def _found_home(setting: Setting, name: str) -> Home:

@@ -1,9 +1,15 @@
-"""Instances of the symbols of one side, for eliminating them from a formula."""
+"""Instances of the real side's symbols, for eliminating them from a formula.
+
+What the scheme pins is put in; faults are σ's at the same place; everything else is the monitor's, which may hold
+anything: as unlike the guest's as can be, or as a model has it.  Of a model only contents are taken: a cell that is
+read has the value that it has there, wherever that is, on condition that cells with different values lie apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from analyzer import ir
@@ -76,16 +82,14 @@ class Instance:
 
 
 class Projection:
-    """How the symbols of `side` in `formula` may be replaced by terms over everything else."""
+    """How the real side's symbols in a formula and a goal may be replaced by terms over everything else."""
 
-    def __init__(self, pair: Pair, formula: Bool, goal: Bool, side: str, named: Abstraction) -> None:
+    def __init__(self, pair: Pair, formula: Bool, goal: Bool, named: Abstraction) -> None:
         self.pair = pair
         self.named = named
         self.smt = pair.smt
         self.formula = formula
         self.goal = goal
-        self.side = side
-        self.other = "v" if side == "r" else "r"
         self.formula = self._without_side_conditions()
         self.shared = self._shared()
         self.loose = self._loose()
@@ -96,8 +100,8 @@ class Projection:
     # -- what need not be replaced -------------------------------------------------------------------------------------
 
     def _without_side_conditions(self) -> Bool:
-        """Drops conjuncts on this side alone that values of symbols found nowhere else make true: an invariant of the
-        monitor about registers that the instruction does not touch."""
+        """Drops conjuncts that values of symbols found nowhere else make true: an invariant of the monitor about
+        registers that the instruction does not touch."""
         listed = [(conjunct, symbols(conjunct)) for conjunct in conjuncts(self.formula)]
         uses = dict.fromkeys(symbols(self.goal), 1)
         for _, mentioned in listed:
@@ -120,58 +124,58 @@ class Projection:
         return self.smt.substituted(conjunct, [(s, answer.model.value(s)) for s in local]) is True
 
     def _shared(self) -> set[str]:
-        """Arrays that a top-level equation makes the other side's."""
+        """Arrays that a top-level equation makes the virtual side's."""
         out = set()
         for conjunct in conjuncts(self.formula):
             if isinstance(conjunct, Term) and conjunct.op == "same":
-                out |= {a.name for a in conjunct.args if a.op == "array" and a.name.endswith(f"@{self.side}")}
+                out |= {a.name for a in conjunct.args if a.op == "array" and a.name.endswith("@r")}
         return out
 
     def _loose(self) -> set[str]:
-        """Functions that the architecture leaves open, of this side's state: what they give is as free as that."""
-        found = [t for t in nodes(self.smt.and_(self.formula, self.goal)) if t.op == "apply" and _left_open(t)]
-        return {t.name for t in found if any(self.mine(a.name) for a in symbols(t))}
+        """Functions that the architecture leaves open, of real state: what they give is as free as that, for some
+        implementation gives it."""
+        found = [t for t in nodes(self.smt.and_(self.formula, self.goal)) if t.name.startswith("arbitrary ")]
+        return {t.name for t in found if t.op == "apply" and any(self.mine(a.name) for a in symbols(t))}
 
     def _bounds(self) -> Iterator[tuple[Term, Bits]]:
-        """The largest values of choices that a conjunct of the form `… + choice <= …` bounds."""
+        """The largest values of choices that a conjunct `a + zext(choice) <= limit` bounds."""
         for conjunct in conjuncts(self.formula):
-            if isinstance(conjunct, Term) and conjunct.op == "ule" and isinstance(conjunct.args[0], Term):
-                total, limit = conjunct.args
-                if total.op == "add" and isinstance(total.args[1], Term):
-                    symbol = symbols(total.args[1])[-1:]
-                    if symbol and symbol[0].name.startswith("chosen ") and self._extends(total.args[1], symbol[0]):
-                        width = symbol[0].width
-                        low = (self.smt.extract(x, width - 1, 0, total.width) for x in (limit, total.args[0]))
-                        yield symbol[0], self.smt.op("sub", *low, width)
+            if not isinstance(conjunct, Term) or conjunct.op != "ule":
+                continue
+            total, limit = conjunct.args
+            if isinstance(total, Term) and total.op == "add":
+                choice = self._extended(total.args[1])
+                if choice is not None:
+                    most, rest = (self.smt.extract(x, choice.width - 1, 0, total.width) for x in (limit, total.args[0]))
+                    yield choice, self.smt.op("sub", most, rest, choice.width)
 
-    def _extends(self, term: Term, symbol: Term) -> bool:
-        """Is the term the symbol, extended by zeros?"""
-        return term is self.smt.extend(symbol, symbol.width, term.width, False)
+    def _extended(self, term: Bits) -> Term | None:
+        """The monitor's choice that a term is, extended by zeros."""
+        choices = (s for s in symbols(term) if s.name.startswith("chosen "))
+        return next((c for c in choices if term is self.smt.extend(c, c.width, term.width, False)), None)
 
     # -- what can be replaced ------------------------------------------------------------------------------------------
 
     def mine(self, name: str) -> bool:
-        return name.endswith(f"@{self.side}") or name.startswith("chosen ")
+        """Is it to be replaced?"""
+        return name.endswith("@r") or name.startswith("chosen ")
 
     def _faults(self) -> list[tuple[Any, Any]]:
-        """A fault of this side becomes the other side's at the same place, when the map is abstract (the monitor
-        permits what the guest permits) or when they are proved equal."""
+        """A fault becomes σ's at the same place, when the map is abstract (the monitor permits what the guest permits)
+        or when they are proved equal."""
         pair, smt = self.pair, self.pair.smt
-        one, two = (pair.r, pair.v) if self.side == "r" else (pair.v, pair.r)
         out = []
-        for event in one.run.events:
+        for event in pair.r.run.events:
             if isinstance(event.fault, bool):
                 continue
-            fault, _ = two.windows.fault_at(two.ex, event)
-            mine, fault = self.named(event.fault), self.named(fault)
-            different = smt.xor(mine, fault)
+            mine, theirs = map(self.named, (event.fault, pair.v.windows.fault_at(pair.v.ex, event)[0]))
             abstract = not pair.setting.shapes[event.key[0]].concrete
-            if abstract or smt.check(self.formula, self.goal, different).status == "unsat":
-                out.append((mine, fault))
+            if abstract or smt.check(self.formula, self.goal, smt.xor(mine, theirs)).status == "unsat":
+                out.append((mine, theirs))
         return out
 
     def _pinned(self) -> dict[Term, Pin]:
-        """Symbols and cells of which a top-level equation determines some bits by the other side's, and deprivileged
+        """Symbols and cells of which a top-level equation determines some bits by the virtual side's, and deprivileged
         modes."""
         out: dict[Term, Pin] = {}
         for base, term in self._mode():
@@ -191,13 +195,11 @@ class Projection:
         return out
 
     def _pinnable(self, base: Term) -> bool:
-        return base.op in ("symbol", "select") and base_name(base).endswith(f"@{self.side}")
+        return base.op in ("symbol", "select") and base_name(base).endswith("@r")
 
     def _mode(self) -> list[tuple[Any, Any]]:
         """What the mode of the real run says of the elements that it is made of."""
         pair, smt = self.pair, self.smt
-        if self.side != "r":
-            return []
         if not isinstance(pair.setting.isa.mode.expr, ir.Get):
             return list(self._constant(symbols(pair.r.mode)))
         width = pair.mode_width
@@ -216,19 +218,19 @@ class Projection:
                 yield symbol, value
 
     def _mentions(self, term: Bits) -> bool:
-        """Does a term mention symbols of this side other than the monitor's choices?"""
-        return any(a.name.endswith(f"@{self.side}") for a in symbols(term))
+        """Does a term mention real symbols other than the monitor's choices?"""
+        return any(a.name.endswith("@r") for a in symbols(term))
 
     # -- replacing -----------------------------------------------------------------------------------------------------
 
     def instance(self, model: Model | None, goal: Bool) -> Instance:
-        """What to put for this side's symbols: as unlike the other side's as can be, or as in the model."""
+        """What to put for the real symbols: as unlike the virtual ones as can be, or as in the model."""
         out = Instance(self.smt)
         term = out.put(self.smt.and_(self.formula, goal), self.faults)
         if model is not None:
             model = self._generous(term, model)
             term = self._as_read(out, term, model)
-            term = out.put(term, self._spread(out, term))
+            term = out.put(term, self._placed(out, term))
         for _ in range(3):  # pinned terms may mention pinned symbols
             cells = [(p.base, self._value(p.base, model)) for p in self.pinned.values() if p.base.op == "select"]
             term = out.put(term, cells)
@@ -240,46 +242,42 @@ class Projection:
         out.put(term, arrays)
         return out
 
-    def _spread(self, out: Instance, term: Bool) -> list[tuple[Any, Any]]:
+    def _placed(self, out: Instance, term: Bool) -> list[tuple[Any, Any]]:
         """Symbols that only say where cells lie: evenly over their range, so that the cells lie apart."""
         used = set(symbols(term))
         found = dict.fromkeys(s for a in out.apart for s in symbols(a) if self.mine(s.name) and s not in used)
         return _spread([s for s in found if s not in self.pinned])
 
     def _generous(self, term: Bool, model: Model) -> Model:
-        """The model with all ones where that may be: limits then do not bind."""
-        free = [s for s in symbols(term) if self._pinnable(s) and s not in self.pinned and s.width]
-        for symbol in free:
-            tried = Model({**model.symbols, symbol.name: mask(symbol.width)}, model.arrays, model.functions)
-            if tried.holds(term):
-                model = tried
-        for symbol in (s for s in symbols(term) if s.name.startswith("chosen ") and s not in self.bounds):
-            tried = self._chosen(model, symbol, 1)
-            if tried.holds(term):
-                model = tried
-        for cell in self._reads(term):
-            if cell.op == "apply":
-                continue
-            name, at = cell.args[0].name, model.value(cell.args[1])
-            entries = model.arrays.get(name, Entries({}))
-            filled = Entries({**entries.known, at: mask(cell.width)}, entries.default)
-            tried = Model(model.symbols, {**model.arrays, name: filled}, model.functions)
-            if tried.holds(term):
-                model = tried
+        """The model with all ones where that may be: limits then do not bind; and with choices of 1."""
+        for tried in self._more(term, model):
+            if tried(model).holds(term):
+                model = tried(model)
         return model
+
+    def _more(self, term: Bool, model: Model) -> Iterator[Callable[[Model], Model]]:
+        """Changes to a model, one a symbol, one a choice, one a cell that is read."""
+        found = symbols(term)
+        for symbol in (s for s in found if self._pinnable(s) and s not in self.pinned and s.width):
+            yield partial(_with_symbol, symbol=symbol, value=mask(symbol.width))
+        for symbol in (s for s in found if s.name.startswith("chosen ") and s not in self.bounds):
+            yield partial(self._chosen, symbol=symbol, value=1)
+        for cell in (c for c in self._reads(term) if c.op == "select"):
+            yield partial(_with_cell, cell=cell, value=mask(cell.width))
 
     def _chosen(self, model: Model, symbol: Term, value: int) -> Model:
         """The model with another choice, and what follows from it."""
-        changed = Model({**model.symbols, symbol.name: value}, model.arrays, model.functions)
-        limits = {s.name: changed.value(v) for s, v in self.bounds.items()}
-        changed = Model({**changed.symbols, **limits}, model.arrays, model.functions)
-        pins = [p for p in self.pinned.values() if p.base.op == "symbol"]
-        follow = {p.base.name: changed.value(p.filled(self.smt, changed.value(p.base))) for p in pins}
-        return Model({**changed.symbols, **follow}, model.arrays, model.functions)
+        model = _with_symbol(model, symbol, value)
+        for other, most in self.bounds.items():
+            model = _with_symbol(model, other, model.value(most))
+        for pin in self.pinned.values():
+            if pin.base.op == "symbol":
+                model = _with_symbol(model, pin.base, model.value(pin.filled(self.smt, model.value(pin.base))))
+        return model
 
     def _as_read(self, out: Instance, term: Bool, model: Model) -> Bool:
-        """Cells of this side's arrays become what the model has there, whatever their addresses: those first whose
-        addresses have no such cell in them.  Cells with different contents lie apart."""
+        """Cells of real arrays become what the model has there, whatever their addresses: those first whose addresses
+        have no such cell in them."""
         done: set[Term] = set()
         while True:
             found = [r for r in self._reads(term) if r not in done and not any(map(self._inner, _at(r)))]
@@ -292,7 +290,7 @@ class Projection:
             term = out.put(term, known)
 
     def _reads(self, term: Bool) -> list[Term]:
-        """The cells of this side's arrays in a term, and what functions that are left open give."""
+        """The cells of real arrays in a term, and what functions give that are left open."""
         found = atoms(self.smt, term)
         return [r for r in found if self._is_cell(r) and r not in self.pinned]
 
@@ -304,20 +302,20 @@ class Projection:
         return any((t.op == "array" and self.mine(t.name)) or self._is_cell(t) for t in nodes(term))
 
     def layout(self, term: Bool) -> list[Bool]:
-        """Values of symbols that say where memory of this side's own lies: evenly over their range, so that what is
-        read at one does not meet what is read at another."""
+        """Values of symbols that say where the monitor's memory lies: evenly over their range, so that what is read at
+        one does not meet what is read at another."""
         cells = [r for r in self._reads(term) if r.op == "select"]
         found = dict.fromkeys(s for r in cells for s in symbols(r.args[1]) if self._pinnable(s))
         return [self.smt.eq(s, v, s.width) for s, v in _spread([s for s in found if s not in self.pinned])]
 
     def reads_tables(self, term: Bool) -> bool:
-        """Does it read memory of this side's own?"""
+        """Does it read memory of the monitor's, or ask what is left open?"""
         return any(r.op == "apply" or r.args[0].name.startswith(MEMORIES) for r in self._reads(term))
 
     def _counterpart(self, symbol: Term) -> Any:
         if symbol.op == "select":
             return self.smt.select_at(self._counterpart(symbol.args[0]), symbol.args[1])
-        name = symbol.name.removesuffix(f"@{self.side}") + f"@{self.other}"
+        name = symbol.name.removesuffix("@r") + "@v"
         if symbol.op == "array":
             return self.smt.array(name, symbol.index, symbol.width)
         return self.smt.symbol(name, symbol.width)
@@ -332,11 +330,11 @@ class Projection:
         return free if pin is None else pin.filled(self.smt, free)
 
     def _free(self, symbol: Term, model: Model | None) -> Bits:
-        """Bits that nothing pins: the opposite of the other side's, or as in the model."""
+        """Bits that nothing pins: the opposite of the virtual ones, or as in the model."""
         return self.smt.invert(self._counterpart(symbol), symbol.width) if model is None else model.value(symbol)
 
     def _array(self, array: Array, model: Model | None, read: list[Any]) -> Array:
-        """An array as a whole: the other side's inverted, or that of the model, with what was read of it."""
+        """An array as a whole: the virtual one inverted, or that of the model with what was read of it."""
         smt = self.smt
         if array.name in self.shared:
             return self._counterpart(array)
@@ -360,8 +358,15 @@ def _at(cell: Term) -> tuple[Bits, ...]:
     return cell.args[1:] if cell.op == "select" else cell.args
 
 
-def _left_open(term: Term) -> bool:
-    return term.name.startswith("arbitrary ")
+def _with_symbol(model: Model, symbol: Term, value: int) -> Model:
+    return Model({**model.symbols, symbol.name: value}, model.arrays, model.functions)
+
+
+def _with_cell(model: Model, cell: Term, value: int) -> Model:
+    name, at = cell.args[0].name, model.value(cell.args[1])
+    old = model.arrays.get(name, Entries({}))
+    arrays = {**model.arrays, name: Entries({**old.known, at: value}, old.default)}
+    return Model(model.symbols, arrays, model.functions)
 
 
 def _equations(conjunct: Bool) -> list[tuple[Bits, Bits]]:

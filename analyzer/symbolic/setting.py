@@ -62,6 +62,10 @@ class Setting:
             self._arrivals[trap] = self.isa.deliver is None or self._prove_arrival(self.isa.traps[trap])
         return self._arrivals[trap]
 
+    def know_arrival(self, trap: str, arrives: bool) -> None:
+        """What another process has proved of a trap."""
+        self._arrivals[trap] = arrives
+
     def assumed(self, ex: Executor, assume: ir.Assume, **free: tuple[Bits, int]) -> Bool:
         """An assumption at the beginning of a run, its free parameters bound."""
         frame = Frame({}, Changes(), Changes())

@@ -35,9 +35,10 @@ MODELS = 8
 class Smt(Builder):
     """Terms, and bounded questions about them."""
 
-    def __init__(self, rlimit: int = DEFAULT_RLIMIT) -> None:
+    def __init__(self, rlimit: int = DEFAULT_RLIMIT, beside: Smt | None = None) -> None:
         super().__init__()
         self.rlimit = rlimit
+        self._beside = beside  # whose context this one shares
         self.checks = 0
         self._models: list[Model] = []
         self._bases: dict[Term, _Base] = {}
@@ -45,7 +46,19 @@ class Smt(Builder):
     @cached_property
     def context(self) -> Context:
         """The solver's context, made when a question needs it."""
-        return Context()
+        return Context() if self._beside is None else self._beside.context
+
+    def close(self) -> None:
+        """Forgets everything, at once: terms and solvers are large, and would wait for the garbage collector."""
+        self._bases.clear()
+        self._models.clear()
+        for term in self._table.values():
+            term.negation = None
+        self._table.clear()
+        self._memo.clear()
+        context = self.__dict__.pop("context", None)
+        if context is not None:
+            context.close()
 
     def solver(self, *constraints: Bool) -> Solver:
         """A plain solver that holds the constraints, with this object's resource limit."""

@@ -1,8 +1,8 @@
-"""What a spec calls the terms of a run.
+"""What a spec calls the terms of the virtual run.
 
 The locals of an instruction have names (`let p = …`), and so have the place and the value of an operand that is looked
-for in memory (`Ew.addr`, `Ew`).  Terms that are too long to print are printed by these.  Conditions have names too: an
-access that is permitted, a run that completes.  They are terms like others, so nothing rests on a name.
+for in memory (`Ew.addr`, `Ew`).  A formula with these names as symbols in place of the terms is smaller, and a
+condition on it reads like the spec.  Conditions have names too: an access that is permitted.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.term import Term, conjuncts, nodes, size, symbols
 
-MIN_NAMED = 4
-"""Smaller terms are their own names."""
+MIN_NAMED = 12
+"""Smaller terms are their own names, and what they say of each other is not given away; words of memory excepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """An access through the window: the map, the kind, how many bits, the index and its width; the operand whose place it is, if it is
-    one's; which encodings make it, and whether it faults."""
+    """An access through the window: the map, the kind, how many bits, the index and its width; the operand whose place
+    it is, if it is one's; which encodings make it, and whether it faults."""
 
     space: str
     kind: str
@@ -37,8 +37,8 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Symbols that stand for terms of one side, with the terms and their names; the accesses at operands; conditions
-    that have a name."""
+    """Symbols that stand for terms, with the terms and their names; the accesses that can be told of; conditions that
+    have a name."""
 
     values: dict[Term, tuple[Term, str]] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
@@ -46,23 +46,22 @@ class Vocabulary:
 
 
 class Abstraction:
-    """Terms with symbols in place of what has a name, and back.  A formula without models has none if terms in it are
-    made symbols and it still has none; so what is refuted of the one is refuted of the other."""
+    """Terms with symbols in place of what has a name, and back.
 
-    def __init__(self, pair: Pair, side: Side) -> None:
+    A model of a formula is one of the formula with names, the symbols having the values of what they stand for.  So
+    what is refuted with names is refuted.
+    """
+
+    def __init__(self, pair: Pair) -> None:
         smt = pair.smt
-        self.operands = {n for n in pair.operands}
         values: dict[Term, tuple[Term, str]] = {}
-        pairs: list[tuple[Any, Any]] = []
-        for term, name in _values(side).items():
-            symbol = smt.symbol(f"value {name}", term.width)
-            values[symbol] = (term, name)
-            pairs.append((term, symbol))
-        for symbol, (term, _) in values.items():
-            pairs += _cells(smt, symbol, term)
-        self._of = smt.substitution(pairs)
+        for term, name in _values(pair.v).items():
+            values[smt.symbol(f"value {name}", term.width)] = term, name
+        named = [(term, symbol) for symbol, (term, _) in values.items()]
+        cells = [pair for symbol, (term, _) in values.items() for pair in _cells(smt, symbol, term)]
+        self._of = smt.substitution([*cells, *named])
         self._back = smt.substitution((symbol, term) for symbol, (term, _) in values.items())
-        self.names = Vocabulary(values, tuple(_permissions(pair, side, self)))
+        self.names = Vocabulary(values, tuple(_permissions(pair, self)))
 
     def __call__(self, term: Any) -> Any:
         """The term with names."""
@@ -75,7 +74,7 @@ class Abstraction:
 
 def _cells(smt: Smt, symbol: Term, term: Term) -> Iterator[tuple[Any, Any]]:
     """The cells of a word of memory as parts of its symbol."""
-    if term.op == "concat" and all(isinstance(p, Term) and p.op == "select" for p in term.args):
+    if _is_word(term):
         low = term.width
         for piece, width in zip(term.args, term.data, strict=True):
             low -= width
@@ -88,10 +87,18 @@ def _values(side: Side) -> dict[Term, str]:
     out: dict[Term, str] = {}
     for local, term in side.run.locals.items():
         name = operands.get(local, local)
-        if isinstance(term, Term) and term.width and not term.index and size(term, MIN_NAMED) >= MIN_NAMED:
-            if not _made_up(name) and not _held(term):
-                out.setdefault(term, name)
+        if isinstance(term, Term) and _worth_a_name(term) and not _made_up(name) and not _held(term):
+            out.setdefault(term, name)
     return out
+
+
+def _worth_a_name(term: Term) -> bool:
+    return term.width > 0 and not term.index and (_is_word(term) or size(term, MIN_NAMED) >= MIN_NAMED)
+
+
+def _is_word(term: Term) -> bool:
+    """Is it made of cells?"""
+    return term.op == "concat" and all(isinstance(p, Term) and p.op == "select" for p in term.args)
 
 
 def _held(term: Term) -> bool:
@@ -128,17 +135,18 @@ def _blocks(body: ir.Block) -> list[ir.Block]:
 # -- permissions -------------------------------------------------------------------------------------------------------
 
 
-def _permissions(pair: Pair, side: Side, named: Abstraction) -> Iterator[Permission]:
-    """The accesses of both runs, those of operands and those through a map that registers make."""
+def _permissions(pair: Pair, named: Abstraction) -> Iterator[Permission]:
+    """The accesses of both runs in the virtual machine, those of operands and those through a map that registers
+    make."""
+    windows, ex = pair.v.windows, pair.v.ex
     for event in (*pair.v.run.events, *pair.r.run.events):
-        fault, _ = side.windows.fault_at(side.ex, event)
-        fault = named(fault)
+        fault = named(windows.fault_at(ex, event)[0])
         operand = _operand_at(named(event.place[-1]))
         space = pair.setting.isa.spaces[event.key[0]]
         assert isinstance(space, ir.Map)
         shape = pair.setting.shapes[space.name]
         if not isinstance(fault, bool) and (operand is not None or shape.concrete):
-            index = named(side.windows.index(space, event.place, 0))
+            index = named(windows.index(space, event.place, 0))
             made: Bool = True if operand is None else _by_encoding(pair, event.guard)
             yield Permission(*event.key, index, shape.index_width(space), operand, made, fault)
 
@@ -151,9 +159,5 @@ def _operand_at(address: Bits) -> str | None:
 
 def _by_encoding(pair: Pair, guard: Bool) -> Bool:
     """The part of a guard that the encoding decides."""
-    parts = (p for p in conjuncts(guard) if all(s.name.startswith("operand ") for s in _inputs(p)))
+    parts = (p for p in conjuncts(guard) if all(s.name.startswith("operand ") for s in symbols(p)))
     return pair.smt.and_(*parts)
-
-
-def _inputs(term: Any) -> list[Any]:
-    return symbols(term)

@@ -75,14 +75,19 @@ class Wording:
             return self.number(t, width)
         if t in self.names.values:
             return self._value(t, level)
-        if t in self.names.conditions:
-            return self.names.conditions[t]
-        if t.negation in self.names.conditions:
-            return f"not {self.names.conditions[t.negation]}"
-        if t.op == "not" and t.args[0] in self.names.conditions:
-            return f"not {self.names.conditions[t.args[0]]}"
+        condition = self.named_condition(t)
+        if condition is not None:
+            return condition
         text, own = self._compound(t)
         return f"({text})" if own < level else text
+
+    def named_condition(self, t: Term) -> str | None:
+        """The name of a condition, or that it is not so."""
+        conditions = self.names.conditions
+        if t in conditions:
+            return conditions[t]
+        opposite = t.args[0] if t.op == "not" else t.negation
+        return f"not {conditions[opposite]}" if opposite in conditions else None
 
     def _value(self, symbol: Term, level: int) -> str:
         """What a symbol stands for, if that is short, and else its name."""

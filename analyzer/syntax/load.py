@@ -56,9 +56,19 @@ def read(name_or_path: str, beside: Path | None = None) -> Source:
 def _file(path: Path) -> Source | None:
     """The text of a file; None if it cannot be read."""
     try:
-        raw = path.read_bytes()
+        return source_of(path)
     except (OSError, ValueError):
         return None
+
+
+def source_of(path: Path) -> Source:
+    """The text of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        SpecError: it is not text.
+    """
+    raw = path.read_bytes()
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -100,7 +110,11 @@ def load(name_or_path: str) -> ir.Isa:
 
 def load_with_warnings(name_or_path: str) -> tuple[ir.Isa, tuple[Diagnostic, ...]]:
     """As `load`, with the warnings about a spec that checks."""
-    source = read(name_or_path)
+    try:
+        source = read(name_or_path)
+    except UsageError as error:
+        known = "`popek list` names those that come with popek; of others give the path, which ends in .isa"
+        raise UsageError(str(error), error.hint or known) from None
     path = Path(source.name)
     return load_source(source, path.parent if path.is_file() else None)
 

@@ -66,7 +66,11 @@ def test_explain_an_instruction(popek: Popek, holed: str) -> None:
         (["PG999"], "there is no diagnostic PG999"),
         (["what"], "explain what?"),
         (["tiny.isa", "stmap"], "did you mean setmap"),
-        (["nowhere", "add"], "there is no spec nowhere"),
+        (["tiny.isa", "set map"], "did you mean setmap"),
+        (["rv64", "satp"], 'did you mean "csrrw satp" or "csrrs satp"'),
+        (["rv64", "csrrw nix"], "rv64 has no instruction csrrw nix"),
+        (["nowhere", "add"], "there is no spec nowhere\n  hint: `popek list` names"),
+        (["rv46", "add"], "did you mean rv64?"),
     ],
 )
 def test_explain_what(popek: Popek, tiny: str, args: list[str], told: str) -> None:
@@ -236,6 +240,20 @@ def test_fmt_of_what_is_no_spec(popek: Popek, broken: str) -> None:
     assert popek("fmt", "nowhere.isa").code == 2
 
 
+def test_fmt_of_several(popek: Popek, broken: str, tiny: str, tmp_path: Path) -> None:
+    """Those that can be are formatted, and all that is wrong is told."""
+    (tmp_path / "binary.isa").write_bytes(b"isa x\n\xff")
+    path = tmp_path / tiny
+    neat = path.read_text()
+    path.write_text(neat.replace("trap call : call", "trap   call:call"))
+    ran = popek("fmt", broken, "binary.isa", tiny)
+    assert ran.code == 2
+    assert path.read_text() == neat
+    assert "--> binary.isa:2:1" in ran.err
+    assert f"--> {broken}:" in ran.err
+    assert ran.err.endswith("3 checked, 1 changed, 2 with errors\n")
+
+
 def test_asm_and_disasm(popek: Popek, tiny: str, tmp_path: Path) -> None:
     (tmp_path / "p.s").write_text("start: add r1, r2\n  .org 4\n  jump (r3)\n")
     listing = popek("asm", tiny, "p.s", "--origin", "0x10")
@@ -268,6 +286,9 @@ def test_disasm_of_what_is_no_instruction(popek: Popek, tiny: str) -> None:
     assert popek("disasm", tiny, "xyz").code == 2
     assert popek("disasm", tiny, "01601").code == 2
     assert popek("disasm", tiny, "0160", "--origin", "-1").code == 2
+    nothing = popek("disasm", tiny, "-", input="")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "nothing to disassemble" in nothing.err
 
 
 def test_new(popek: Popek, tmp_path: Path) -> None:
@@ -280,6 +301,8 @@ def test_new(popek: Popek, tmp_path: Path) -> None:
     assert popek("new", "two words").code == 2
     assert popek("new", "../out").code == 2
     assert popek("new", "if").code == 2
+    assert "comes with popek" in popek("new", "ia32").err
+    assert not (tmp_path / "ia32.isa").exists()
 
 
 # -- whatever goes wrong -----------------------------------------------------------------------------------------------
@@ -306,7 +329,7 @@ def test_interrupted(tiny: str, tmp_path: Path) -> None:
     )
     time.sleep(4)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "interrupted" in err.splitlines()  # among what libraries say while they are torn down
 

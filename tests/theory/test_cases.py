@@ -102,7 +102,7 @@ def test_hole_condition(row: Expected) -> None:
         expr, prelude = guest(row, row.hole).expr, guest(row, row.hole).prelude
     mine = pair.v.start(expr, prelude)
     fetched = guest(row, "pc < b") if "b" in machine(row.machine).elements else None
-    given = [virtual_states(pair), *condition.definitions]
+    given = [virtual_states(pair)]
     if fetched is not None:
         given.append(pair.v.start(fetched.expr, fetched.prelude))
     answer = smt.check(*given, smt.xor(condition.formula, mine))
