@@ -127,7 +127,8 @@ def examine_all(
     known: dict[int, Examined] = {}
     if options.cache is not None:
         context = context_key(setting, wanted, replayer is not None)
-        keys = [subject_key(context, setting, s) for s in todo]
+        sources = Sources()
+        keys = [subject_key(context, setting, s, sources) for s in todo]
         for i, stored in options.cache.get_all(keys):
             found = recalled(stored, todo[i])
             if found is not None:

@@ -7,6 +7,7 @@ procedures that it can call, and the machine without its other instructions.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -16,6 +17,7 @@ from analyzer.cache import digest, engine
 from analyzer.classify import Classes, Classes1974, Faithfulness, Finding, Truth
 from analyzer.examine import Examined, Wanted
 from analyzer.graph import Transition
+from analyzer.sources import Sources
 from analyzer.symbolic.pair import Subject
 from analyzer.symbolic.setting import Setting
 
@@ -97,10 +99,20 @@ def context_key(setting: Setting, wanted: Wanted, replayed: bool) -> str:
     return digest(engine(), machine, SPAN.sub("", repr(scheme)), wanted, replayed)
 
 
-def subject_key(context: str, setting: Setting, subject: Subject) -> str:
-    """The digest of one subject under a context."""
+def subject_key(context: str, setting: Setting, subject: Subject, sources: Sources) -> str:
+    """The digest of one subject under a context; of its text too, since a hole is told with lines of that."""
     instruction = replace(subject.instruction, examples=(), expects=())
-    return digest(context, instruction, subject.case, subject.values, called(setting.isa, instruction.body))
+    procedures = called(setting.isa, instruction.body)
+    lines = list(texts(sources, instruction, *procedures.values()))
+    return digest(context, instruction, subject.case, subject.values, procedures, lines)
+
+
+def texts(sources: Sources, *parts: ir.Instruction | ir.Procedure) -> Iterator[str]:
+    """The lines on which these parts of a spec and their statements begin."""
+    for part in parts:
+        spans = [part.span, *(stmt.span for stmt in ir.statements(part.body))]
+        for file, number in dict.fromkeys((span.file, span.line) for span in spans if span is not None):
+            yield sources.line(file, number)
 
 
 def called(isa: ir.Isa, *blocks: ir.Block) -> dict[str, ir.Procedure]:

@@ -15,13 +15,17 @@ class Sources:
     def __init__(self) -> None:
         self._lines: dict[str, list[str]] = {}
 
+    def line(self, file: str, number: int) -> str:
+        """A line of a file, numbered from 1; empty when it cannot be read."""
+        if file not in self._lines:
+            self._lines[file] = text_of(file).splitlines()
+        lines = self._lines[file]
+        return lines[number - 1] if number <= len(lines) else ""
+
     def place(self, span: Span | None) -> report.Place | None:
         """The place of a span; its text is empty when the file cannot be read."""
         if span is None:
             return None
-        if span.file not in self._lines:
-            self._lines[span.file] = text_of(span.file).splitlines()
-        lines = self._lines[span.file]
-        text = lines[span.line - 1] if span.line <= len(lines) else ""
+        text = self.line(span.file, span.line)
         end = span.column + span.end - span.start
         return report.Place(Path(span.file).name, span.line, span.column, span.line, min(end, len(text) + 1), text)

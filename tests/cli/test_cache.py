@@ -13,7 +13,7 @@ from analyzer.kept import keep_report, kept_report
 from analyzer.options import Options
 from analyzer.report import Report
 from analyzer.source import Source
-from analyzer.syntax.load import load_source
+from analyzer.syntax.load import load, load_source
 from emulator.replay import ReferenceReplayer
 
 SPEC = Path(__file__).parents[2] / "isa_specs" / "pg1974.isa"
@@ -80,3 +80,28 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, text: str) -> None:
     occupied.write_text("")
     cache = Cache(occupied / "results.sqlite")
     assert analysed(cache, text) == analysed(None, text)
+
+
+def test_a_comment_in_an_excerpt(tmp_path: Path) -> None:
+    """The line that a hole is shown with is part of what was found."""
+    spec, cache = tmp_path / "rd.isa", Cache(tmp_path / "results.sqlite")
+    for comment in ("one", "two"):
+        spec.write_text(
+            f'isa rd extends pg1974\ninstr "rd {{r1}}" = 0x31 r1 _:53 {{ r1 = zext(M.code) }}  // {comment}\n'
+        )
+        report = analyze(load(str(spec)), Options(cache=cache, graph=False), ReferenceReplayer())
+        (hole,) = report.schemes[0].holes
+        assert hole.head is not None
+        assert hole.head.text.endswith(f"// {comment}")
+
+
+def test_a_spec_that_extends_another_finds_what_that_found(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "results.sqlite")
+    analyze(load("pg1974"), Options(cache=cache), ReferenceReplayer())
+    before = cache.stats().results
+    mine, _ = load_source(
+        Source("mine.isa", 'isa mine extends pg1974 "Mine"\nbefore add { trap privileged if M == u }\n')
+    )
+    report = analyze(mine, Options(cache=cache), ReferenceReplayer())
+    assert report.title == "Mine"
+    assert cache.stats().results - before == 1

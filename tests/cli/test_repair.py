@@ -8,7 +8,7 @@ import pytest
 from conftest import Popek
 
 from analyzer import catalog
-from analyzer.render.repaired import among, one_of
+from analyzer.render.repaired import among, one_of, privilege_trap
 from analyzer.symbolic.pair import Subject
 from analyzer.syntax.load import load
 from emulator.examples import run_examples
@@ -138,16 +138,35 @@ def test_where_it_is_written(popek: Popek, holed: str, tmp_path: Path) -> None:
     assert "a spec cannot extend an other.isa" in popek("repair", "an other.isa").err
 
 
+@pytest.mark.parametrize(
+    ("name", "trap"),
+    [
+        ("pg1974", "privileged"),
+        ("m68010", "privilege"),  # and not `format_error`
+        ("s370", "privop"),  # its parameter has a default
+        ("ia32", "gp0"),
+        ("ka10", "illegal(0)"),
+        ("rv64", "illegal"),  # what its privilege checks raise
+    ],
+)
+def test_the_machine_s_own_trap(name: str, trap: str) -> None:
+    assert privilege_trap(load(name)) == trap
+
+
 def test_a_trap_of_its_own(popek: Popek, tmp_path: Path) -> None:
-    """Where nothing is refused yet, the check has a trap of its own; the bits of the traps that there are, are 0."""
+    """Where nothing is refused yet, the check has a trap of its own."""
     spec = (
-        "isa bare extends pg1974\nremove lpsw, lrb, lra, halt\n"
-        'instr "drop" = 0x31 _:56 { b = 0 }\nscheme classic { expect not_virtualizable }\n'
+        "isa bare\nunit 8 big\nenum Mode : 1 { s = 0, u = 1 }\nstate mode m : Mode\nstate guest pc, r : 8\n"
+        "state map l : 8\nstate control old : 8\nmode = m order s > u\ntrap call : call\nmemory E[a: 9] : 8\n"
+        "map V[a: 8] on E { return zext(l, 9) + zext(a, 9) }\nfetch 8 from V at pc\n"
+        "deliver t { old = pc; m = s; pc = 0 }\n"
+        'instr "call" = 0x01 { trap call }\ninstr "rd" = 0x02 { r = l }\n'
+        "scheme classic { run s as u, u as u; monitor s }\n"
     )
     (tmp_path / "bare.isa").write_text(spec)
     ran = popek("repair", "bare.isa", "--verify")
     assert ran.code == 0, ran.err
-    assert "before drop { trap privileged if mode != s }" in ran.out
+    assert "trap repair : privileged\n\nbefore rd { trap repair if mode != s }\n" in ran.out
 
 
 def test_what_checks_do_not_mend(popek: Popek) -> None:

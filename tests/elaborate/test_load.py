@@ -79,3 +79,18 @@ def test_loading_leaves_the_collector_as_it_was() -> None:
 
 def test_bundled_names() -> None:
     assert {"ia32", "pg1974", "rv64"} <= set(bundled())
+
+
+def test_examples_that_an_extending_spec_restates(tmp_path: Path) -> None:
+    """The same text from the same state replaces what is inherited, whichever instruction it is beside."""
+    (tmp_path / "mine.isa").write_text(
+        "isa mine extends pg1974\n"
+        "before halt, svc { trap illegal if M == u }\n"
+        'example "svc 3" from { M = u } to trap illegal\n'
+        'example "svc 4" from { M = u } to trap illegal\n'
+        'example "ld r1, 2(r0)" from { q = 1000, l = 100, b = 10, E[102] = 8 } to { r[1] = 8 }\n'
+    )
+    mine, base = load(str(tmp_path / "mine.isa")), load("pg1974")
+    assert [(e.asm, e.trap) for e in mine.instruction("svc").examples] == [("svc 3", "illegal"), ("svc 4", "illegal")]
+    assert len(mine.instruction("ld").examples) == len(base.instruction("ld").examples) + 1
+    assert mine.instruction("add").examples == base.instruction("add").examples
