@@ -216,7 +216,7 @@ class Pair:
         self.subject = subject
         self.stated: dict[Any, Any] = {}  # definitions, as they are stated for this pair
         instruction = subject.instruction
-        self.smt = beside.smt if beside is not None else Smt() if rlimit is None else Smt(rlimit)
+        self.smt: Smt = beside.smt if beside is not None else Smt() if rlimit is None else Smt(rlimit)
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
         fields = {o.name: self.smt.symbol(f"operand {o.name}", o.width) for o in instruction.operands}
         self.operands: dict[str, Any] = {**prefixes, **fields}
