@@ -53,12 +53,14 @@ def examine_one(
     asker = Asker(setting, subject, wanted.rlimit)
     finding = judge(asker)
     told = finding.faithful.hole is not NO and wanted.witnesses
-    return Examined(
+    examined = Examined(
         finding,
         hole_of(asker, replayer, sources) if told else None,
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
+    asker.pair.smt.close()
+    return examined
 
 
 def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report.Hole | None:

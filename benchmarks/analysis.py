@@ -26,6 +26,7 @@ from typing import Any
 from analyzer import ir
 from analyzer.examine import Wanted, examine_one
 from analyzer.source import Source
+from analyzer.sources import Sources
 from analyzer.symbolic.pair import subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt, z3_version
@@ -100,10 +101,10 @@ def analysed(isa: ir.Isa) -> list[float]:
     start = time.process_time()
     setting = Setting(isa, isa.schemes[0])
     out = [time.process_time() - start]
-    replayer = ReferenceReplayer()
+    replayer, sources = ReferenceReplayer(), Sources()
     for subject in subjects(isa):
         start = time.process_time()
-        examine_one(setting, Wanted(), replayer, subject)
+        examine_one(setting, Wanted(), replayer, sources, subject)
         out.append(time.process_time() - start)
     return out
 

@@ -207,14 +207,16 @@ def with_shared_bits(smt: Smt, term: Bits, width: int, values: tuple[int, ...]) 
 
 
 class Pair:
-    """Two runs of one instruction under a setting, in a solver context of their own."""
+    """Two runs of one instruction under a setting, in a solver context of their own, or in that of another pair."""
 
-    def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
+    def __init__(
+        self, setting: Setting, subject: Subject, rlimit: int | None = None, beside: Pair | None = None
+    ) -> None:
         self.setting = setting
         self.subject = subject
         self.stated: dict[Any, Any] = {}  # definitions, as they are stated for this pair
         instruction = subject.instruction
-        self.smt = Smt() if rlimit is None else Smt(rlimit)
+        self.smt = beside.smt if beside is not None else Smt() if rlimit is None else Smt(rlimit)
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
         fields = {o.name: self.smt.symbol(f"operand {o.name}", o.width) for o in instruction.operands}
         self.operands: dict[str, Any] = {**prefixes, **fields}

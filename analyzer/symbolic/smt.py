@@ -48,6 +48,18 @@ class Smt(Builder):
         """The solver's context, made when a question needs it."""
         return Context() if self._beside is None else self._beside.context
 
+    def close(self) -> None:
+        """Forgets everything, at once: terms and solvers are large, and would wait for the garbage collector."""
+        self._bases.clear()
+        self._models.clear()
+        for term in self._table.values():
+            term.negation = None
+        self._table.clear()
+        self._memo.clear()
+        context = self.__dict__.pop("context", None)
+        if context is not None:
+            context.close()
+
     def solver(self, *constraints: Bool) -> Solver:
         """A plain solver that holds the constraints, with this object's resource limit."""
         solver = Solver(self.context, self.rlimit)

@@ -67,6 +67,12 @@ class Context:
         self.closed = False
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends it, with all its solvers."""
+        if self.closed:
+            return
         self.closed = True
         if self._tactic is not None:
             _z3.Z3_tactic_dec_ref(self.ref, self._tactic)

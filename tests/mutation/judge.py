@@ -143,15 +143,15 @@ class Case:
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
-        self.operand = pair.operands.get(pair.subject.operand)
-        self.models = [Model({self.operand.name: v}) for v in self.values()] if pair.constraint is not True else []
         self.known: dict[Term, bool | None] = {}
-
-    def values(self) -> Iterator[int]:
-        """The values that the case stands for."""
-        operand = next(o for o in self.pair.subject.instruction.operands if o.name == self.pair.subject.operand)
-        named = {value for _, values in operand.cases for value in values}
-        yield from self.pair.subject.values or (v for v in range(1 << operand.width) if v not in named)
+        self.models: list[Model] = []
+        subject = pair.subject
+        if pair.constraint is not True:
+            operand = next(o for o in subject.instruction.operands if o.name == subject.operand)
+            named = {value for _, values in operand.cases for value in values}
+            values = subject.values or [v for v in range(1 << operand.width) if v not in named]
+            self.symbol = pair.smt.symbol(f"operand {operand.name}", operand.width)
+            self.models = [Model({self.symbol.name: v}) for v in values]
 
     def __call__(self, *formulas: Bool) -> list[Bool]:
         """The formulas, simplified by that; it holds of the case only (`pair.constraint`)."""
@@ -166,7 +166,7 @@ class Case:
         """Of a comparison, for all values of the case; None if it depends on more, or on which."""
         if atom not in self.known:
             leaves = {t for t in nodes(atom) if not t.args}
-            truths = {model.holds(atom) for model in self.models} if leaves == {self.operand} else set()
+            truths = {model.holds(atom) for model in self.models} if leaves == {self.symbol} else set()
             self.known[atom] = truths.pop() if len(truths) == 1 else None
         return self.known[atom]
 
@@ -178,11 +178,8 @@ class Twin:
         self.original = original
         self.setting = copy.copy(original.setting)
         self.setting.isa, self.setting.effects = isa, EffectsOf(isa)
-        pair = original.pair
-        self.pair: Pair = copy.copy(pair)
-        self.pair.setting = self.setting
-        self.pair.v = Side(self.setting, pair.smt, "v", pair.operands, instruction)
-        self.pair.r = Side(self.setting, pair.smt, "r", pair.operands, instruction)
+        subject = replace(original.pair.subject, instruction=instruction)
+        self.pair = Pair(self.setting, subject, beside=original.pair)
         self.same = all(d is False for d in original.case(*self.differences()))
 
     def differences(self) -> list[Bool]:
