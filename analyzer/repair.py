@@ -28,5 +28,4 @@ def modes_text(isa: ir.Isa, codes: tuple[int, ...]) -> str:
     others = [m for m in isa.mode.modes() if m.code not in codes]
     if len(others) == 1:
         return f"mode != {others[0].name}"
-    known = [f"mode == {isa.mode.named(c)}" for c in codes]
-    return known[0] if len(known) == 1 else f"({' or '.join(known)})"
+    return " or ".join(f"mode == {isa.mode.named(c)}" for c in codes)

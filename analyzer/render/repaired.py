@@ -21,7 +21,7 @@ from analyzer.repair import modes_text
 from analyzer.report import SchemeReport
 from analyzer.source import Source
 from analyzer.symbolic.pair import Subject, subjects
-from analyzer.syntax.format import format_source
+from analyzer.syntax.format import STEP, format_source
 from analyzer.syntax.load import load_source, text_of
 
 Fails = Callable[[ir.Example], bool]
@@ -30,7 +30,7 @@ Fails = Callable[[ir.Example], bool]
 NAME = r"[A-Za-z_]\w*(-\w+)*"
 """What a spec can be extended by."""
 
-WIDTH = 110
+WIDTH = 118
 """Lists of names are broken before this column."""
 
 
@@ -105,7 +105,7 @@ def conditions_of(cases: list[Subject], guards: dict[str, str]) -> Iterator[str]
         if len(those) == len(cases):
             yield guard
         else:
-            yield f"{guard} and {one_of(those, cases)}"
+            yield f"{bracketed(guard)} and {one_of(those, cases)}"
 
 
 def one_of(those: list[Subject], cases: list[Subject]) -> str:
@@ -202,7 +202,7 @@ def _lines(repair: Repair, extends: str, fails: Fails) -> Iterator[str]:
         yield "trap repair : privileged"
         yield ""
     for check in repair.checks:
-        yield from _block(f"before {_names(isa, check.instructions)}", _traps(repair, check))
+        yield from _block(f"before {_names(isa, check.instructions, len('before '))}", _traps(repair, check))
     yield from _expects(repair)
     yield from _examples(repair, fails)
     yield ""
@@ -218,12 +218,19 @@ def _block(head: str, lines: list[str]) -> Iterator[str]:
 
 
 def _traps(repair: Repair, check: Check) -> list[str]:
-    bit = f"{repair.bit} and " if repair.bit is not None else ""
-    return [f"trap {repair.trap or 'repair'} if {bit}{condition}" for condition in check.conditions]
+    trap = repair.trap or "repair"
+    if repair.bit is None:
+        return [f"trap {trap} if {condition}" for condition in check.conditions]
+    return [f"trap {trap} if {repair.bit} and {bracketed(condition)}" for condition in check.conditions]
 
 
-def _names(isa: ir.Isa, instructions: Iterable[ir.Instruction]) -> str:
-    """A list of names, families whole where they are, broken into lines."""
+def bracketed(condition: str) -> str:
+    """A condition as a part of a conjunction."""
+    return f"({condition})" if " or " in condition and " and " not in condition else condition
+
+
+def _names(isa: ir.Isa, instructions: Iterable[ir.Instruction], column: int) -> str:
+    """A list of names that begins in this column, families whole where they are, broken into lines."""
     wanted = {i.name for i in instructions}
     whole = {i.family for i in isa.instructions} - {i.family for i in isa.instructions if i.name not in wanted}
     names = dict.fromkeys(
@@ -232,8 +239,9 @@ def _names(isa: ir.Isa, instructions: Iterable[ir.Instruction]) -> str:
     lines = [""]
     for name in names:
         piece = f"{name}, "
-        if len(lines[-1]) + len(piece) > WIDTH - len("before "):
+        if column + len(lines[-1]) + len(piece) > WIDTH:
             lines.append("")
+            column = STEP
         lines[-1] += piece
     return "\n".join(line.rstrip() for line in lines).rstrip(",")
 
@@ -248,10 +256,12 @@ def _expects(repair: Repair) -> Iterator[str]:
         whole = repair.bit is None and check.conditions == (everywhere,)
         said.setdefault("privileged" if whole else "no_hole", []).extend(check.instructions)
     for word, instructions in said.items():
-        yield f"expect {word}{'' if first else f' in {scheme.name}'} : {_names(isa, instructions)}"
+        head = f"expect {word}{'' if first else f' in {scheme.name}'} : "
+        yield f"{head}{_names(isa, instructions, len(head))}"
     tagged = [i for c in repair.checks for i in c.instructions if any(e.scheme == scheme.name for e in i.expects)]
     if first and tagged:
-        yield f"expect no_hole in {scheme.name} : {_names(isa, tagged)}"
+        head = f"expect no_hole in {scheme.name} : "
+        yield f"{head}{_names(isa, tagged, len(head))}"
 
 
 def _schemes(repair: Repair) -> Iterator[str]:
