@@ -8,7 +8,7 @@ product implies the existence of μ (`eliminate`), are both proved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,7 +17,7 @@ import analyzer.properties as pg
 from analyzer import ir
 from analyzer.properties import Reason
 from analyzer.symbolic.cover import cover_of
-from analyzer.symbolic.eliminate import ACCESSES, COMPLETES, Elimination, GoingOn
+from analyzer.symbolic.eliminate import ACCESSES, COMPLETES, Elimination, GoingOn, Undecided
 from analyzer.symbolic.pair import Pair
 from analyzer.symbolic.smt import Bool
 from analyzer.symbolic.term import conjuncts, symbols
@@ -47,9 +47,10 @@ def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
     named = Abstraction(pair)
     words = Wording(pair.setting.isa, names=named.names)
     asked = (pair, pg.real_states(pair), [r.formula for r in reasons], virtual_states(pair), named)
-    cover = cover_of(Elimination(*asked), words)
-    if cover is None:
-        cover = _where_it_goes_on(GoingOn(*asked), words)
+    try:
+        cover = _found(Elimination(*asked), lambda: GoingOn(*asked), words)
+    except Undecided:
+        cover = None
     if cover is None:
         return Condition(TOO_LARGE, False, False)
     smt = pair.smt
@@ -57,9 +58,25 @@ def hole_condition(pair: Pair, reasons: list[Reason]) -> Condition:
     return Condition(worded(pair.setting.isa, cover, words), True, formula)
 
 
-def _where_it_goes_on(going: GoingOn, words: Wording) -> list[list[Any]] | None:
-    """The condition as part of that under which the real run goes on for some monitor."""
-    cover = cover_of(going, words) if going.text else None
+def _found(anywhere: Elimination, make: Callable[[], GoingOn], words: Wording) -> list[list[Any]] | None:
+    """What reads best: guest state alone; one product; that the real run goes on, and no more; a sum; and last, what
+    must be besides its going on."""
+    cover = cover_of(anywhere, words, near=True)
+    if cover is None:
+        cover = cover_of(anywhere, words, single=True)
+    if cover is not None:
+        return cover
+    going = make()
+    if going.text and going.covers():
+        return _goes_on(going, words, [[]])
+    cover = cover_of(anywhere, words)
+    if cover is None and going.text:
+        cover = _goes_on(going, words, cover_of(going, words, near=True))
+    return cover
+
+
+def _goes_on(going: GoingOn, words: Wording, cover: list[list[Any]] | None) -> list[list[Any]] | None:
+    """The products with the literal that the real run goes on for some monitor."""
     if cover is None:
         return None
     some = going.smt.symbol(going.text, 0)

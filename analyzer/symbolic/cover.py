@@ -24,17 +24,15 @@ Product = list[Any]
 """Literals; the empty one is true."""
 
 
-def cover_of(elimination: Elimination, words: Wording) -> list[Product] | None:
-    """Products whose sum is the existence that is asked for; None if none that one could print is found."""
-    try:
-        if elimination.possible() is None:
-            return []
-        words.names.conditions.update(_permitted(elimination, words))
-    except Undecided:
-        return None
-    for pool in pools(elimination, words):
+def cover_of(
+    elimination: Elimination, words: Wording, *, near: bool = False, single: bool = False
+) -> list[Product] | None:
+    """Products whose sum is the existence that is asked for; None if none that one could print is found.  Of `near`
+    atoms only, or one product only (`single`), if that is asked for."""
+    words.names.conditions.update(_permitted(elimination, words))
+    for pool in pools(elimination, words, near):
         try:
-            cover = _Search(elimination, pool, words).cover()
+            cover = _Search(elimination, pool, words).cover(single)
         except Undecided:
             continue
         if cover is not None:
@@ -63,8 +61,8 @@ class _Search:
         self.words = words
         self._weaker: dict[Any, int] = {}
 
-    def cover(self) -> list[Product] | None:
-        """The products; None if these atoms do not tell.
+    def cover(self, single: bool) -> list[Product] | None:
+        """The products (one, if it has to be a single one); None if these atoms do not tell.
 
         Raises:
             Undecided: the solver gave up.
@@ -75,11 +73,13 @@ class _Search:
         needed = [lit for lit in self._literals(first) if self.elimination.needs(lit)]
         if self.elimination.covers(*needed):
             return [self._shortened(needed)]
+        if single:
+            return None
         products: list[Product] = []
         while True:
             model = self.elimination.possible(*(self.smt.not_(self.smt.and_(*p)) for p in products))
             if model is None:
-                return products
+                return self._irredundant(products)
             literals = self._literals(model)
             if len(products) == MAX_PRODUCTS or not self.elimination.covers(*literals):
                 return None
@@ -90,12 +90,28 @@ class _Search:
 
     def _expanded(self, literals: Product, needed: Product) -> Product:
         """A product without literals that it can do without."""
-        kept = literals
-        for literal in self._strongest_first(lit for lit in kept if lit not in needed):
-            rest = [k for k in kept if k is not literal]
-            if self.elimination.covers(*rest):
+        dispensable = self._strongest_first(lit for lit in literals if lit not in needed)
+        return self._shortened(self._without(literals, dispensable))
+
+    def _without(self, kept: Product, listed: Product) -> Product:
+        """A product without those of the listed literals that it can do without, one after another: all at once if that
+        does, else by halves, which comes to the same."""
+        rest = [lit for lit in kept if lit not in listed]
+        if not listed or self.elimination.covers(*rest):
+            return rest
+        if len(listed) == 1:
+            return kept
+        half = len(listed) // 2
+        return self._without(self._without(kept, listed[:half]), listed[half:])
+
+    def _irredundant(self, products: list[Product]) -> list[Product]:
+        """The products without those that the others cover, the longest first."""
+        kept = products
+        for product in sorted(products, key=len, reverse=True):
+            rest = [p for p in kept if p is not product]
+            if self._implied(product, self.smt.or_(*(self.smt.and_(*p) for p in rest))):
                 kept = rest
-        return self._shortened(kept)
+        return kept
 
     def _shortened(self, literals: Product) -> Product:
         """A product without literals that the others imply."""

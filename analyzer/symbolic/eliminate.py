@@ -40,6 +40,12 @@ REFUTE_RLIMIT = 100_000
 ALLOWANCE = 20_000_000
 """Work on questions of one condition that stay open, all together."""
 
+FAILURE = 400_000
+"""What it takes off the allowance when a region is not covered."""
+
+LAID_ALLOWANCE = 5_000_000
+"""The same where memory is laid out, so that much can be asked that leads nowhere."""
+
 FIRST_WAYS = 2
 """Ways that are asked about with memory laid out well."""
 
@@ -71,13 +77,14 @@ class Elimination:
         self.ways = sorted(ways, key=lambda way: (_of_both(way), size(way, MAX_SIZE)))
         self.goal = smt.or_(*ways)
         self.own_goal = smt.or_(*(way for way in ways if not _of_both(way)))
-        self.layout = tuple(self.projection.layout(self.formula))
+        told = smt.and_(self.projection.formula, self.goal)
+        self.layout = tuple(self.projection.layout(told))
         self.instances: list[Bool] = []
         self.goals: list[Bool] = []
         self._inside: Solver = smt.solver(self.formula)
-        self._allowance = ALLOWANCE
+        self._allowance = LAID_ALLOWANCE if self.layout else ALLOWANCE
         self._found: list[Model] = []
-        if self.projection.reads_tables(self.formula):
+        if self.projection.reads_tables(told):
             model = self.possible()
             if model is not None:
                 self._add(model, self._goal_in(model))
@@ -130,7 +137,13 @@ class Elimination:
             return False
 
     def covers(self, *literals: Bool) -> bool:
-        """Is the formula's existence proved wherever these literals hold?"""
+        """Is the formula's existence proved wherever these literals hold?
+
+        Raises:
+            Undecided: too much has been asked that led nowhere.
+        """
+        if self._allowance <= 0:
+            raise Undecided
         for _ in range(MAX_ROUNDS):
             missed = (*(self.smt.not_(i) for i in self.instances), *literals)
             if self._nowhere(missed, REFUTE_RLIMIT):
@@ -140,7 +153,10 @@ class Elimination:
                 answer = self._by_ways(missed, LAID_RLIMIT)
             model = self._kept(answer)
             if model is None:
-                return answer.status == "unknown" and self._nowhere(missed, RLIMIT)
+                last = LAID_RLIMIT if self.layout else RLIMIT
+                covered = answer.status == "unknown" and self._nowhere(missed, last)
+                self._allowance -= 0 if covered else FAILURE
+                return covered
             self._add(model, self._goal_in(model))
         return False
 
@@ -203,8 +219,9 @@ def _of_both(way: Bool) -> bool:
 
 
 class GoingOn(Elimination):
-    """The same where the real run goes on: there the ways hold whatever the real symbols are, and that it goes on for
-    some of them (`text`; empty if the formula does not imply it) is a literal of its own."""
+    """The same where the real run goes on: there a way is open whatever the monitor holds, or if it held the opposite
+    of what the run writes.  That the run goes on for some monitor (`text`; empty if the formula does not imply it) is a
+    literal of its own."""
 
     def __init__(self, pair: Pair, base: Bool, ways: list[Bool], given: Bool, named: Abstraction) -> None:
         super().__init__(pair, base, ways, given, named)
@@ -247,5 +264,18 @@ class GoingOn(Elimination):
         return found
 
     def covers(self, *literals: Bool) -> bool:
-        """Is each state in which the literals hold and the run goes on one of the formula's?"""
-        return self._asked(RLIMIT, self.base, self.goes_on, *literals, self.smt.not_(self.goal)).status == "unsat"
+        """Does each state in which the literals hold and the run goes on satisfy the formula, or its twin?"""
+        either = self.smt.or_(self.goal, self._twin)
+        return self._asked(RLIMIT, self.base, self.goes_on, *literals, self.smt.not_(either)).status == "unsat"
+
+    @cached_property
+    def _twin(self) -> Bool:
+        """The formula, what the real run writes being the opposite at the beginning, if nothing pins it and the run
+        goes on without it: one of two opposites differs from what is written."""
+        setting, smt = self.projection.pair.setting, self.smt
+        written = {f"{n}@r" for n in self.projection.pair.r.after if not setting.passes(n)}
+        needed = {*self.projection.pinned, *nodes(self.goes_on)}
+        mine = (t for t in nodes(self.goal) if t.op in ("symbol", "array") and t.name in written)
+        found = [t for t in mine if t not in needed]
+        opposite = [(t, smt.flip(t) if t.op == "array" else smt.invert(t, t.width)) for t in found]
+        return smt.substituted(self.formula, opposite)

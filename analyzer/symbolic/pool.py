@@ -34,10 +34,10 @@ MAX_FRIENDLIER = 3
 """Comparisons of more symbols have no simple equivalent."""
 
 
-def pools(elimination: Elimination, words: Wording) -> Iterator[list[Term]]:
-    """Atoms to try: those about guest state, and again if trying them showed more of them; then all."""
+def pools(elimination: Elimination, words: Wording, near: bool) -> Iterator[list[Term]]:
+    """Atoms to try, near ones only or all, and again if trying them showed more of them."""
     tried: list[Term] | None = None
-    for near in (True, True, False):
+    for _ in range(2 if near else 1):
         pool = _pool(elimination, words, near)
         if pool is not None and pool != tried:
             yield pool
@@ -55,7 +55,7 @@ def _pool(elimination: Elimination, words: Wording, near: bool) -> list[Term] | 
     if len(short) > 2 * MAX_ATOMS:
         return None
     simple = [_friendlier(elimination, atom) for atom in short]
-    pool = _distinct(elimination, [*simple, *_wholes(elimination, simple)])
+    pool = _distinct(elimination, [*simple, *_wholes(elimination, simple), *_matches(elimination, simple)])
     return pool if len(pool) <= MAX_ATOMS else None
 
 
@@ -121,12 +121,27 @@ def _friendlier(elimination: Elimination, atom: Term) -> Term:
 
 def _wholes(elimination: Elimination, found: Iterable[Term]) -> Iterator[Term]:
     """That a word is 0, if more than one field of it is compared."""
-    compared = [a.args[0] for a in found if a.op == "eq" and isinstance(a.args[0], Term)]
-    words = [field.args[0] for field in compared if field.op == "extract"]
+    words = [field.args[0] for field in _fields(found)]
     for word in dict.fromkeys(w for w in words if words.count(w) > 1):
         atom = elimination.smt.eq(word, 0, word.width)
         if isinstance(atom, Term):
             yield atom
+
+
+def _matches(elimination: Elimination, found: Iterable[Term]) -> Iterator[Term]:
+    """That the same field of two words is equal, if it is compared in both: two selectors that name one entry."""
+    for one, two in combinations(dict.fromkeys(_fields(found)), 2):
+        atom = elimination.smt.eq(one, two, one.width) if one.data == two.data else False
+        if isinstance(atom, Term):
+            yield atom
+
+
+def _fields(found: Iterable[Term]) -> Iterator[Term]:
+    """The fields that are compared with a constant."""
+    for atom in found:
+        field, other = atom.args if atom.op == "eq" else (None, None)
+        if isinstance(field, Term) and field.op == "extract" and isinstance(other, int):
+            yield field
 
 
 def _distinct(elimination: Elimination, found: Iterable[Any]) -> list[Term]:
