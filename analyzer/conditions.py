@@ -3,7 +3,8 @@
 The hole is a formula over σ, the operands and the monitor's values μ.  Its condition is ∃μ hole, put as a sum of
 products of literals that a reader of the manual knows: an access that is permitted, a field that has a value.  The
 literals are taken from the hole itself, those about guest state first.  That the hole implies the sum, and that every
-product implies the existence of μ (`eliminate`), are both proved.
+product implies the existence of μ (`eliminate`), are both proved.  Where that takes too many literals, what decides
+whether the real run goes on is one literal.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from analyzer.symbolic.wording import AND, Wording
 
 TOO_LARGE = "a condition too large to print"
 
-
 MAX_FACTORED = 8
 """More literals than this are not tried in all combinations."""
 
@@ -34,7 +34,7 @@ MAX_FACTORED = 8
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A condition over σ and operands.  `exact`: `formula` is proved equivalent to the hole; otherwise none was found,
-    and it is `False`, which implies the hole."""
+    and it is `False`, which implies the hole.  That the real run goes on for some monitor is a symbol in it."""
 
     text: str
     exact: bool
