@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Request
+from analyzer.replayer import MachineState
 from analyzer.symbolic.allocating import choose, flat, granule, held_state
 from analyzer.symbolic.setting import Setting
 
@@ -17,6 +19,10 @@ KEPT = 8
 
 _kept: list[tuple[Setting, Mapping[str, int]]] = []
 
+Values = tuple[tuple[str, int], ...]
+
+_kept_states: WeakKeyDictionary[Setting, dict[tuple[Values, Values], MachineState | None]] = WeakKeyDictionary()
+
 
 def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[str, ...]) -> Allocation | None:
     """`analyzer.allocator.Allocator`.  Where several maps are composed, one choice has to serve them all."""
@@ -27,7 +33,7 @@ def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[s
         if found is None or (chosen and found != chosen):
             return None
         chosen = found
-    held = held_state(setting, chosen, request.real)
+    held = _held(setting, chosen, request.real)
     if held is None:
         return None
 
@@ -35,6 +41,15 @@ def allocate(isa: ir.Isa, scheme: ir.Scheme, request: Request, composed: tuple[s
         return flat(setting, name, values, request.base, request.size)
 
     return Allocation(chosen, held, granules, passes)
+
+
+def _held(setting: Setting, chosen: Mapping[str, int], real: Mapping[str, int]) -> MachineState | None:
+    """The monitor's state, which does not depend on where the machine lies."""
+    held = _kept_states.setdefault(setting, {})
+    key = tuple(sorted(chosen.items())), tuple(sorted(real.items()))
+    if key not in held:
+        held[key] = held_state(setting, chosen, real)
+    return held[key]
 
 
 def _known(isa: ir.Isa, scheme: ir.Scheme) -> tuple[Setting, Mapping[str, int]]:

@@ -75,6 +75,15 @@ class GdbTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registers: tuple[GdbRegisterTable, ...]
 
 
+class SpeechTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a program that is made for the board speaks, in assembly: `before` lays out what traps need to arrive at the
+    label `trapped`; `say` prints the character with the number `{char}`; `stop` ends the run."""
+
+    before: str
+    say: str
+    stop: str
+
+
 class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A board; `memory` names the physical memory of the spec, `load` is where raw images go.  `answers` are the values
     of unspecified functions: a constant, or their first or last argument."""
@@ -93,6 +102,7 @@ class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: dict[str, int | Literal["first", "last"]] = {}
     gdb: GdbTable | None = None
     tree: dict[str, Any] | None = None
+    speech: SpeechTable | None = None
     name: str = ""
 
     def target(self) -> ElfTarget | None:

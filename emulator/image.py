@@ -80,7 +80,7 @@ def text_of(path: Path, data: bytes) -> str:
 def of_program(program: Program) -> Image:
     """An assembled program as an image."""
     image = of_cells(program.cells)
-    return Image(image.pieces, program.entry, program.labels)
+    return Image(image.pieces, program.entry, program.labels, program.starts)
 
 
 def of_cells(cells: Mapping[int, int]) -> Image:

@@ -22,11 +22,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A program: `entry` is the address (in units, physical) at which it begins."""
+    """A program: `entry` is the address (in units, physical) at which it begins; `starts` are places of the machine with
+    the values that it wants them to have then."""
 
     pieces: tuple[Piece, ...]
     entry: int
     symbols: Mapping[str, int] = field(default_factory=dict)
+    starts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def end(self) -> int:

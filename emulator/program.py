@@ -49,6 +49,7 @@ DIRECTIVES = (
     ".data",
     ".bss",
     ".entry N",
+    ".start PLACE, N",
     ".if N",
     ".macro NAME",
     ".rept N",
@@ -69,13 +70,15 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Program:
     """An assembled program; `cells` are its units by address, `labels` the addresses (and constants) by name, `entry`
-    the address at which it begins."""
+    the address at which it begins; `starts` are places of the machine (`file[n]`, an element) with the values that they
+    are to have then."""
 
     cells: Mapping[int, int]
     labels: Mapping[str, int]
     lines: tuple[Line, ...]
     unit: int
     entry: int = 0
+    starts: Mapping[str, int] = field(default_factory=dict)
 
     def listing(self) -> str:
         """Addresses, units and source, side by side."""
@@ -134,7 +137,7 @@ def assemble(
         message = "the program's layout does not settle: lengths depend on addresses"
         raise AssemblyError(Diagnostic("PG506", message, span))
     labels = {label: value for label, value in layout.labels.items() if "@" not in label}
-    return Program(last.cells, labels, tuple(last.listed), isa.unit, last.begin(labels, origin))
+    return Program(last.cells, labels, tuple(last.listed), isa.unit, last.begin(labels, origin), last.starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class _Pass:
         self.cells: dict[int, int] = {}
         self.listed: list[Line] = []
         self.entry: int | None = None
+        self.starts: dict[str, int] = {}
         self.conditions: list[bool] = []
         self.problems: list[Diagnostic] = []
 
@@ -264,6 +268,9 @@ class _Pass:
                 return ()
             case ".entry" if len(given) == 1:
                 self.entry = self.address(value(0), span)
+                return ()
+            case ".start" if len(given) == 2:
+                self.starts[given[0]] = value(1)
                 return ()
             case ".align" if len(given) == 1:
                 if (step := value(0)) < 1:

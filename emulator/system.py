@@ -87,7 +87,7 @@ def assemble_system(
             machine.write_units(board.memory, piece.address, _units(isa, units))
     tree = _tree(board, tables, images, machine) if board.tree is not None else 0
     top = tables[0][0] + tables[0][1]
-    _reset(machine, board, {"entry": image.entry, "tree": tree, "ram.end": top})
+    _reset(machine, board, {**board.reset, **image.starts}, {"entry": image.entry, "tree": tree, "ram.end": top})
     awaits_keys = any(table.kind in CONSOLES and table.wires for table in board.device)
     return System(machine, board, console, made, image, awaits_keys)
 
@@ -172,9 +172,9 @@ def _wide(number: int) -> list[int]:
     return [number >> 32, number & 0xFFFFFFFF]
 
 
-def _reset(machine: Machine, board: Board, addresses: Mapping[str, int]) -> None:
-    """Sets the places that the board sets."""
-    for place, given in board.reset.items():
+def _reset(machine: Machine, board: Board, places: Mapping[str, str | int], addresses: Mapping[str, int]) -> None:
+    """Sets the places that the board sets, and those that the program does."""
+    for place, given in places.items():
         if isinstance(given, str) and given not in addresses:
             raise wrong("PG522", board.name, f"`reset` does not know {given}", f"there are {', '.join(addresses)}")
         value = addresses[given] if isinstance(given, str) else given

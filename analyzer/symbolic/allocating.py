@@ -20,6 +20,7 @@ from analyzer.symbolic.execute import Changes, Executor, Frame
 from analyzer.symbolic.physical import Physical
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, Bits, Bool, Smt
+from analyzer.symbolic.staging import Staging, reset_value
 from analyzer.symbolic.term import Term
 from analyzer.symbolic.windows import World
 
@@ -166,13 +167,6 @@ class Recorded(Physical):
         return super().load(ex, frame, path, access, span)
 
 
-def reset_value(element: ir.Element) -> int:
-    """The value after reset; 0 or the first legal value where that is left open."""
-    if element.reset is not None:
-        return element.reset
-    return element.legal[0] if element.legal and 0 not in element.legal else 0
-
-
 def held_state(
     setting: Setting, chosen: Mapping[str, int], choices: Mapping[str, int], rlimit: int = DEFAULT_RLIMIT
 ) -> MachineState | None:
@@ -183,7 +177,7 @@ def held_state(
     for name in holding.free():  # one after the other, so that addresses become numbers
         some = holding.model()
         if some is None:
-            return None
+            return holding.staged()
         first = reset_value(setting.isa.elements[name])
         model, world = some
         other = model.value(world.element(name))
@@ -226,21 +220,37 @@ class Holding:
         world.values.update(self.choices)
         memories = Recorded(isa, smt, world, setting)
         ex = Executor(isa, smt, world, memories)
-        terms: list[Bool] = []
-        for assume in setting.scheme.assume:
-            terms += [setting.assumed(ex, assume, **bound) for bound in _instances(setting, assume)]
-        frame = Frame({}, Changes(), Changes())
-        terms += [smt.not_(ex.value(i.cond, frame)) for i in isa.interrupts]
+        terms = list(self.said(ex))
         for name, element in isa.elements.items():
-            if element.role is ir.Role.PROCESSOR:
-                terms.append(smt.eq(world.element(name), 0, element.width))
             if element.legal is not None:
                 terms.append(smt.or_(*(smt.eq(world.element(name), v, element.width) for v in element.legal)))
-        real = setting.scheme.run[0][1]
-        terms.append(smt.eq(ex.value(isa.mode.expr, frame), real, ir.width(isa.mode.expr)))
         widths = dict(setting.scheme.chosen)
         terms += [smt.eq(smt.symbol(f"chosen {n}", widths[n]), v, widths[n]) for n, v in self.chosen.items()]
         return terms, world, memories
+
+    def said(self, ex: Executor) -> Iterator[Bool]:
+        """The monitor's invariants; that no interrupt is pending, the processor runs, and the guest's mode is real."""
+        isa, smt, scheme = ex.isa, ex.smt, self.setting.scheme
+        for assume in scheme.assume:
+            for bound in _instances(self.setting, assume):
+                yield self.setting.assumed(ex, assume, **bound)
+        frame = Frame({}, Changes(), Changes())
+        for interrupt in isa.interrupts:
+            yield smt.not_(ex.value(interrupt.cond, frame))
+        for name, element in isa.elements.items():
+            if element.role is ir.Role.PROCESSOR:
+                yield smt.eq(ex.world.element(name), 0, element.width)
+        yield smt.eq(ex.value(isa.mode.expr, frame), scheme.run[0][1], ir.width(isa.mode.expr))
+
+    def staged(self) -> MachineState | None:
+        """The state where a map lies between the invariants and memory."""
+        isa = self.setting.isa
+        if self.chosen:
+            return None
+        free = set(self.free())
+        maps = {n for name in self.setting.shapes for n in self.setting.effects.map(name).reads}
+        fixed = {n: reset_value(e) for n, e in isa.elements.items() if n not in free and n not in maps}
+        return Staging(self.setting, self.smt.rlimit, {**fixed, **self.choices}, tuple(self.free()), self.said).state()
 
     def least(self) -> MachineState | None:
         """The state, every element being settled: its cells of memory bit by bit the least."""

@@ -196,22 +196,38 @@ class DirectPolicy(Policy):
 
 
 class DirectRun(WholeRun):
-    """A step that goes through the shadow map, and notes accesses to memory that is not the guest's."""
+    """A step that goes through the shadow map, and notes accesses to memory that is not the guest's.  What the hardware
+    reads in tables behind a map (descriptors) it finds in those of the monitor: there the host's own map leads."""
 
-    __slots__ = ("outside", "terms")
+    __slots__ = ("outside", "tabled", "terms")
 
     def __init__(self, code: Code, state: State, policy: Policy) -> None:
         super().__init__(code, state, policy)
         self.journal = Journal()  # type: ignore[assignment]  # it holds what the reference puts there
         self.terms = policy.terms if isinstance(policy, DirectPolicy) else None
         self.outside: list[tuple[str, int]] = []
+        self.tabled = False
+
+    def load(self, name: str, address: int, bits: int, kind: ir.AccessKind, args: Args, table: bool) -> int:
+        before, self.tabled = self.tabled, table
+        try:
+            return super().load(name, address, bits, kind, args, table)
+        finally:
+            self.tabled = before
+
+    def store(self, name: str, address: int, bits: int, value: int, args: Args, table: bool) -> None:
+        before, self.tabled = self.tabled, table
+        try:
+            super().store(name, address, bits, value, args, table)
+        finally:
+            self.tabled = before
 
     def _locate(
         self, name: str, address: int, bits: int, kind: ir.AccessKind, args: Args
     ) -> tuple[ir.Memory | ir.Bus, int, Args]:
         shadow = None if self.terms is None else self.terms.shadow
         space = self.code.isa.spaces[name]
-        if shadow is None or not isinstance(space, ir.Map) or name not in shadow.covers:
+        if shadow is None or self.tabled or not isinstance(space, ir.Map) or name not in shadow.covers:
             return super()._locate(name, address, bits, kind, args)
         self.spend()
         found = shadow.find(self, space, address, bits, kind, args)

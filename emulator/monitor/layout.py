@@ -112,6 +112,9 @@ def held_of(isa: ir.Isa, held: MachineState, choices: Mapping[str, int] | None =
     """The monitor's state as a state."""
     state = State(isa, choices)
     state.elements.update({n: v for n, v in held.elements.items() if n in state.elements})
+    for name, entries in held.files.items():
+        for index, entry in entries.items():
+            state.files[name][index] = entry
     for memory, cells in held.memories.items():
         for address, unit in cells.items():
             state.memories[memory][address] = unit
