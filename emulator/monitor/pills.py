@@ -1,0 +1,434 @@
+"""Red pills: a hole as a program, which prints REAL on the machine and VIRTUAL under a plain monitor that is forced.
+
+A pill is brewed from the witness of a hole.  Beginnings are tried near the board's: operands, registers, what they
+point to, and the state that the instruction is about, with numbers from the witness, from the board and from the
+monitor's own state.  Where bare and virtual machine are not the same after one step, what differs is led on to the
+program counter, by instructions that are sought as well; and there the program speaks, in the words of the board.
+
+The instruction is the one that the analysis names; everything else is the machine's own text, and the board's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from analyzer import ir
+from analyzer.errors import AssemblyError, UsageError
+from analyzer.passes.effects import EffectsOf
+from analyzer.report import Hole
+from emulator.board import Board, SpeechTable
+from emulator.decode import completed, decode_units, encode
+from emulator.disassemble import show
+from emulator.image import of_program
+from emulator.monitor.monitor import Monitor
+from emulator.monitor.twins import Dose, Parted, Place, Twins
+from emulator.program import assemble
+from emulator.state import join, split
+
+SIZE = 1 << 14
+"""Units of RAM that a pill has."""
+
+PILL, TRAPPED, SPOTS = 0x1000, 0x1800, 0x2000
+"""Where the instruction stands, where traps lead, and from where on data lie."""
+
+SPOT, SPOT_COUNT = 0x100, 16
+"""Units of data that a register points to the middle of, and how many such spots there are."""
+
+TRIES = 20_000
+"""Runs of the two machines for one hole."""
+
+PROBES = (150, 400)
+"""Instructions that are tried to lead a difference on: those that jump, and others."""
+
+NODES = 4
+"""Ways to lead a difference on that are followed."""
+
+SAME = 3
+"""Beginnings whose difference is led on, of those that differ in the same places."""
+
+ALIGNED = 16
+"""Units to which no machine aligns more than."""
+
+BUDGET = 2_000
+"""Steps that a pill may take."""
+
+WORDS = (b"REAL", b"VIRTUAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Pill:
+    """A program that tells: for the hole of this instruction, under this scheme."""
+
+    instruction: str
+    scheme: str
+    program: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An instruction at an address."""
+
+    at: int
+    instruction: ir.Instruction
+    operands: Mapping[str, int]
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """A beginning, and the instructions with their addresses: that of the hole, and those that lead on."""
+
+    places: Mapping[Place, int]
+    data: Mapping[int, int]
+    code: tuple[Step, ...]
+
+
+class Brewer:
+    """Seeks pills for the holes of one scheme of a machine on its board, under a forced plain monitor."""
+
+    def __init__(self, isa: ir.Isa, board: Board, monitor: Monitor, seed: int = 0) -> None:
+        if board.speech is None:
+            raise UsageError(f"the board {board.name} does not say how a program speaks", "its table `speech` would")
+        self.isa = isa
+        self.board = board
+        self.speech: SpeechTable = board.speech
+        self.scheme = monitor.plan.scheme
+        self.monitor = monitor
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.origin = board.ram[0].base
+        self.at, self.trapped = self.origin + PILL, self.origin + TRAPPED
+        self.frame = assemble(isa, self._before() + f"\n.org {self.at}\nstart:\n", self.origin)
+        self.twins = Twins(isa, board, of_program(replace(self.frame, entry=self.at)), monitor, SIZE)
+        self.effects = EffectsOf(isa)
+        self.unit = isa.unit
+        self.runs = 0
+        self._known: dict[tuple[bytes, int], tuple[int, ...]] = {}
+        pc = isa.fetch.pc
+        self.jumps = [i for i in isa.instructions if pc in self.effects.block(i.body).writes]
+        self.spots = [self.origin + SPOTS + SPOT * i for i in range(SPOT_COUNT)]
+        self.own = self._numbers()
+
+    # -- text ----------------------------------------------------------------------------------------------------------
+
+    def _before(self) -> str:
+        return f".equ trapped, {self.trapped:#x}\n{self.speech.before}"
+
+    def _say(self, word: bytes) -> str:
+        said = "\n".join(self.speech.say.replace("{char}", str(char)) for char in word)
+        return f"{said}\n{self.speech.stop}"
+
+    def text(self, given: Ingredients, pcs: tuple[int, int], subject: str) -> str:
+        """The pill as a program."""
+        lines = [f"; The hole of {subject} ({self.isa.name}, scheme {self.scheme.name}) as a program."]
+        lines += [f"        .equ trapped, {self.trapped:#x}", self.speech.before.strip("\n")]
+        for (name, index), value in given.places.items():
+            place = name if index is None else f"{name}[{index}]"
+            lines.append(f"        .start {place}, {value:#x}")
+        lines += [f"        .org {self.at:#x}", "start:"]
+        at = self.at
+        for step in given.code:
+            if step.at != at:
+                lines.append(f"        .org {step.at:#x}")
+            lines.append(f"        {self._line(step)}")
+            at = step.at + len(step.units)
+        for label, word, pc in zip(("real:", "virtual:"), WORDS, pcs, strict=True):
+            lines += [f"        .org {pc:#x}", label]
+            lines += [f"        {line.strip()}" for line in self._say(word).splitlines() if line.strip()]
+        last = None
+        for address, unit in sorted(given.data.items()):
+            if last is None or address != last + 1:
+                lines.append(f"        .org {address:#x}")
+            lines.append(f"        .unit {unit:#x}")
+            last = address
+        return "\n".join(lines) + "\n"
+
+    def _line(self, step: Step) -> str:
+        """The instruction as the assembler has it, or its units where that is another one."""
+        text = show(self.isa, step.instruction, step.operands, step.at)
+        same = self._units(text, step.at) == step.units
+        return text if same else f".unit {', '.join(f'{u:#x}' for u in step.units)}  ; {text}"
+
+    def _units(self, text: str, at: int) -> tuple[int, ...]:
+        try:
+            return tuple(assemble(self.isa, text, at).cells.values())
+        except AssemblyError:
+            return ()
+
+    # -- brewing -------------------------------------------------------------------------------------------------------
+
+    def brew(self, hole: Hole) -> Pill | None:
+        """A pill for a hole; None: none was found, as where the two machines part in what no program sees."""
+        self.random.seed(f"{self.seed} {hole.instruction}")
+        start = self._of_witness(hole)
+        if start is None:
+            return None
+        seen: Counter[tuple[Place, ...]] = Counter()
+        self.runs = 0
+        for given in self._beginnings(*start):
+            if self.runs > TRIES:
+                return None
+            parted = self._run(given)
+            if parted is None or (parted.pcs[0] == parted.pcs[1] and not parted.places):
+                continue
+            kind = tuple(sorted(parted.places, key=str))[:3]
+            seen[kind] += 1
+            thorough = seen[kind] <= SAME or self.random.random() < 0.05
+            for led, pcs in self._led(given, parted, thorough):
+                if self._tells(led, pcs):
+                    return Pill(
+                        hole.instruction, self.scheme.name, self.text(self._least(led, pcs), pcs, hole.instruction)
+                    )
+        return None
+
+    def _of_witness(self, hole: Hole) -> tuple[ir.Instruction, Mapping[str, int], list[int]] | None:
+        """The instruction and operands of a hole's witness, and the numbers in it."""
+        witness = hole.witness
+        if witness is None or not witness.encoding:
+            return None
+        units = [int(unit, 16) for unit in witness.encoding.split()]
+        decoded = decode_units(self.isa, units)
+        if decoded is None:
+            return None
+        texts = [t for cell in (*witness.inputs, *witness.outcome) for t in (cell.virtual, cell.real) if t is not None]
+        return decoded.instruction, decoded.operands, [n for t in texts if (n := _number(t)) is not None]
+
+    def _numbers(self) -> list[int]:
+        """Numbers that mean something to one of the two machines: what their registers hold."""
+        found: dict[int, None] = dict.fromkeys((0, 1, self.at, self.trapped))
+        real = self.monitor.machines[-1].grant.held
+        for state in (self.twins.start, real):
+            found.update(dict.fromkeys(state.elements.values()))
+            for name, register in self.isa.registers.items():
+                if register.size is None:
+                    found[state.read(name)] = None
+        return list(found)
+
+    def _run(self, given: Ingredients) -> Parted | None:
+        """Both machines through all of the instructions; None if they do not go through them together."""
+        parted = None
+        self.runs += 1
+        self.twins.begin(self._dose(given, {}))
+        for step in given.code:
+            if parted is not None and parted.pcs != (step.at, step.at):
+                return None
+            parted = self.twins.steps(1)
+            if parted is None:
+                return None
+        return parted
+
+    def _dose(self, given: Ingredients, more: Mapping[int, int]) -> Dose:
+        code = {step.at + i: unit for step in given.code for i, unit in enumerate(step.units)}
+        return Dose(given.places, {**given.data, **code, **more})
+
+    # -- beginnings ----------------------------------------------------------------------------------------------------
+
+    def _beginnings(
+        self, instruction: ir.Instruction, operands: Mapping[str, int], hints: Sequence[int]
+    ) -> Iterator[Ingredients]:
+        """Beginnings without end, the plainest first."""
+        effects = self.effects.block(instruction.body)
+        guest = {n for n, f in self.isa.files.items() if f.role is ir.Role.GUEST}
+        touched = (effects.reads | effects.writes) - guest
+        about = sorted(n for n in touched if n in self.isa.elements and n != self.isa.fetch.pc)
+        about += sorted(n for n in touched if n in self.isa.files)
+        fixed = {o.name for o in instruction.operands if o.cases}
+        pool = [*hints, *self.own, *self.spots]
+        chance = self.random
+        for number in range(1 << 30):
+            share = min(0.5, number / 200)
+            places: dict[Place, int] = {}
+            for name in sorted(guest):
+                file = self.isa.files[name]
+                for index in range(file.size):
+                    if index not in file.zeros:
+                        middle = self.spots[index % SPOT_COUNT] + SPOT // 2
+                        value = middle if chance.random() < 0.7 else self._value(file.width, pool)
+                        places[name, index] = value & (1 << file.width) - 1
+            for name in about:
+                if chance.random() < share:
+                    place: Place = (
+                        (name, None)
+                        if name in self.isa.elements
+                        else (name, chance.randrange(self.isa.files[name].size))
+                    )
+                    places[place] = self._legal(name, pool)
+            changed = {
+                o.name: self._operand(o, pool) if o.name not in fixed and chance.random() < share else operands[o.name]
+                for o in instruction.operands
+            }
+            changed = {**operands, **changed}
+            try:
+                step = Step(self.at, instruction, changed, tuple(encode(self.isa, instruction, changed)))
+            except UsageError:
+                continue
+            yield Ingredients(places, self._data(pool, share), (step,))
+
+    def _data(self, pool: Sequence[int], share: float) -> Mapping[int, int]:
+        """Numbers around the middles of all spots, all of one width."""
+        chance, unit = self.random, self.unit
+        width = chance.choice([w for w in (unit, 16, 32, 64) if w >= unit and w % unit == 0])
+        data: dict[int, int] = {}
+        if chance.random() > share + 0.2:
+            return data
+        one = self._value(width, pool)
+        for spot in self.spots:
+            at = spot + SPOT // 2
+            for _ in range(6):
+                value = one if chance.random() < 0.5 else self._value(width, pool)
+                for part in split(value & (1 << width) - 1, width, unit, self.isa.endian):
+                    data[at] = part
+                    at += 1
+        return data
+
+    def _value(self, width: int, pool: Sequence[int]) -> int:
+        chance = self.random
+        some = chance.choice(pool) if chance.random() < 0.85 else chance.getrandbits(width)
+        return some & (1 << width) - 1
+
+    def _legal(self, name: str, pool: Sequence[int]) -> int:
+        element = self.isa.elements.get(name)
+        if element is None:
+            return self._value(self.isa.files[name].width, pool)
+        return self.random.choice(element.legal) if element.legal else self._value(element.width, pool)
+
+    def _operand(self, operand: ir.Operand, pool: Sequence[int]) -> int:
+        if operand.width > 4 and self.random.random() < 0.6:
+            return self._value(operand.width, pool)
+        return self.random.getrandbits(operand.width)
+
+    # -- leading on ----------------------------------------------------------------------------------------------------
+
+    def _led(self, given: Ingredients, parted: Parted, thorough: bool) -> Iterator[tuple[Ingredients, tuple[int, int]]]:
+        """Programs, perhaps longer ones, at whose end the program counters differ."""
+        if parted.pcs[0] != parted.pcs[1]:
+            yield given, parted.pcs
+            return
+        yield given, (self.trapped, parted.pcs[1])  # what comes next may trap in one of them
+        yield given, (parted.pcs[0], self.trapped)
+        level = [(given, parted)] if thorough else []
+        for depth in range(3):
+            following: list[tuple[Ingredients, Parted]] = []
+            kinds = {frozenset(p.places) for _, p in level}
+            for node, differing in level:
+                for more, after in self._extended(node, differing, self.jumps, PROBES[0]):
+                    if after.pcs[0] != after.pcs[1]:
+                        yield more, after.pcs
+                if depth == 2:
+                    continue
+                for more, after in self._extended(node, differing, self.isa.instructions, PROBES[1]):
+                    if after.pcs[0] != after.pcs[1]:
+                        yield more, after.pcs
+                    elif frozenset(after.places) not in kinds and set(after.places) - set(differing.places):
+                        kinds.add(frozenset(after.places))
+                        following.append((more, after))
+                        if len(following) >= NODES:
+                            break
+            level = following
+
+    def _extended(
+        self, node: Ingredients, parted: Parted, instructions: Sequence[ir.Instruction], tries: int
+    ) -> Iterator[tuple[Ingredients, Parted]]:
+        """The program with one instruction more, of those that read what differs."""
+        fitting = [i for i in instructions if self._reads(i, parted)] or list(instructions)
+        pool = [v for pair in parted.places.values() for v in pair]
+        pool += [i for _, i in parted.places if i is not None]
+        pool += [self.joined(parted, which) for which in (0, 1)]
+        pool += [*pool, self.at + 0x80, self.at + 0x100, 0, *self.spots[:2]]
+        here = parted.pcs[0]
+        free = self._free(node)
+        for _ in range(tries):
+            instruction = self.random.choice(fitting)
+            operands = {o.name: self._operand(o, pool) for o in instruction.operands}
+            for operand in instruction.operands:
+                if operand.cases:
+                    operands[operand.name] = self.random.choice(self.random.choice(operand.cases)[1] or (0,))
+            try:
+                operands = completed(self.isa, instruction, operands)
+                step = Step(here, instruction, operands, tuple(encode(self.isa, instruction, operands)))
+            except (UsageError, KeyError):
+                continue
+            if not free(here, len(step.units)):
+                continue
+            more = replace(node, code=(*node.code, step))
+            after = self._run(more)
+            if after is not None and (after.pcs[0] != after.pcs[1] or after.places):
+                yield more, after
+
+    def joined(self, parted: Parted, which: int) -> int:
+        """What one of the machines has in the units of memory that differ."""
+        units = [pair[which] for (name, _), pair in parted.places.items() if name == self.twins.memory]
+        return join(units, self.unit, self.isa.endian) if units else 0
+
+    def _reads(self, instruction: ir.Instruction, parted: Parted) -> bool:
+        effects = self.effects.block(instruction.body)
+        names = {name for name, _ in parted.places}
+        memory = self.twins.memory in names and bool(effects.windows or effects.physical)
+        return memory or bool(names & effects.reads)
+
+    # -- tasting -------------------------------------------------------------------------------------------------------
+
+    def _tells(self, given: Ingredients, pcs: tuple[int, int]) -> bool:
+        """Does the program print what it should?"""
+        cells = self._whole(given, pcs)
+        return cells is not None and self.twins.told(self._dose(given, cells), BUDGET) == WORDS
+
+    def _free(self, given: Ingredients) -> Callable[[int, int], bool]:
+        """Whether so many units from an address on are not in use."""
+        taken = set(self.frame.cells) | set(given.data)
+        taken |= {step.at + i for step in given.code for i in range(len(step.units))}
+        end = self.origin + SIZE
+        return lambda at, count: self.origin <= at <= end - count and taken.isdisjoint(range(at, at + count))
+
+    def _whole(self, given: Ingredients, pcs: tuple[int, int]) -> Mapping[int, int] | None:
+        """What is to stand where the two machines go; None if it has no room there."""
+        free = self._free(given)
+        cells: dict[int, int] = {}
+        for word, pc in zip(WORDS, pcs, strict=True):
+            said = self._placed(word, pc)
+            here = range(pc, pc + len(said))
+            if not free(pc, len(said)) or any(at in cells for at in here):
+                return None
+            cells.update(zip(here, said, strict=True))
+        return cells
+
+    def _placed(self, word: bytes, pc: int) -> tuple[int, ...]:
+        """The units of what is said, at an address: they are the same at all that are aligned alike."""
+        alike = word, pc % ALIGNED
+        if alike not in self._known:
+            self._known[alike] = self._units(self._say(word), self.at + alike[1]) or (0,) * (SIZE + 1)
+        return self._known[alike]
+
+    def _least(self, given: Ingredients, pcs: tuple[int, int]) -> Ingredients:
+        """With as little in the beginning as is needed, and instructions as the assembler would have them."""
+        for place in list(given.places):
+            fewer = replace(given, places={p: v for p, v in given.places.items() if p != place})
+            given = fewer if self._tells(fewer, pcs) else given
+        for chunk in (64, 8, 4, 2, 1):
+            addresses = sorted(given.data)
+            for i in range(0, len(addresses), chunk):
+                gone = set(addresses[i : i + chunk])
+                fewer = replace(given, data={a: u for a, u in given.data.items() if a not in gone})
+                given = fewer if self._tells(fewer, pcs) else given
+        for number, step in enumerate(given.code):
+            units = self._units(show(self.isa, step.instruction, step.operands, step.at), step.at)
+            if len(units) == len(step.units):
+                plain = (*given.code[:number], replace(step, units=units), *given.code[number + 1 :])
+                given = replace(given, code=plain) if self._tells(replace(given, code=plain), pcs) else given
+        return given
+
+
+def _number(text: str) -> int | None:
+    """A number as a report has it."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
+
+
+Progress = Callable[[int, int, str], None]
+
+__all__ = ["Brewer", "Pill"]
