@@ -2,8 +2,8 @@
 
 A pill is brewed from the witness of a hole.  Beginnings are tried near the board's: operands, registers, what they
 point to, and the state that the instruction is about, with numbers from the witness, from the board and from the
-monitor's own state.  Where bare and virtual machine are not the same after one step, what differs is led on to the
-program counter, by instructions that are sought as well; and there the program speaks, in the words of the board.
+monitor's own state.  Where bare and virtual machine are not the same after one step, the program looks at what
+differs, after one more instruction if need be, and then speaks: both in the words of the board.
 
 The instruction is the one that the analysis names; everything else is the machine's own text, and the board's.
 """
@@ -26,28 +26,29 @@ from emulator.image import of_program
 from emulator.monitor.monitor import Monitor
 from emulator.monitor.twins import Dose, Parted, Place, Twins
 from emulator.program import assemble
-from emulator.state import join, split
+from emulator.state import split
 
 SIZE = 1 << 14
 """Units of RAM that a pill has."""
 
-PILL, TRAPPED, SPOTS = 0x1000, 0x1800, 0x2000
-"""Where the instruction stands, where traps lead, and from where on data lie."""
+PILL, TRAPPED, VIRTUAL, SPOTS, SAVED = 0x1000, 0x1800, 0x1C00, 0x2000, 0x3800
+"""Where the instruction stands, where traps lead, where a program goes that has seen the monitor, from where on data
+lie, and where registers are saved."""
 
 SPOT, SPOT_COUNT = 0x100, 16
 """Units of data that a register points to the middle of, and how many such spots there are."""
 
-TRIES = 20_000
+TRIES = 3_000
 """Runs of the two machines for one hole."""
 
-PROBES = (150, 400)
-"""Instructions that are tried to lead a difference on: those that jump, and others."""
+PROBES = 40
+"""Instructions that are tried to make a difference visible."""
 
-NODES = 4
-"""Ways to lead a difference on that are followed."""
+SAME = 6
+"""Beginnings of which more is tried, of those that differ in the same places."""
 
-SAME = 3
-"""Beginnings whose difference is led on, of those that differ in the same places."""
+LOOKS = 64
+"""Steps that looking may take."""
 
 ALIGNED = 16
 """Units to which no machine aligns more than."""
@@ -69,12 +70,17 @@ class Pill:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An instruction at an address."""
+    """Text at an address: an instruction, or some in the board's words (`whole`), which are gone through to their
+    end."""
 
     at: int
-    instruction: ir.Instruction
-    operands: Mapping[str, int]
+    text: str
     units: tuple[int, ...]
+    whole: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.at + len(self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,7 @@ class Brewer:
         self.unit = isa.unit
         self.runs = 0
         self._known: dict[tuple[bytes, int], tuple[int, ...]] = {}
-        pc = isa.fetch.pc
-        self.jumps = [i for i in isa.instructions if pc in self.effects.block(i.body).writes]
+        self.virtual, self.saved = self.origin + VIRTUAL, self.origin + SAVED
         self.spots = [self.origin + SPOTS + SPOT * i for i in range(SPOT_COUNT)]
         self.own = self._numbers()
 
@@ -133,8 +138,8 @@ class Brewer:
         for step in given.code:
             if step.at != at:
                 lines.append(f"        .org {step.at:#x}")
-            lines.append(f"        {self._line(step)}")
-            at = step.at + len(step.units)
+            lines += [f"        {line.strip()}" for line in step.text.splitlines() if line.strip()]
+            at = step.end
         for label, word, pc in zip(("real:", "virtual:"), WORDS, pcs, strict=True):
             lines += [f"        .org {pc:#x}", label]
             lines += [f"        {line.strip()}" for line in self._say(word).splitlines() if line.strip()]
@@ -146,11 +151,29 @@ class Brewer:
             last = address
         return "\n".join(lines) + "\n"
 
-    def _line(self, step: Step) -> str:
-        """The instruction as the assembler has it, or its units where that is another one."""
-        text = show(self.isa, step.instruction, step.operands, step.at)
-        same = self._units(text, step.at) == step.units
-        return text if same else f".unit {', '.join(f'{u:#x}' for u in step.units)}  ; {text}"
+    def _step(self, at: int, instruction: ir.Instruction, operands: Mapping[str, int]) -> Step | None:
+        """An instruction as the assembler has it, or as units where that is another one; None if these operands have no
+        encoding."""
+        try:
+            operands = completed(self.isa, instruction, operands)
+            units = tuple(encode(self.isa, instruction, operands))
+        except (UsageError, KeyError):
+            return None
+        text = show(self.isa, instruction, operands, at)
+        return Step(at, text, units)
+
+    def _plain(self, step: Step) -> Step:
+        """The step with text that makes its units."""
+        if step.whole or self._units(step.text, step.at) == step.units:
+            return step
+        return replace(step, text=f".unit {', '.join(f'{u:#x}' for u in step.units)}  ; {step.text}")
+
+    def _words(self, at: int, text: str, **given: int) -> Step | None:
+        """Some of the board's words; None if it has none, or they do not fit there."""
+        for name, value in {"saved": self.saved, "label": self.virtual, **given}.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        units = self._units(text, at) if text.strip() else ()
+        return Step(at, text, units, whole=True) if units else None
 
     def _units(self, text: str, at: int) -> tuple[int, ...]:
         try:
@@ -176,12 +199,10 @@ class Brewer:
                 continue
             kind = tuple(sorted(parted.places, key=str))[:3]
             seen[kind] += 1
-            thorough = seen[kind] <= SAME or self.random.random() < 0.05
-            for led, pcs in self._led(given, parted, thorough):
+            for led, pcs in self._led(given, parted, seen[kind] <= SAME):
                 if self._tells(led, pcs):
-                    return Pill(
-                        hole.instruction, self.scheme.name, self.text(self._least(led, pcs), pcs, hole.instruction)
-                    )
+                    led = self._least(led, pcs)
+                    return Pill(hole.instruction, self.scheme.name, self.text(led, pcs, hole.instruction))
         return None
 
     def _of_witness(self, hole: Hole) -> tuple[ir.Instruction, Mapping[str, int], list[int]] | None:
@@ -215,7 +236,7 @@ class Brewer:
         for step in given.code:
             if parted is not None and parted.pcs != (step.at, step.at):
                 return None
-            parted = self.twins.steps(1)
+            parted = self.twins.go(step.end, LOOKS) if step.whole else self.twins.steps(1)
             if parted is None:
                 return None
         return parted
@@ -261,11 +282,9 @@ class Brewer:
                 for o in instruction.operands
             }
             changed = {**operands, **changed}
-            try:
-                step = Step(self.at, instruction, changed, tuple(encode(self.isa, instruction, changed)))
-            except UsageError:
-                continue
-            yield Ingredients(places, self._data(pool, share), (step,))
+            step = self._step(self.at, instruction, changed)
+            if step is not None:
+                yield Ingredients(places, self._data(pool, share), (step,))
 
     def _data(self, pool: Sequence[int], share: float) -> Mapping[int, int]:
         """Numbers around the middles of all spots, all of one width."""
@@ -300,74 +319,65 @@ class Brewer:
             return self._value(operand.width, pool)
         return self.random.getrandbits(operand.width)
 
-    # -- leading on ----------------------------------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------------------------------------------
 
     def _led(self, given: Ingredients, parted: Parted, thorough: bool) -> Iterator[tuple[Ingredients, tuple[int, int]]]:
         """Programs, perhaps longer ones, at whose end the program counters differ."""
-        if parted.pcs[0] != parted.pcs[1]:
+        yield from self._looked(given, parted)
+        if thorough and parted.pcs[0] == parted.pcs[1]:
+            for more, after in self._extended(given, parted):
+                yield from self._looked(more, after)
+
+    def _looked(self, given: Ingredients, parted: Parted) -> Iterator[tuple[Ingredients, tuple[int, int]]]:
+        """The program as it is, if the two are at different places or the next step traps in one of them; or else with
+        a look at what differs."""
+        here = parted.pcs[0]
+        if here != parted.pcs[1]:
             yield given, parted.pcs
             return
-        yield given, (self.trapped, parted.pcs[1])  # what comes next may trap in one of them
-        yield given, (parted.pcs[0], self.trapped)
-        level = [(given, parted)] if thorough else []
-        for depth in range(3):
-            following: list[tuple[Ingredients, Parted]] = []
-            kinds = {frozenset(p.places) for _, p in level}
-            for node, differing in level:
-                for more, after in self._extended(node, differing, self.jumps, PROBES[0]):
-                    if after.pcs[0] != after.pcs[1]:
-                        yield more, after.pcs
-                if depth == 2:
-                    continue
-                for more, after in self._extended(node, differing, self.isa.instructions, PROBES[1]):
-                    if after.pcs[0] != after.pcs[1]:
-                        yield more, after.pcs
-                    elif frozenset(after.places) not in kinds and set(after.places) - set(differing.places):
-                        kinds.add(frozenset(after.places))
-                        following.append((more, after))
-                        if len(following) >= NODES:
-                            break
-            level = following
+        yield given, (self.trapped, here)
+        yield given, (here, self.trapped)
+        seen: tuple[Ingredients, Parted] | None = (given, parted)
+        if not any(name == self.twins.memory for name, _ in parted.places):
+            seen = self._followed(given, self._words(here, self.speech.save))
+        if seen is not None:
+            given, parted = seen
+            for (name, address), (value, _) in parted.places.items():
+                if name == self.twins.memory and address is not None:
+                    look = self._words(parted.pcs[0], self.speech.unlike, address=address, value=value)
+                    if look is not None:
+                        yield replace(given, code=(*given.code, look)), (look.end, self.virtual)
+                        return
 
-    def _extended(
-        self, node: Ingredients, parted: Parted, instructions: Sequence[ir.Instruction], tries: int
-    ) -> Iterator[tuple[Ingredients, Parted]]:
-        """The program with one instruction more, of those that read what differs."""
-        fitting = [i for i in instructions if self._reads(i, parted)] or list(instructions)
-        pool = [v for pair in parted.places.values() for v in pair]
-        pool += [i for _, i in parted.places if i is not None]
-        pool += [self.joined(parted, which) for which in (0, 1)]
-        pool += [*pool, self.at + 0x80, self.at + 0x100, 0, *self.spots[:2]]
-        here = parted.pcs[0]
-        free = self._free(node)
-        for _ in range(tries):
+    def _followed(self, given: Ingredients, step: Step | None) -> tuple[Ingredients, Parted] | None:
+        """The program with a step more."""
+        if step is None or not self._free(given)(step.at, len(step.units)):
+            return None
+        more = replace(given, code=(*given.code, step))
+        after = self._run(more)
+        return None if after is None else (more, after)
+
+    def _extended(self, given: Ingredients, parted: Parted) -> Iterator[tuple[Ingredients, Parted]]:
+        """The program with one instruction more, of those that are about what differs."""
+        names = {name for name, _ in parted.places}
+        fitting = [i for i in self.isa.instructions if names & self.effects.block(i.body).reads]
+        fitting += [i for i in self.isa.instructions if names & self._walked(i)]
+        pool = [*self.own, *self.spots, *(v for pair in parted.places.values() for v in pair)]
+        for _ in range(PROBES if fitting else 0):
             instruction = self.random.choice(fitting)
             operands = {o.name: self._operand(o, pool) for o in instruction.operands}
             for operand in instruction.operands:
-                if operand.cases:
-                    operands[operand.name] = self.random.choice(self.random.choice(operand.cases)[1] or (0,))
-            try:
-                operands = completed(self.isa, instruction, operands)
-                step = Step(here, instruction, operands, tuple(encode(self.isa, instruction, operands)))
-            except (UsageError, KeyError):
-                continue
-            if not free(here, len(step.units)):
-                continue
-            more = replace(node, code=(*node.code, step))
-            after = self._run(more)
-            if after is not None and (after.pcs[0] != after.pcs[1] or after.places):
-                yield more, after
+                cases = [v for _, values in operand.cases for v in values]
+                if cases:
+                    operands[operand.name] = self.random.choice(cases)
+            found = self._followed(given, self._step(parted.pcs[0], instruction, operands))
+            if found is not None and (found[1].pcs[0] != found[1].pcs[1] or found[1].places):
+                yield found
 
-    def joined(self, parted: Parted, which: int) -> int:
-        """What one of the machines has in the units of memory that differ."""
-        units = [pair[which] for (name, _), pair in parted.places.items() if name == self.twins.memory]
-        return join(units, self.unit, self.isa.endian) if units else 0
-
-    def _reads(self, instruction: ir.Instruction, parted: Parted) -> bool:
-        effects = self.effects.block(instruction.body)
-        names = {name for name, _ in parted.places}
-        memory = self.twins.memory in names and bool(effects.windows or effects.physical)
-        return memory or bool(names & effects.reads)
+    def _walked(self, instruction: ir.Instruction) -> set[str]:
+        """What the maps read that an instruction's accesses go through."""
+        windows = self.effects.block(instruction.body).windows
+        return {name for window in windows for name in self.effects.map(window).reads}
 
     # -- tasting -------------------------------------------------------------------------------------------------------
 
@@ -379,7 +389,7 @@ class Brewer:
     def _free(self, given: Ingredients) -> Callable[[int, int], bool]:
         """Whether so many units from an address on are not in use."""
         taken = set(self.frame.cells) | set(given.data)
-        taken |= {step.at + i for step in given.code for i in range(len(step.units))}
+        taken |= {at for step in given.code for at in range(step.at, step.end)}
         end = self.origin + SIZE
         return lambda at, count: self.origin <= at <= end - count and taken.isdisjoint(range(at, at + count))
 
@@ -413,12 +423,7 @@ class Brewer:
                 gone = set(addresses[i : i + chunk])
                 fewer = replace(given, data={a: u for a, u in given.data.items() if a not in gone})
                 given = fewer if self._tells(fewer, pcs) else given
-        for number, step in enumerate(given.code):
-            units = self._units(show(self.isa, step.instruction, step.operands, step.at), step.at)
-            if len(units) == len(step.units):
-                plain = (*given.code[:number], replace(step, units=units), *given.code[number + 1 :])
-                given = replace(given, code=plain) if self._tells(replace(given, code=plain), pcs) else given
-        return given
+        return replace(given, code=tuple(self._plain(step) for step in given.code))
 
 
 def _number(text: str) -> int | None:

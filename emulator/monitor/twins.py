@@ -89,6 +89,16 @@ class Twins:
             return None
         return self.parted()
 
+    def go(self, end: int, most: int) -> Parted | None:
+        """Goes on until both are at this address; None if they do not come there together in so many steps."""
+        for _ in range(most):
+            found = self.steps(1)
+            if found is None or found.pcs[0] != found.pcs[1]:
+                return None
+            if found.pcs == (end, end):
+                return found
+        return None
+
     def parted(self) -> Parted:
         """Where they stand."""
         one, two = (machine._view() for machine in self.machines)
