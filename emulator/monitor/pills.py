@@ -123,7 +123,7 @@ class Brewer:
         return f".equ trapped, {self.trapped:#x}\n{self.speech.before}"
 
     def _say(self, word: bytes) -> str:
-        said = "\n".join(self.speech.say.replace("{char}", str(char)) for char in word)
+        said = "\n".join(self.speech.say.replace("{char}", f"{char:#x}") for char in word)
         return f"{said}\n{self.speech.stop}"
 
     def text(self, given: Ingredients, pcs: tuple[int, int], subject: str) -> str:
@@ -171,7 +171,7 @@ class Brewer:
     def _words(self, at: int, text: str, **given: int) -> Step | None:
         """Some of the board's words; None if it has none, or they do not fit there."""
         for name, value in {"saved": self.saved, "label": self.virtual, **given}.items():
-            text = text.replace(f"{{{name}}}", str(value))
+            text = text.replace(f"{{{name}}}", f"{value:#x}")
         units = self._units(text, at) if text.strip() else ()
         return Step(at, text, units, whole=True) if units else None
 

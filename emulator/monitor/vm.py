@@ -198,6 +198,8 @@ class VirtualMachine(BaseMachine):
         reflected, as the record decides.
         """
         missed, self._missed = self._missed, None
+        if left.why is not Why.MISS:
+            self._fills = 0
         match left.why:
             case Why.SPENT:
                 return Round(watched=watch is not None)
@@ -286,6 +288,7 @@ class VirtualMachine(BaseMachine):
         _, steps, lost = judge(event)
         self._steps += steps
         self._lost += lost
+        self._fills = 0
         for name, value in before.items():
             if self.record.elements[name] != value:
                 self._clocks[name].set(self._count(self._clocks[name]), self.record.elements[name])
