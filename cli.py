@@ -615,6 +615,41 @@ def validate(
 
 
 @app.command()
+def pills(
+    spec: Spec,
+    only: Annotated[list[str] | None, typer.Argument(help="Only the holes of these instructions or families.")] = None,
+    scheme: OneScheme = None,
+    board: OnBoard = None,
+    folder: Annotated[Path | None, typer.Option("--out", help="Write the programs into this folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Other programs for another number.")] = 0,
+) -> None:
+    """Brew red pills: of each hole a program that prints REAL on the machine, and VIRTUAL under a plain monitor that is
+    forced (`run`, and `vmm --unsafe --no-check`)."""
+    from analyzer.render.findings import counted
+    from emulator.board import board_of
+    from emulator.monitor.pills import Brewer
+
+    isa = load(spec)
+    chosen = scheme_of(isa, scheme)
+    found = analyzed(isa, 0, None, [chosen.name], only, quiet=False, graph=False).schemes[0].holes
+    if not found:
+        print(f"{isa.name} has no hole under scheme {chosen.name}")
+        return
+    brewer = Brewer(isa, board_of(isa, board), monitor_of(isa, scheme, "plain", True, 1, False), seed)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    missing = 0
+    for hole in found:
+        pill = brewer.brew(hole)
+        missing += pill is None
+        print(f"{hole.instruction}: {'no program tells, as far as was sought' if pill is None else 'REAL, VIRTUAL'}")
+        if pill is not None and folder is not None:
+            (folder / pill.file).write_text(pill.program, encoding="utf-8")
+    print(f"{counted(len(found), 'hole')}, {counted(len(found) - missing, 'program')}")
+    stop(INCONCLUSIVE if missing else OK)
+
+
+@app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Guests or groups of them; else all.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is run.")] = 3,

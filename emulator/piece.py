@@ -22,8 +22,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A program: `entry` is the address (in units, physical) at which it begins; `starts` are places of the machine with
-    the values that it wants them to have then."""
+    """A program: `entry` is the address (in units, physical) at which it begins; `starts` are places of the machine
+    with the values that it wants them to have then."""
 
     pieces: tuple[Piece, ...]
     entry: int

@@ -2,8 +2,9 @@
 
 What such an invariant says (every gate leads to the monitor) is about what a map shows; where that lies in memory is
 the map's affair.  First elements, and what the tables show, are found with the map left abstract, tables at places of
-their own.  Then each invariant, and each delivery, is executed once more, and memory placed under it so that the machine's own map shows
-just that (`placing`).  The state is believed when all invariants are true of it as it is (CONFIRMED).
+their own.  Then each invariant, and each delivery, is executed once more, and memory placed under it so that the
+machine's own map shows just that (`placing`).  The state is believed when all invariants are true of it as it is
+(CONFIRMED).
 
 A monitor has to get into its guests (P3): some instruction of the machine leads from its mode to theirs.  What that
 one reads in tables is there, and what it leaves in held registers is what they hold while a guest runs.
@@ -68,7 +69,7 @@ class Staging:
             found = self._model(smt)
             if found is None:
                 return False
-            value = found.number(found.world.element(name))
+            value = found.number(found.stage.world.element(name))
         self.settled[name] = value
         if self._model(smt) is not None:
             return True
@@ -77,17 +78,17 @@ class Staging:
 
     def _model(self, smt: Smt) -> Found | None:
         """A model of what must hold."""
-        ex = self._executor(smt)
-        answer = smt.check(*self.said(ex), *limits(ex))
-        assert isinstance(ex.memories, Windows)
-        return Found(answer.model, ex.world, ex.memories) if answer.status == "sat" else None
+        stage = self._stage(smt)
+        answer = smt.check(*self.said(stage.ex), *limits(stage.ex))
+        return Found(answer.model, stage) if answer.status == "sat" else None
 
-    def _executor(self, smt: Smt, **values: Any) -> Executor:
+    def _stage(self, smt: Smt, **values: Any) -> Stage:
         """The state as far as it is settled, its tables what they like."""
         isa = self.setting.isa
         world = World(isa, smt, "r")
         world.values.update({**self.fixed, **self.settled, **values})
-        return Executor(isa, smt, world, Noting(isa, smt, world, self.setting.shapes))
+        memories = Noting(isa, smt, world, self.setting.shapes)
+        return Stage(world, memories, Executor(isa, smt, world, memories))
 
     def _entered(self, smt: Smt) -> Found | None:
         """A model in which some instruction leads from the monitor's mode to the guests', with what it leaves in held
@@ -100,21 +101,20 @@ class Staging:
         for instruction in isa.instructions:
             if not self.setting.effects.block(instruction.body).writes & modes:
                 continue
-            before, guest = self._executor(smt, **start), self._executor(smt)
+            before, guest = self._stage(smt, **start), self._stage(smt)
             fields = {o.name: smt.symbol(f"operand {o.name}", o.width) for o in instruction.operands}
             before.world.operands = {"prefix_parcels": 0, **{p.name: p.default for p in isa.prefixes}, **fields}
             beginning = Frame({}, Changes(), Changes())
-            first = before.value(mode, beginning)
-            encoded = True if instruction.where is None else before.value(instruction.where, beginning)
-            run = before.instruction(instruction.body)
-            last = before.value(mode, Frame({}, Changes(run.after), Changes()))
+            first = before.ex.value(mode, beginning)
+            encoded = True if instruction.where is None else before.ex.value(instruction.where, beginning)
+            run = before.ex.instruction(instruction.body)
+            last = before.ex.value(mode, Frame({}, Changes(run.after), Changes()))
             kept = [smt.eq(run.after[n], v, isa.elements[n].width) for n, v in self.settled.items() if n in run.after]
-            terms = [*self.said(guest), *limits(guest), encoded, run.completes, *kept]
+            terms = [*self.said(guest.ex), *limits(guest.ex), encoded, run.completes, *kept]
             terms += [smt.eq(first, scheme.monitor, width), smt.eq(last, scheme.run[0][1], width)]
             answer = smt.check(*terms)
             if answer.status == "sat":
-                assert isinstance(before.memories, Noting)
-                found = Found(answer.model, before.world, before.memories)
+                found = Found(answer.model, before)
                 for name, term in run.after.items():
                     if name in isa.elements and name not in self.settled and not self.setting.passes(name):
                         found.elements[name] = found.number(term)
@@ -132,7 +132,7 @@ class Staging:
         smt = KnownSmt(self.rlimit)
         world = World(isa, smt, "r")
         world.values.update({**self.fixed, **found.elements, **self.settled})
-        memories = Placing(isa, smt, world, self.setting.shapes, _Tables(isa, found.number, found.windows))
+        memories = Placing(isa, smt, world, self.setting.shapes, _Tables(isa, found.number, found.stage.memories))
         ex = Executor(isa, smt, world, memories)
         memories.limits = limits(ex)
         try:
@@ -200,13 +200,21 @@ class Noting(Windows):
         return super().load(ex, frame, path, access, span)
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A state in the first stage: its symbols, its tables, and what executes on them."""
+
+    world: World
+    memories: Noting
+    ex: Executor
+
+
 @dataclass
 class Found:
-    """A model of the first stage: its world, what its tables show, and what the way into guests leaves and reads."""
+    """A model of the first stage, and what the way into guests leaves and reads."""
 
     model: Any
-    world: World
-    windows: Windows
+    stage: Stage
     elements: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[int, int]] = field(default_factory=dict)
     tables: list[Read] = field(default_factory=list)
@@ -226,6 +234,7 @@ class _Tables:
 
     def shows(self, space: ir.Space, place: tuple[int, ...], bits: int, table: bool) -> int:
         frame, windows = Frame({}, Changes(), Changes()), self.windows
+        assert isinstance(space, ir.Memory | ir.Map)
         array = windows.memory(frame, space) if isinstance(space, ir.Memory) else windows.table(frame, space)
         at: Bits = linear(windows.smt, space, place[-1])
         return self.number(windows.units(array, at, bits, space))

@@ -38,7 +38,7 @@ lie, and where registers are saved."""
 SPOT, SPOT_COUNT = 0x100, 16
 """Units of data that a register points to the middle of, and how many such spots there are."""
 
-TRIES = 3_000
+TRIES = 6_000
 """Runs of the two machines for one hole."""
 
 PROBES = 40
@@ -66,6 +66,11 @@ class Pill:
     instruction: str
     scheme: str
     program: str
+
+    @property
+    def file(self) -> str:
+        """A name for the program."""
+        return f"{self.instruction.replace(' ', '_')}.s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class Brewer:
         self.virtual, self.saved = self.origin + VIRTUAL, self.origin + SAVED
         self.spots = [self.origin + SPOTS + SPOT * i for i in range(SPOT_COUNT)]
         self.own = self._numbers()
+        self.monitors = self._monitors()
 
     # -- text ----------------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,13 @@ class Brewer:
         texts = [t for cell in (*witness.inputs, *witness.outcome) for t in (cell.virtual, cell.real) if t is not None]
         return decoded.instruction, decoded.operands, [n for t in texts if (n := _number(t)) is not None]
 
+    def _monitors(self) -> list[int]:
+        """What the monitor holds in registers in which the guest has something else."""
+        start, real = self.twins.start, self.monitor.machines[-1].grant.held
+        names = [n for n, register in self.isa.registers.items() if register.size is None]
+        found = {real.read(n) for n in (*names, *start.elements)} - {start.read(n) for n in (*names, *start.elements)}
+        return sorted(found)
+
     def _numbers(self) -> list[int]:
         """Numbers that mean something to one of the two machines: what their registers hold."""
         found: dict[int, None] = dict.fromkeys((0, 1, self.at, self.trapped))
@@ -258,6 +271,7 @@ class Brewer:
         about += sorted(n for n in touched if n in self.isa.files)
         fixed = {o.name for o in instruction.operands if o.cases}
         pool = [*hints, *self.own, *self.spots]
+        pool += self.monitors * (len(pool) // (2 * len(self.monitors) or 1))
         chance = self.random
         for number in range(1 << 30):
             share = min(0.5, number / 200)
@@ -297,7 +311,8 @@ class Brewer:
         for spot in self.spots:
             at = spot + SPOT // 2
             for _ in range(6):
-                value = one if chance.random() < 0.5 else self._value(width, pool)
+                value = one if chance.random() < 0.4 else self._value(width, pool)
+                value = chance.choice(self.monitors) if self.monitors and chance.random() < 0.2 else value
                 for part in split(value & (1 << width) - 1, width, unit, self.isa.endian):
                     data[at] = part
                     at += 1
@@ -314,7 +329,7 @@ class Brewer:
             return self._value(self.isa.files[name].width, pool)
         return self.random.choice(element.legal) if element.legal else self._value(element.width, pool)
 
-    def _operand(self, operand: ir.Operand, pool: Sequence[int]) -> int:
+    def _operand(self, operand: ir.OperandField, pool: Sequence[int]) -> int:
         if operand.width > 4 and self.random.random() < 0.6:
             return self._value(operand.width, pool)
         return self.random.getrandbits(operand.width)
@@ -433,7 +448,5 @@ def _number(text: str) -> int | None:
     except ValueError:
         return None
 
-
-Progress = Callable[[int, int, str], None]
 
 __all__ = ["Brewer", "Pill"]
