@@ -62,7 +62,10 @@ keep:   movea.l (current).l, a6         ; A6 is the kernel's
         rts
 
 put:    bsr.w keep
+        move.w sr, d1                   ; on the 68000 user mode may do so too, and sees what is not its own
+        ori.w #0x700, sr                ; nothing comes between
         move.b d0, (CONSOLE).l
+        move.w d1, sr
         bra.w resume
 
 fault:  bsr.w keep
