@@ -8,7 +8,7 @@ delivery and is delivered in its place; after `Policy.nested` of them the machin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from analyzer import ir
@@ -200,7 +200,7 @@ class Machine:
             try:
                 self._deliver(run, kind, trap.values)
             except LeaveDone:
-                return event
+                return replace(event, accesses=tuple(run.accesses))
             except LeaveTrap as nested:
                 run.undo()
                 raised.append(trap.trap)
@@ -214,7 +214,7 @@ class Machine:
                 run.undo()
                 return Stuck(str(stuck), instruction, stuck)
             else:
-                return event
+                return replace(event, accesses=tuple(run.accesses))
 
     def _deliver(self, run: Run, kind: ir.TrapKind, args: tuple[int, ...]) -> None:
         """Runs the delivery procedure with the trap's number as `t` and its attributes and parameters as `t.name`."""
