@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from analyzer.cache import Cache
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of subjects done, their total, and the last one's name."""
+
+
+Witnesses = Literal["each", "first", "none"]
+"""Which holes are told with a witness: each; the first of each family, the others with their conditions; or none, and
+without conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,7 @@ class Options:
 
     jobs: int = 1
     rlimit: int | None = None
-    witnesses: bool = True
+    witnesses: Witnesses = "each"
     graph: bool = True
     only: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ()
