@@ -766,8 +766,6 @@ def analyzed(
 ) -> Report:
     """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
     the user names it."""
-    from dataclasses import replace
-
     from analyzer.cache import Cache
     from analyzer.kept import keep_report, kept_report
     from analyzer.named import check_names
@@ -791,14 +789,10 @@ def analyzed(
         if kept is not None:
             return kept
     from analyzer.analysis import analyze
-    from emulator.examples import run_example
     from emulator.replay import ReferenceReplayer
 
-    wanted = [i for i in isa.instructions if not only or {i.name, i.family} & {name.split(" ")[0] for name in only}]
-    failed = [f"{d.span}: {d.message}" for i in wanted for e in i.examples for d in run_example(isa, i, e)]
     with Progress(isa.name, quiet) as progress:
         report = analyze(isa, options, ReferenceReplayer(), progress)
-    report = replace(report, warnings=(*report.warnings, *failed))
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report

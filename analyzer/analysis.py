@@ -45,11 +45,13 @@ def analyze(
     chosen = [s for s in isa.schemes if not options.schemes or s.name in options.schemes]
     reports = []
     edges: tuple[report.Edge, ...] = ()
+    failed: tuple[str, ...] = ()
     for i, scheme in enumerate(chosen):
         graph = options.graph and i == 0 and len(isa.mode.modes()) > 1
-        found, transitions = analyze_scheme(isa, scheme, replace(options, graph=graph), replayer, progress)
+        found, besides = analyze_scheme(isa, scheme, replace(options, graph=graph, examples=i == 0), replayer, progress)
         reports.append(found)
-        edges = edges_of(transitions, isa) if graph else edges
+        failed += besides.failed
+        edges = edges_of(besides.moves, isa) if graph else edges
     return report.Report(
         isa.name,
         isa.title,
@@ -59,6 +61,7 @@ def analyze(
         spec_hash(isa),
         tuple(reports),
         edges,
+        warnings=failed,
         unasked=tuple(s.name for s in isa.schemes if s not in chosen),
     )
 
@@ -69,8 +72,8 @@ def analyze_scheme(
     options: Options,
     replayer: Replayer | None = None,
     progress: Progress | None = None,
-) -> tuple[report.SchemeReport, tuple[Transition, ...]]:
-    """Analyses a spec under one scheme: the report, and the moves between modes if they are asked for."""
+) -> tuple[report.SchemeReport, Besides]:
+    """Analyses a spec under one scheme: the report, and what concerns the machine as a whole."""
     setting = Setting(isa, scheme)
     examined, besides = examine_all(setting, options, replayer, progress)
     findings = tuple(e.finding for e in examined)
@@ -94,7 +97,7 @@ def analyze_scheme(
         expectations(setting, findings, results, sources.place),
     )
     moved = tuple(m for e in examined for m in e.moves)
-    return told, (*moved, *besides.moves)
+    return told, replace(besides, moves=(*moved, *besides.moves))
 
 
 def holes(setting: Setting, called: str, examined: tuple[Examined, ...]) -> Iterator[report.Hole]:
@@ -186,7 +189,7 @@ def _examined(
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
     _prepare(setting, [s for _, s in todo], options)
     sources = Sources()
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, options.graph))]
+    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, replayer, options))]
     pieces += [(weight(setting, w, s), partial(examine_one, setting, w, replayer, sources, s)) for w, s in todo]
     results = spread(pieces, options.jobs)
     besides = next(results)
@@ -215,14 +218,19 @@ HEAVY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Besides:
-    """What is asked of the machine as a whole: its stuck addresses, and the moves that traps make."""
+    """What is asked of the machine as a whole: its stuck addresses, the moves that traps make, the examples that come
+    out otherwise."""
 
     stuck: tuple[str, ...]
     moves: tuple[Transition, ...]
+    failed: tuple[str, ...]
 
 
-def _besides(setting: Setting, graph: bool) -> Besides:
-    return Besides(stuck_addresses(setting), trap_moves(setting) if graph else ())
+def _besides(setting: Setting, replayer: Replayer | None, options: Options) -> Besides:
+    isa, asked = setting.isa, {name.split(" ")[0] for name in options.only}
+    wanted = [i for i in isa.instructions if not asked or not asked.isdisjoint((i.name, i.family))]
+    failed = (f for i in wanted for f in replayer.failures(isa, i)) if replayer and options.examples else ()
+    return Besides(stuck_addresses(setting), trap_moves(setting) if options.graph else (), tuple(failed))
 
 
 def weight(setting: Setting, wanted: Wanted, subject: Subject) -> int:

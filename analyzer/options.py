@@ -21,7 +21,8 @@ without conditions."""
 class Options:
     """How to analyse.  `rlimit` is the budget of a query (None: the default); `only` restricts to instructions of these
     names or families, `schemes` to schemes.  `called` is the spec as commands name it (its path; None: the name that it
-    has itself).  `cache` keeps what is found, and does not change it."""
+    has itself).  `cache` keeps what is found, and does not change it.  `examples` are
+    run if there is what to run them on."""
 
     jobs: int = 1
     rlimit: int | None = None
@@ -31,3 +32,4 @@ class Options:
     schemes: tuple[str, ...] = ()
     called: str | None = None
     cache: Cache | None = None
+    examples: bool = True
