@@ -163,6 +163,10 @@ class Elimination:
         for model in self._found:
             if all(map(model.holds, literals)):
                 return Answer("sat", model)
+        for way in self.ways[:FIRST_WAYS]:
+            near = self.smt.check(self.base, way, *self.layout, *literals, rlimit=0)
+            if near.status == "sat":
+                return near
         self._inside.limit(QUICK_RLIMIT)
         answer = self.smt.ask(self._inside, *literals)
         for way in self.ways[:FIRST_WAYS] if self.layout and answer.status == "unknown" else ():

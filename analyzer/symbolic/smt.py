@@ -70,7 +70,8 @@ class Smt(Builder):
 
     def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True) -> Answer:
         """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
-        do so (which is not tried without `guess`: the answer will hardly be yes)."""
+        do so (which is not tried without `guess`: the answer will hardly be yes).  With an `rlimit` of 0 the solver is
+        not asked."""
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
@@ -144,6 +145,8 @@ class Smt(Builder):
             model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
+        if not rlimit:
+            return Answer("unknown", reason="the solver was not to be asked")
         if ask_first is not None:
             answer, of = ask_first()
             if answer.status == "unsat":
