@@ -202,14 +202,11 @@ def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:
     blocks = (setting.effects.block(s.instruction.body) for s in todo)
     traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
     pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
-    pieces += [(0, partial(setting.always_arrives, trap)) for trap in traps]
-    found = spread(pieces, options.jobs)
-    for world in worlds:
-        know_home(setting, world, next(found))
-    for trap in traps:
-        setting.know_arrival(trap, next(found))
-    for _ in found:
-        pass  # which ends the pool
+    pieces.append((0, partial(setting.arrivals, traps)))
+    *homes, arrivals = spread(pieces, options.jobs, few=1)
+    for world, home in zip(worlds, homes, strict=True):
+        know_home(setting, world, home)
+    setting.know_arrivals(arrivals)
 
 
 HEAVY = 1000
