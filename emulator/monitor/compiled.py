@@ -18,8 +18,12 @@ from emulator.interface import Exit, Reason, Region
 from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
-from emulator.monitor.exiting import COMMITTED, LEFT, TRAP, argument, exiting, used
+from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, TRAP, argument, exiting, used
 from emulator.monitor.place import Placement
+from emulator.monitor.plan import Plan
+from emulator.monitor.rebind import SLOW
+from emulator.monitor.residence import Residence
+from emulator.monitor.routines import WHY, routed
 from emulator.monitor.shadow import ShadowMap
 from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
 from emulator.reference.events import Trapped
@@ -42,9 +46,16 @@ class CompiledHost:
         table: int,
         tier: Tier = "auto",
         blocks: Sequence[Placement] = (),
+        resident: tuple[Plan, Sequence[Placement], Mapping[str, int]] | None = None,
     ) -> None:
         self._bare = isa
         self._isa = exiting(isa, forms, table, blocks)
+        self.routines: Residence | None = None
+        if resident is not None:
+            routines = routed(self._isa, *resident, forms)
+            if routines is not None:
+                self._isa = routines.isa
+                self.routines = Residence(routines)
         machine = build(self._isa, regions, choices, tier)
         assert isinstance(machine, BaseMachine)
         self.machine = machine
@@ -67,6 +78,10 @@ class CompiledHost:
     @property
     def regions(self) -> tuple[Region, ...]:
         return self.machine.regions
+
+    @property
+    def routed(self) -> bool:
+        return self.routines is not None
 
     @property
     def state(self) -> State:
@@ -106,14 +121,21 @@ class CompiledHost:
         elements[LEFT] = 0
         if self.table is not None:
             self._look_up(terms)
+        if self.routines is not None:
+            assert terms.resident is not None
+            self.routines.load(self._state, terms.resident, terms.shadow, self.table)
         self._tick(terms, steps, lost)
         self._give()
         before = machine.retired
         ended = machine.run(most)
         self._look()
         retired = machine.retired - before
-        left = elements[LEFT]  # the exit is itself a step, which retires nothing
-        return self._left(ended, terms, ended.steps - left, ended.steps - left - retired)
+        exits = int(elements[LEFT] == GONE)  # the exit is itself a step, which retires nothing
+        left = self._left(ended, terms, ended.steps - exits, ended.steps - exits - retired)
+        if self.routines is None:
+            return left
+        assert terms.resident is not None
+        return replace(left, routed=self.routines.store(self._state, terms.resident))
 
     def _look_up(self, terms: Terms) -> None:
         """Lets lookups find what the shadow has for the present context."""
@@ -159,7 +181,9 @@ class CompiledHost:
         state = self._state
         if self._mode(Environment(state.elements, state.files, state.choices, {}), {}) not in terms.inside:
             return Left(Why.ESCAPED, steps, lost)
-        if state.elements[LEFT]:
+        if state.elements[LEFT] == LOOK:
+            return Left(Why.SPENT, steps, lost)
+        if state.elements[LEFT] == GONE:
             return self._trapped(steps, lost)
         return Left(Why.SPENT if ended.reason is Reason.BUDGET else Why.ENDED, steps, lost)
 
@@ -168,6 +192,8 @@ class CompiledHost:
         elements = self._state.elements
         kind = list(self._isa.traps.values())[elements[TRAP]]
         args = tuple(elements[argument(name)] for name, _ in kind.params)
+        if kind.name == SLOW:
+            return self._asked(steps, lost)
         if kind.name.startswith(MISS):
             return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
         name = kind.name.removeprefix(COMMITTED)
@@ -175,6 +201,16 @@ class CompiledHost:
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
         caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name != name)
         return Left(Why.TRAP, steps, lost, event, caught)
+
+    def _asked(self, steps: int, lost: int) -> Left:
+        """A routine leaves the step to the slow monitor: the trap is as if it had come at once."""
+        elements, traps = self._state.elements, list(self._bare.traps.values())
+        if elements[WHY] == len(traps):  # an interrupt of the virtual machine's, which it still has
+            return Left(Why.SPENT, steps, lost)
+        kind = traps[elements[WHY]]
+        files = {file: tuple(entries) for file, entries in self._state.files.items()}
+        event = Trapped(kind.name, (), kind.kind, True)
+        return Left(Why.TRAP, steps, lost, event, Caught(dict(elements), files, self._state.pc(), 0, False))
 
     def _missed(self, name: str, args: tuple[int, ...]) -> Miss:
         """The access that found nothing.  An argument that is as if the spec had not given it counts as not given."""

@@ -57,6 +57,8 @@ NATURAL = 1 << 41
 Context = tuple[object, ...]
 Unit = tuple[str, int]
 
+Epoch = tuple[bool, bool, tuple[int, ...]]
+
 MOST_ENTRIES = 1 << 14
 """Entries of all contexts; past them the shadow starts anew, so that no guest exhausts the memory of the host."""
 
@@ -188,6 +190,16 @@ class ShadowMap:
             values = dict(zip(self._held, held, strict=True))
             known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
         return bool(known)
+
+    @property
+    def traced(self) -> bool:
+        """Are there tables to be watched (SHADOW-TRACED)?"""
+        return bool(self._tables)
+
+    def epoch(self) -> Epoch:
+        """What contexts and their answers depend on besides elements: the same as long as they stay true."""
+        settled = self.filled >= SETTLED
+        return self.traced, settled, tuple(self._token(n) for n in self._files)
 
     def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
         """What the state makes of an argument that the spec does not give: that of the innermost machine."""

@@ -246,6 +246,8 @@ class ShadowTable:
         """Addresses of slots that were written since somebody looked."""
         self.defaults: dict[int, dict[str, int]] = {}
         """Of each context: what arguments are that the spec does not give, by their elements."""
+        self.flushes = 0
+        """How often the numbers of contexts were given anew."""
         self._contexts: dict[Context, int] = {}
         self._held: dict[int, tuple[Context, Key]] = {}
         self._shadow: ShadowMap | None = None
@@ -289,6 +291,7 @@ class ShadowTable:
 
     def flushed(self) -> None:
         """All entries were taken away."""
+        self.flushes += 1
         for index in self._held:
             self._write(index, (0, 0, 0))
         self._held.clear()

@@ -40,6 +40,7 @@ from emulator.monitor.direct import (
     LeaveMiss,
     Left,
     Miss,
+    Resident,
     Shadow,
     Terms,
     Ticking,
@@ -124,7 +125,7 @@ class VirtualMachine(BaseMachine):
         self._saved_files = tuple(n for n in plan.division.passed if n not in elements)
         self._held = tuple(n for n in plan.division.held if n in elements)
         self._held_files = tuple(n for n in plan.division.held if n not in elements)
-        self._polls = _polls(plan)
+        self._polls = _polls(plan) and not host.routed
         self._assumed = tuple(value_of(a.expr, plan.isa) for a in plan.scheme.guest if not a.prelude)
         self._missed: Miss | None = None
         self._fills = 0
@@ -187,6 +188,10 @@ class VirtualMachine(BaseMachine):
         self._steps += left.steps
         self._lost += left.lost
         self.counters.direct += left.steps
+        if left.routed is not None:
+            self.counters.direct -= left.routed.steps
+            self.counters.add(left.routed)
+            self._changed()
         return self.dispatch(left, watch, None if ticking is None else ticking.later(left.steps, left.lost))
 
     def dispatch(self, left: Left, watch: Watch | None = None, ticking: Ticking | None = None) -> Round:
@@ -333,7 +338,8 @@ class VirtualMachine(BaseMachine):
         answers = self.reference.policy.arbitrary
         if self._clocks:
             ticking = Ticking(tuple(self._clocks.values()), self._steps, self._lost)
-        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking)
+        resident = Resident(self.record, self.grant.chosen) if self.host.routed else None
+        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking, resident)
 
     def _watching(self, watch: Watch | None) -> Watch | None:
         """What is to be asked before each direct step: guest state alone may raise an interrupt."""
@@ -422,6 +428,10 @@ class VirtualMachine(BaseMachine):
             self.shadow.flush()
 
     # -- a host: monitors nest -----------------------------------------------------------------------------------------
+
+    @property
+    def routed(self) -> bool:
+        return False
 
     @property
     def state(self) -> State:
