@@ -191,9 +191,9 @@ class CompiledHost:
         """What a trap has left in the monitor's elements."""
         elements = self._state.elements
         kind = list(self._isa.traps.values())[elements[TRAP]]
-        args = tuple(elements[argument(name)] for name, _ in kind.params)
         if kind.name == SLOW:
             return self._asked(steps, lost)
+        args = tuple(elements[argument(name)] for name, _ in kind.params)
         if kind.name.startswith(MISS):
             return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
         name = kind.name.removeprefix(COMMITTED)

@@ -42,8 +42,8 @@ class Contexts:
         isa = plan.isa
         spaces = [isa.spaces[name] for name in plan.shadowed]
         read = set().union(*(map_reads(isa, space)[0] for space in spaces if isinstance(space, ir.Map)))
-        held = set(plan.division.held)
-        if any(isa.elements[n].role is not ir.Role.GUEST for n in read - held if n in isa.elements):
+        held, passed = set(plan.division.held), set(plan.division.passed)
+        if any(isa.elements[n].role is not ir.Role.GUEST for n in read & passed if n in isa.elements):
             return None
         names = tuple(n for n in isa.elements if n in read & held)
         defaults = {form.default(p, kind): p.width for form in forms.values() for p in form.defaulted for kind in KINDS}

@@ -181,8 +181,10 @@ class Rebinding:
             raise NoRoutine(f"{name} calls itself")
         self._busy.add(name)
         more = ((CAUSE, CAUSE_BITS), (HERE, self.pc_width))
-        self.procedures[name] = ir.Procedure(name, (*params, *more), returns, self.block(body))
-        self._busy.discard(name)
+        try:
+            self.procedures[name] = ir.Procedure(name, (*params, *more), returns, self.block(body))
+        finally:
+            self._busy.discard(name)
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
