@@ -135,6 +135,8 @@ class CompiledHost:
         if self.routines is None:
             return left
         assert terms.resident is not None
+        for clock in () if terms.ticking is None else terms.ticking.clocks:
+            clock.offset = machine._clocks[clock.element].offset  # a routine may have set it
         return replace(left, routed=self.routines.store(self._state, terms.resident))
 
     def _look_up(self, terms: Terms) -> None:
@@ -205,8 +207,8 @@ class CompiledHost:
     def _asked(self, steps: int, lost: int) -> Left:
         """A routine leaves the step to the slow monitor: the trap is as if it had come at once."""
         elements, traps = self._state.elements, list(self._bare.traps.values())
-        if elements[WHY] == len(traps):  # an interrupt of the virtual machine's, which it still has
-            return Left(Why.SPENT, steps, lost)
+        if elements[WHY] == len(traps):
+            return Left(Why.ASKED, steps, lost)
         kind = traps[elements[WHY]]
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
         event = Trapped(kind.name, (), kind.kind, True)

@@ -30,7 +30,8 @@ Rebind = Callable[[ir.Expr], ir.Expr]
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """`names` are the held elements that decide, with their widths; `answers` the host's elements that follow."""
+    """`names` are the elements that decide and are not the guest's own, with their widths; `answers` the host's
+    elements that follow."""
 
     names: tuple[str, ...]
     widths: tuple[int, ...]
@@ -42,10 +43,10 @@ class Contexts:
         isa = plan.isa
         spaces = [isa.spaces[name] for name in plan.shadowed]
         read = set().union(*(map_reads(isa, space)[0] for space in spaces if isinstance(space, ir.Map)))
-        held, passed = set(plan.division.held), set(plan.division.passed)
+        passed = set(plan.division.passed)
         if any(isa.elements[n].role is not ir.Role.GUEST for n in read & passed if n in isa.elements):
             return None
-        names = tuple(n for n in isa.elements if n in read & held)
+        names = tuple(n for n in isa.elements if n in read - passed)
         defaults = {form.default(p, kind): p.width for form in forms.values() for p in form.defaulted for kind in KINDS}
         answers = ((CONTEXT, CONTEXTS), (FLAT, 1), *defaults.items())
         widths = tuple(isa.elements[n].width for n in names)

@@ -43,6 +43,7 @@ class Why(Enum):
     SPENT = "the steps are spent, or the monitor watches for something"
     TRAP = "a trap arrived at the monitor"
     MISS = "the shadow map has no entry"
+    ASKED = "a routine of the host leaves an interrupt to the monitor"
     ESCAPED = "the guest reached a mode that is not its own, without a trap"
     ENDED = "the machine cannot go on by itself"
 

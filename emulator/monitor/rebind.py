@@ -1,9 +1,10 @@
 """The IR of a machine re-bound to the virtual state: what turns an instruction into its interpreter routine.
 
-Under a re-binding an element that the monitor holds is the virtual machine's (`virtual.NAME`), a choice is the virtual
-machine's number, a map translates by the virtual machine's registers, and memory is the part of the host's where the
-virtual machine lies.  Traps are those of the virtual machine, to be reflected.  What a routine cannot do by itself it
-leaves to the slow monitor, by the trap `SLOW`: nothing of the step is left then.
+Under a re-binding an element that the monitor holds is the virtual machine's (`virtual.NAME`); the others are its own
+while it runs.  A choice is the virtual machine's number, a map translates by the virtual machine's registers, and
+memory is the part of the host's where the virtual machine lies.  Traps are those of the virtual machine, to be
+reflected.  What a routine cannot do by itself it leaves to the slow monitor, by the trap `SLOW`: nothing of the step is
+left then.
 
 Every re-bound block knows two locals: `CAUSE`, the number of the real trap that led to it, and `HERE`, the address of
 the instruction.
@@ -51,7 +52,6 @@ class Rebinding:
         self.choices = choices
         self.chosen = chosen
         self.held = frozenset(plan.division.held)
-        self.environment = frozenset(plan.division.environment)
         self.mapped = _map_files(plan)
         self.procedures: dict[str, ir.Procedure] = {}
         """The re-bound procedures and maps that were asked for, by their names."""
@@ -129,9 +129,10 @@ class Rebinding:
                 before, _, address = self._translated(stmt.access, locals_)
                 return [*before, ir.Let(stmt.local, address)]
             case ir.Set():
-                return self._set(stmt, locals_)
+                name = VIRTUAL + stmt.element if stmt.element in self.held else stmt.element
+                return [ir.Set(name, self.expr(stmt.value, locals_))]
             case ir.SetEntry():
-                if stmt.file in self.mapped or stmt.file in self.environment:
+                if stmt.file in self.mapped or stmt.file in self.plan.division.environment:
                     return [self.slow()]
                 file = VIRTUAL + stmt.file if stmt.file in self.held else stmt.file
                 return [ir.SetEntry(file, self.expr(stmt.index, locals_), self.expr(stmt.value, locals_))]
@@ -158,14 +159,6 @@ class Rebinding:
                 raise NoRoutine(type(stmt).__name__.lower())
             case _:
                 assert_never(stmt)
-
-    def _set(self, stmt: ir.Set, locals_: Mapping[str, ir.Expr] | None) -> Sequence[ir.Stmt]:
-        """Clocks are counted by the slow monitor, and what belongs to modes outside the scheme is not a guest's."""
-        element = self.isa.elements[stmt.element]
-        if element.role is ir.Role.TIME or element.name in self.environment:
-            return [self.slow()]
-        name = VIRTUAL + element.name if element.name in self.held else element.name
-        return [ir.Set(name, self.expr(stmt.value, locals_))]
 
     def _procedure(self, procedure: ir.Procedure) -> str:
         """The name of the re-bound procedure, which is made if it was not before."""

@@ -47,6 +47,8 @@ class Residence:
         routines, record, elements = self.routines, resident.record, state.elements
         for name in routines.held:
             record.elements[name] = elements[VIRTUAL + name]
+        for name in routines.shared:
+            record.elements[name] = elements[name]
         for name in routines.files:
             if record.files[name] != state.files[VIRTUAL + name]:
                 record.files[name][:] = state.files[VIRTUAL + name]

@@ -44,7 +44,8 @@ MOST_UNDONE = 4
 class Routines:
     """An instruction set with a monitor in it, and what the monitor in Python has to know.
 
-    `held` and `files` are the elements and files of the record that the code keeps; `emulated` has for each counter the
+    `held` and `files` are the elements and files of the record that the code keeps beside the guest's own, `shared` the
+    elements that guest and host have in common; `emulated` has for each counter the
     instruction and the cause that led to its routine; `causes` are those that `REFLECTED` counts, but for its last
     entry, which is for interrupts.  `missing` has the instructions without a routine, with the reason.
     """
@@ -52,6 +53,7 @@ class Routines:
     isa: ir.Isa
     held: tuple[str, ...]
     files: tuple[str, ...]
+    shared: tuple[str, ...]
     chosen: tuple[str, ...]
     contexts: Contexts | None
     emulated: Mapping[str, tuple[str, str]]
@@ -105,9 +107,10 @@ def routed(
         instructions=instructions,
         digest="",
     )
+    shared = tuple(n for n in plan.division.environment if n in isa.elements)
     names = tuple(n for n, _ in plan.scheme.chosen)
     causes = tuple(cause(kind) for kind in isa.traps.values())
-    return Routines(whole, held, files, names, contexts, maker.counters, causes, maker.missing)
+    return Routines(whole, held, files, shared, names, contexts, maker.counters, causes, maker.missing)
 
 
 # -- the allocator -----------------------------------------------------------------------------------------------------

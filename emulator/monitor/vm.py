@@ -206,6 +206,8 @@ class VirtualMachine(BaseMachine):
         match left.why:
             case Why.SPENT:
                 return Round(watched=watch is not None)
+            case Why.ASKED:
+                return self._virtual("interrupt", watch, ticking)
             case Why.ESCAPED:
                 mode = self.plan.isa.mode.named(self._host_mode())
                 raise Breach(f"the guest has reached mode {mode} without a trap")

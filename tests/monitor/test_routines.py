@@ -1,0 +1,104 @@
+"""Exits in generated code: the routines do what the slow monitor does, step by step."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from monitored import plan_of, spec, system
+
+from analyzer import ir
+from analyzer.allocation import allocate
+from emulator.interface import Reason
+from emulator.machine import Tier
+from emulator.monitor import Monitor, Technique
+from emulator.monitor.compiled import CompiledHost
+from emulator.monitor.validate import validate
+
+BUDGET = 20_000
+RAM = 0x20000
+
+SYSTEMS: list[tuple[str, str, Technique, str | None]] = [
+    ("pg1974", "os/pg1974.s", "plain", None),
+    ("m68010", "os/m68010.s", "plain", None),
+    ("m68000", "os/m68010.s", "hybrid", None),
+    ("s370", "os/s370.s", "plain", None),
+    ("rv64", "os/rv64.s", "plain", "m_to_u"),
+    ("rv64", "os/rv64.s", "plain", "s_to_u"),
+]
+
+
+def compiled(isa: ir.Isa, technique: Technique, scheme: str | None, tier: Tier = "interpreter") -> Monitor:
+    plan = plan_of(isa, technique, scheme)
+    return Monitor(plan, allocate, room=1, tier=tier, exits="compiled", check=False)
+
+
+def slow(isa: ir.Isa, technique: Technique, scheme: str | None) -> Monitor:
+    return Monitor(plan_of(isa, technique, scheme), allocate, room=1)
+
+
+@pytest.mark.parametrize(("name", "guest", "technique", "scheme"), SYSTEMS)
+def test_routines_are_the_slow_monitor(name: str, guest: str, technique: Technique, scheme: str | None) -> None:
+    """The same state at every stop, the same transcript, and the same exits for the same causes."""
+    isa, random = spec(name), Random(name)
+    monitors = [slow(isa, technique, scheme), compiled(isa, technique, scheme)]
+    (one, said), (two, heard) = (system(isa, guest, monitor, ram=RAM) for monitor in monitors)
+    assert isinstance(monitors[1].host, CompiledHost)
+    assert monitors[1].host.routed
+    while True:
+        stretch = random.randrange(1, 200)
+        ended = one.machine.run(stretch)
+        assert two.machine.run(stretch) == ended
+        assert two.machine.to_state() == one.machine.to_state()
+        assert two.machine.retired == one.machine.retired
+        if ended.reason is not Reason.BUDGET:
+            break
+    assert ended.reason is Reason.STOPPED
+    assert bytes(heard.transcript) == bytes(said.transcript) != b""
+    assert one.machine.steps < BUDGET
+    counted = [monitor.levels[0].counters for monitor in monitors]
+    assert counted[0].as_data() == counted[1].as_data()
+    assert counted[1].reflected > 0
+    assert counted[1].emulated > 0 or technique == "hybrid"
+
+
+@pytest.mark.parametrize(("name", "guest", "technique", "scheme"), SYSTEMS)
+def test_most_exits_do_not_come_back(
+    name: str, guest: str, technique: Technique, scheme: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer runs of the host than exits by traps that are not about memory: the routines deal with those."""
+    isa, runs = spec(name), []
+    whole = CompiledHost._direct
+    monkeypatch.setattr(CompiledHost, "_direct", lambda *args: (runs.append(whole(*args)), runs[-1])[1])
+    monitor = compiled(isa, technique, scheme)
+    machine, _ = system(isa, guest, monitor, ram=RAM)
+    machine.machine.run(BUDGET)
+    back = sum(1 for left in runs if left.event is not None and "memory" not in left.event.kind.value)
+    exits = sum(
+        n for cause, n in monitor.levels[0].counters.exits.items() if cause.split()[0] not in ("memory", "shadow")
+    )
+    assert exits > 25
+    assert back <= exits // 16
+
+
+@pytest.mark.parametrize(
+    ("name", "technique", "scheme", "guests"),
+    [
+        ("pg1974", "plain", None, 40),
+        ("m68010", "plain", None, 12),
+        ("m68000", "hybrid", None, 8),
+        ("s370", "plain", None, 8),
+        ("rv64", "plain", "m_to_u", 8),
+    ],
+)
+def test_no_guest_tells_the_difference(name: str, technique: Technique, scheme: str | None, guests: int) -> None:
+    assert validate(compiled(spec(name), technique, scheme), guests, seed=3).divergences == []
+
+
+def test_code_runs_on_the_fastest_tier() -> None:
+    """Routines in regions do what they do in handlers."""
+    isa = spec("rv64")
+    monitors = [compiled(isa, "plain", "m_to_u", tier) for tier in ("interpreter", "regions")]
+    (one, _), (two, _) = (system(isa, "os/rv64.s", monitor, ram=RAM) for monitor in monitors)
+    assert one.machine.run(BUDGET) == two.machine.run(BUDGET)
+    assert one.machine.to_state() == two.machine.to_state()
