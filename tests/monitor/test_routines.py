@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -9,11 +11,16 @@ from monitored import plan_of, spec, system
 
 from analyzer import ir
 from analyzer.allocation import allocate
+from analyzer.errors import Breach
 from emulator.interface import Reason
 from emulator.machine import Tier
 from emulator.monitor import Monitor, Technique
 from emulator.monitor.compiled import CompiledHost
+from emulator.monitor.rebind import Rebinding
+from emulator.monitor.routines import Enter, Splicer, _Splice
 from emulator.monitor.validate import validate
+
+Break = Callable[[pytest.MonkeyPatch], None]
 
 BUDGET = 20_000
 RAM = 0x20000
@@ -102,3 +109,85 @@ def test_code_runs_on_the_fastest_tier() -> None:
     (one, _), (two, _) = (system(isa, "os/rv64.s", monitor, ram=RAM) for monitor in monitors)
     assert one.machine.run(BUDGET) == two.machine.run(BUDGET)
     assert one.machine.to_state() == two.machine.to_state()
+
+
+def without_enter(patch: pytest.MonkeyPatch) -> None:
+    """The allocator does nothing."""
+    patch.setattr(Enter, "body", lambda self: ())
+
+
+def misplaced(patch: pytest.MonkeyPatch) -> None:
+    """Routines miss the place of the virtual machine."""
+    whole = Rebinding._place
+    patch.setattr(Rebinding, "_place", lambda self, memory: replace(whole(self, memory), base=8))
+
+
+def real(element: str) -> Break:
+    """Routines read an element of the host for that of the record."""
+
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        whole = Rebinding.expr
+
+        def expr(self: Rebinding, e: ir.Expr, locals_: Mapping[str, ir.Expr] | None = None) -> ir.Expr:
+            return e if isinstance(e, ir.Get) and e.element == element else whole(self, e, locals_)
+
+        patch.setattr(Rebinding, "expr", expr)
+
+    return broken
+
+
+def unreflected(patch: pytest.MonkeyPatch) -> None:
+    """A trap without arguments is delivered as another one."""
+    whole = Splicer.kinds
+
+    def kinds(self: Splicer) -> list[ir.TrapKind]:
+        found = list(whole(self))
+        plain = [i for i, kind in enumerate(found) if kind.attributes and not self.isa.traps[kind.name[8:]].params]
+        for i, j in zip(plain, plain[1:] + plain[:1], strict=True):
+            found[i] = replace(found[i], attributes=whole(self)[j].attributes)
+        return found
+
+    patch.setattr(Splicer, "kinds", kinds)
+
+
+def not_put_back(patch: pytest.MonkeyPatch) -> None:
+    """A routine begins where the trap was raised."""
+    patch.setattr(_Splice, "_was", lambda self, name: self._now(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "broken"),
+    [
+        ("pg1974", None, without_enter),
+        ("m68010", None, without_enter),
+        ("rv64", "s_to_u", without_enter),
+        ("pg1974", None, misplaced),
+        ("m68010", None, misplaced),
+        ("s370", None, misplaced),
+        ("pg1974", None, real("M")),
+        ("m68010", None, real("sr.S")),
+        ("s370", None, real("psw.EX")),
+        ("rv64", "m_to_u", real("priv")),
+        ("rv64", "m_to_u", real("mepc.ADDRESS")),
+        ("rv64", "m_to_u", unreflected),
+        ("m68010", None, unreflected),
+        ("rv64", "m_to_u", not_put_back),
+    ],
+)
+def test_a_broken_routine_is_noticed(
+    name: str, scheme: str | None, broken: Break, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system in a virtual machine with broken routines ends otherwise, or leaves otherwise."""
+    isa = spec(name)
+    guest = f"os/{name}.s"
+    sound = slow(isa, "plain", scheme)
+    one, _ = system(isa, guest, sound, ram=RAM)
+    broken(monkeypatch)
+    unsound = compiled(isa, "plain", scheme)
+    two, _ = system(isa, guest, unsound, ram=RAM)
+    ended = one.machine.run(BUDGET)
+    try:
+        same = two.machine.run(BUDGET) == ended and two.machine.to_state() == one.machine.to_state()
+    except Breach:
+        return
+    assert not same or sound.levels[0].counters.as_data() != unsound.levels[0].counters.as_data()
