@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from emulator.monitor.counters import Counters
@@ -18,15 +20,19 @@ class Residence:
     """Moves the state that `routines` keep, and takes their counts.  `epoch` is that of the contexts that they know."""
 
     routines: Routines
+    held: Mapping[str, str] = field(init=False)
     epoch: tuple[int, Epoch] | None = None
-    _counted: dict[str, int] = field(default_factory=dict)
+    _counted: Counter[str] = field(default_factory=Counter)
     _reflected: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.held = {VIRTUAL + name: name for name in self.routines.held}
 
     def load(self, state: State, resident: Resident, shadow: Shadow | None, table: ShadowTable | None) -> None:
         """Puts the record's own into the host's state, and what is known of its present context."""
         routines, record = self.routines, resident.record
-        for name in routines.held:
-            state.elements[VIRTUAL + name] = record.elements[name]
+        for here, name in self.held.items():
+            state.elements[here] = record.elements[name]
         for name in routines.files:
             if state.files[VIRTUAL + name] != record.files[name]:
                 state.files[VIRTUAL + name][:] = record.files[name]
@@ -45,8 +51,8 @@ class Residence:
     def store(self, state: State, resident: Resident) -> Counters | None:
         """Takes the record's own back; what the routines did since the last time, if they did anything."""
         routines, record, elements = self.routines, resident.record, state.elements
-        for name in routines.held:
-            record.elements[name] = elements[VIRTUAL + name]
+        for here, name in self.held.items():
+            record.elements[name] = elements[here]
         for name in routines.shared:
             record.elements[name] = elements[name]
         for name in routines.files:
@@ -54,7 +60,7 @@ class Residence:
                 record.files[name][:] = state.files[VIRTUAL + name]
         counters = Counters()
         for name, (instruction, cause) in routines.emulated.items():
-            number = elements[name] - self._counted.get(name, 0)
+            number = elements[name] - self._counted[name]
             if number:
                 self._counted[name] = elements[name]
                 counters.emulated += number
