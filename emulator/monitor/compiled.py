@@ -17,6 +17,7 @@ from emulator.evaluate import ArbitraryPolicy, Environment, hashed, value_of
 from emulator.interface import Exit, Reason, Region
 from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
+from emulator.monitor.counters import Counters
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
 from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, TRAP, argument, exiting, used
 from emulator.monitor.place import Placement
@@ -49,6 +50,7 @@ class CompiledHost:
         resident: tuple[Plan, Sequence[Placement], Mapping[str, int]] | None = None,
     ) -> None:
         self._bare = isa
+        self._terms: Terms
         self._isa = exiting(isa, forms, table, blocks)
         self.routines: Residence | None = None
         if resident is not None:
@@ -117,8 +119,7 @@ class CompiledHost:
 
     def _direct(self, most: int, terms: Terms, steps: int, lost: int) -> Left:
         """Runs at most `most` steps, with `steps` behind it of which `lost` retired nothing."""
-        machine, elements = self.machine, self._state.elements
-        elements[LEFT] = 0
+        self._state.elements[LEFT] = 0
         if self.table is not None:
             self._look_up(terms)
         if self.routines is not None:
@@ -126,18 +127,30 @@ class CompiledHost:
             self.routines.load(self._state, terms.resident, terms.shadow, self.table)
         self._tick(terms, steps, lost)
         self._give()
+        self._terms = terms
+        return self.resume(most)
+
+    def resume(self, most: int) -> Left:
+        machine = self.machine
         before = machine.retired
         ended = machine.run(most)
+        how = machine._get(LEFT)
+        steps = ended.steps - int(how == GONE)  # the exit is itself a step, which retires nothing
+        lost = steps - (machine.retired - before)
+        if self.routines is not None and ended.reason is Reason.BUDGET and not how:
+            return Left(Why.SPENT, steps, lost, aboard=self)
+        routed = self.settle()
+        return replace(self._left(ended, self._terms, steps, lost), routed=routed)
+
+    def settle(self) -> Counters | None:
         self._look()
-        retired = machine.retired - before
-        exits = int(elements[LEFT] == GONE)  # the exit is itself a step, which retires nothing
-        left = self._left(ended, terms, ended.steps - exits, ended.steps - exits - retired)
         if self.routines is None:
-            return left
+            return None
+        terms = self._terms
         assert terms.resident is not None
         for clock in () if terms.ticking is None else terms.ticking.clocks:
-            clock.offset = machine._clocks[clock.element].offset  # a routine may have set it
-        return replace(left, routed=self.routines.store(self._state, terms.resident))
+            clock.offset = self.machine._clocks[clock.element].offset  # a routine may have set it
+        return self.routines.store(self._state, terms.resident)
 
     def _look_up(self, terms: Terms) -> None:
         """Lets lookups find what the shadow has for the present context."""

@@ -74,7 +74,8 @@ class Caught:
 @dataclass(frozen=True, slots=True)
 class Left:
     """The end of a direct run: steps taken in the guest, and how many of them retired nothing.  `caught` is there after
-    a trap; without it the guest's state is the host's.  `routed` counts what the host's own routines did."""
+    a trap; without it the guest's state is the host's.  `routed` counts what the host's own routines did; a guest that
+    is still `aboard` has not been given back."""
 
     why: Why
     steps: int
@@ -83,6 +84,19 @@ class Left:
     caught: Caught | None = None
     miss: Miss | None = None
     routed: Counters | None = None
+    aboard: Aboard | None = None
+
+
+class Aboard(Protocol):
+    """A guest in a host that has its routines: it may run on, if nobody wants to see or to change its state."""
+
+    def resume(self, most: int) -> Left:
+        """Runs on, at most `most` steps."""
+        ...
+
+    def settle(self) -> Counters | None:
+        """Brings the host's state and the record up to date; what routines did since that was done last."""
+        ...
 
 
 Watch = Callable[[dict[str, int], int, int], bool]
