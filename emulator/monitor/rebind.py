@@ -130,7 +130,7 @@ class Rebinding:
                 return [*before, ir.Let(stmt.local, address)]
             case ir.Set():
                 name = VIRTUAL + stmt.element if stmt.element in self.held else stmt.element
-                return [ir.Set(name, self.expr(stmt.value, locals_))]
+                return [replace(stmt, element=name, value=self.expr(stmt.value, locals_))]
             case ir.SetEntry():
                 if stmt.file in self.mapped or stmt.file in self.plan.division.environment:
                     return [self.slow()]

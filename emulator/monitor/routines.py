@@ -170,16 +170,16 @@ class Enter:
         """The block with calls of `ENTER` behind what it depends on."""
         return self._after(block, False, False)[0] if self._changed(block) else block
 
-    def _changes(self, stmt: ir.Stmt) -> bool:
+    def changes(self, stmt: ir.Stmt) -> bool:
         return isinstance(stmt, ir.Set) and stmt.element in self.relevant
 
     def _changed(self, block: ir.Block) -> bool:
-        return any(self._changes(stmt) for stmt in ir.statements(block))
+        return any(self.changes(stmt) for stmt in ir.statements(block))
 
     def _after(self, block: ir.Block, covered: bool, due: bool) -> tuple[ir.Block, bool]:
         """`covered`: a call follows the block in any case, unless it leaves the procedure; `due`: one is due already.
         The block, and whether one is due behind it."""
-        last = max((i for i, stmt in enumerate(block) if self._changes(stmt)), default=-1)
+        last = max((i for i, stmt in enumerate(block) if self.changes(stmt)), default=-1)
         out: list[ir.Stmt] = []
         for i, stmt in enumerate(block):
             later = covered or i < last
@@ -197,7 +197,7 @@ class Enter:
                 case ir.Return() | ir.Done():
                     out += [ir.Call(ENTER, ()), stmt] if due else [stmt]
                 case _:
-                    due = due or self._changes(stmt)
+                    due = due or self.changes(stmt)
                     out.append(stmt)
             if i == last and not covered:
                 out.append(ir.Call(ENTER, ()))
@@ -275,10 +275,18 @@ class Splicer:
         except NoRoutine as why:
             self.missing[instruction.name] = str(why)
             return instruction
-        splice = _Splice(self, instruction.name, routine)
+        alike = self._alike(original.body, routine)
+        splice = _Splice(self, instruction.name, routine, alike)
         found = replace(instruction, body=splice.spliced(instruction.body))
         self.clones |= splice.clones
         return found
+
+    def _alike(self, body: ir.Block, routine: ir.Block) -> int:
+        """With how many statements body and routine begin alike, which a routine need not repeat."""
+        for i, (one, two) in enumerate(zip(body, routine, strict=False)):
+            if one != two or not isinstance(one, ir.Let | ir.Set) or self.enter.changes(one):
+                return i
+        return min(len(body), len(routine))
 
     def _raises(self, block: ir.Block, depth: int = 0) -> bool:
         """May a trap be raised in the block that is not about memory?"""
@@ -311,21 +319,25 @@ _Written = frozenset[str] | None
 
 
 class _Splice:
-    """One instruction: its body, and clones of the procedures in which it traps."""
+    """One instruction: its body, and clones of the procedures in which it traps.  The first `alike` statements of body
+    and routine are the same."""
 
-    def __init__(self, maker: Splicer, name: str, routine: ir.Block) -> None:
+    def __init__(self, maker: Splicer, name: str, routine: ir.Block, alike: int) -> None:
         self.maker = maker
         self.name = name
         self.routine = routine
+        self.alike = alike
         self.undone: dict[str, None] = {maker.isa.fetch.pc: None}
         self.clones: dict[str, ir.Procedure] = {}
 
     def spliced(self, body: ir.Block) -> ir.Block:
         """The body with the routine, after what the routine puts back was noted."""
-        self.block(body, frozenset())  # finds what that is
+        first, rest = body[: self.alike], body[self.alike :]
+        self._beginning = frozenset(stmt.element for stmt in first if isinstance(stmt, ir.Set))
+        self.block(rest, frozenset())  # finds what that is
         self.clones.clear()
-        found, _ = self.block(body, frozenset())
-        return (*(ir.Let(WAS + name, self._now(name)) for name in self.undone), *found)
+        found, _ = self.block(rest, frozenset())
+        return (*(ir.Let(WAS + name, self._now(name)) for name in self.undone), *first, *_joined(found))
 
     def _now(self, name: str) -> ir.Get:
         return ir.Get(name, self.maker.isa.elements[name].width)
@@ -362,7 +374,9 @@ class _Splice:
 
     def _call(self, stmt: ir.Call, written: _Written) -> tuple[ir.Call, _Written]:
         procedure = self.maker.exiting.procedures[stmt.procedure]
-        body, after = self.block(procedure.body, written)
+        alike, self.alike = self.alike, 0  # what they begin with has locals, which are not known in the procedure
+        body, after = self.block(procedure.body, None if written is None else written | self._beginning)
+        self.alike = alike
         if body == procedure.body:
             return stmt, after
         name = f"{procedure.name}@{self.name}.{len(self.clones)}"
@@ -372,9 +386,9 @@ class _Splice:
         return ir.Call(name, (*stmt.args, *passed), stmt.local, stmt.span), after
 
     def _site(self, trap: str, written: frozenset[str]) -> list[ir.Stmt]:
-        """The routine from the beginning of the instruction on."""
+        """The routine, from where it is other than the body on."""
         maker = self.maker
-        back = {maker.isa.fetch.pc: None} | dict.fromkeys(sorted(written))
+        back = dict.fromkeys(sorted(written))
         self.undone |= back
         out: list[ir.Stmt] = [ir.Set(name, self._was(name)) for name in back]
         pc = maker.isa.fetch.pc
@@ -382,8 +396,17 @@ class _Splice:
         counter = maker.counter(self.name, trap)
         one = ir.Binary("add", ir.Get(counter, COUNT_BITS), ir.Const(COUNT_BITS, 1))
         ends = (ir.Set(counter, one), ir.Done())
-        body = maker.enter.after(_ending(self.routine, ends))
+        body = maker.enter.after(_ending(self.routine[self.alike :], ends))
         return [*out, *body]
+
+
+def _joined(block: ir.Block) -> ir.Block:
+    """The block with what follows a way that ends the instruction as the other way, so that both end where it ends."""
+    for i, stmt in enumerate(block):
+        if isinstance(stmt, ir.When) and stmt.then and isinstance(stmt.then[-1], ir.Done) and not stmt.other:
+            rest = _joined(block[i + 1 :])
+            return (*block[:i], ir.When(stmt.cond, stmt.then[:-1], rest, stmt.span))
+    return block
 
 
 def _ending(block: ir.Block, ends: ir.Block) -> ir.Block:
