@@ -61,6 +61,9 @@ from emulator.storage import Absent, RamCells, Storage
 INTERPRETED = "interpreted"
 """The cause of a step in a mode that does not run directly, or of a guest that is not as the scheme assumes."""
 
+LONG = 1 << 22
+"""Steps after which a guest has run for long."""
+
 MOST_FILLS = 256
 """Entries that are filled for one instruction before it is emulated."""
 
@@ -221,6 +224,9 @@ class VirtualMachine(BaseMachine):
 
     def _round(self, most: int, watch: Watch | None, ticking: Ticking | None = None) -> Round:
         """Runs the guest directly until it leaves, and deals with that; or makes one step on the record."""
+        if self.shadow is not None and not self.shadow.stayed and self._steps >= LONG:
+            self._ashore()
+            self.shadow.stayed = True
         if self._aboard is not None and watch is None and ticking is None:
             left = self._aboard.resume(most)
         else:
