@@ -17,7 +17,7 @@ from emulator.machine import Tier
 from emulator.monitor import Monitor, Technique
 from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.rebind import Rebinding
-from emulator.monitor.routines import Enter, Splicer, _Splice
+from emulator.monitor.routines import Enter, Splicer
 from emulator.monitor.validate import validate
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -150,11 +150,6 @@ def unreflected(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Splicer, "kinds", kinds)
 
 
-def not_put_back(patch: pytest.MonkeyPatch) -> None:
-    """A routine begins where the trap was raised."""
-    patch.setattr(_Splice, "_was", lambda self, name: self._now(name))
-
-
 @pytest.mark.parametrize(
     ("name", "scheme", "broken"),
     [
@@ -171,7 +166,6 @@ def not_put_back(patch: pytest.MonkeyPatch) -> None:
         ("rv64", "m_to_u", real("mepc.ADDRESS")),
         ("rv64", "m_to_u", unreflected),
         ("m68010", None, unreflected),
-        ("rv64", "m_to_u", not_put_back),
     ],
 )
 def test_a_broken_routine_is_noticed(
