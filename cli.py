@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.report import Report
     from emulator.machine import Tier
     from emulator.monitor import Monitor
+    from emulator.monitor.monitor import Exits
     from emulator.run import Options
 
 OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -129,6 +130,10 @@ OnTier = Annotated[str, typer.Option("--tier", help="auto, reference, interprete
 Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
 OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]
 Forced = Annotated[bool, typer.Option("--unsafe", help="A monitor whatever the verdict is, to see what it does.")]
+Checked = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Look after resource control at exits, or leave them to generated code."),
+]
 Deep = Annotated[int, typer.Option("--depth", min=1, help="Monitors on top of one another.")]
 Kept = Annotated[bool, typer.Option("--cache/--no-cache", help="Use what was found before, and keep what is found.")]
 
@@ -531,7 +536,7 @@ def run_monitored(
     technique: OfTechnique = "plain",
     unsafe: Forced = False,
     depth: Deep = 1,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Look after resource control at exits.")] = True,
+    check: Checked = True,
     board: OnBoard = None,
     mem: Memory = None,
     budget: Budget = None,
@@ -554,7 +559,8 @@ def run_monitored(
     given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
     isa = load(spec)
-    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier)
+    exits: Exits = "seen" if check or trace else "compiled"
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier, exits)
     with Terminal(sys.stdin) as keyboard:
         ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
     if stats:
@@ -703,6 +709,7 @@ def monitor_of(
     depth: int,
     check: bool,
     tier: Tier = "reference",
+    exits: Exits = "seen",
 ) -> Monitor:
     """The monitor of a machine; the verdict is asked for, unless it is not to count."""
     from analyzer.allocation import allocate
@@ -716,7 +723,7 @@ def monitor_of(
     if not unsafe:
         report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses="none", graph=False).schemes[0]
     plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
-    return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
+    return Monitor(plan, allocate, depth=depth, check=check, tier=tier, exits=exits)
 
 
 def refusal(error: Refused) -> int:

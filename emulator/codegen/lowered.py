@@ -581,11 +581,13 @@ class Lowered(Lower):
         if self.nofold:
             raise HandOver("a map that reads memory")
         wide, low, width = self._merged(address, space.address_width, units)
+        within = self._within(self.extend(wide, width, 64))
         member = self.grouped(wide, width, units, low, value, None)
         if member is not None:
+            self.requires += within
             return self.touch(self._near(member, None), bits, space.unit, value)
         offset = self.binary("sub", self.extend(wide, width, 64), bank.base, 64)
-        self.require(self.inside(offset, bank.size - units, low))
+        self.require(self.inside(offset, min([bank.size - units, *within.values()]), low))
         self.check()
         if value is not None:
             line = self.binary("lshr", offset, LINE, 64)
@@ -595,6 +597,27 @@ class Lowered(Lower):
         scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
         host = self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
         return self.touch(host, bits, space.unit, value)
+
+    def _within(self, address: Value) -> dict[Value, int]:
+        """Takes out what is required of the distance of an address from the bank's beginning, with the bounds."""
+        offset = self.binary("sub", address, self.plan.bank.base, 64)
+        found: dict[Value, int] = {}
+        for cond in self.requires:
+            code = self.text.known_code(self._plain_condition(cond)) or ""
+            test = re.fullmatch(r"icmp ule i64 (%[\w.]+), (\d+)", code)
+            if test and test[1] == offset:
+                found[cond] = int(test[2])
+        self.requires = [cond for cond in self.requires if cond not in found]
+        return found
+
+    def _plain_condition(self, cond: Value) -> Value:
+        """A condition without what negates it twice."""
+        while negated := re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(cond) or ""):
+            twice = re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(negated[1]) or "")
+            if not twice:
+                break
+            cond = twice[1]
+        return cond
 
     def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:
         """The address, a mask of low bits that must be 0, and the width of the address: what is required of single bits
