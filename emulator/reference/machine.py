@@ -212,6 +212,7 @@ class Machine:
                 return _undelivered(event)
             except (LeaveStuck, RecursionError) as stuck:
                 run.undo()
+                self._go(run, here)
                 return Stuck(str(stuck), instruction, stuck)
             else:
                 return event

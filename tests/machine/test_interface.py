@@ -128,6 +128,20 @@ def test_nothing_is_left_of_an_access_to_nowhere(rv64: ir.Isa, tier: Tier) -> No
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_nothing_is_left_of_a_trap_that_is_delivered_to_nowhere(tier: Tier) -> None:
+    """INT resumes behind itself, but its gate is read where no memory is: the machine still stands before it."""
+    isa = spec("ia32")
+    m = build(isa, [Ram("phys", 0, 1 << 14)], tier=tier)
+    for address, unit in assemble(isa, "nop\nint 3\n", 0x100).cells.items():
+        m.write("phys", unit, address)
+    for place, value in (("idtr.base", 0x100000), ("idtr.limit", 0x7FF), ("eip", 0x100)):
+        m.write(place, value)
+    ended = m.run(9)
+    assert (ended.reason, ended.steps, ended.address) == (Reason.ABSENT, 1, 0x100000 + 8 * 3)
+    assert m.read("eip") == 0x101
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_a_snapshot_is_all_that_changes(rv64: ir.Isa, tier: Tier) -> None:
     m = machine(rv64, tier, LOOP)
     m.clock("minstret", "retired")
