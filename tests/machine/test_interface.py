@@ -171,6 +171,24 @@ def test_code_that_changes_itself(rv64: ir.Isa, tier: Tier) -> None:
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_the_frame_of_a_trap_may_fall_on_code(tier: Tier) -> None:
+    """The handler is hot when its stack comes to lie so that the next frame is its code: SR is MOVE.L D0,D0, and the
+    return address ORI.B #4,D0."""
+    m = build(spec("m68000"), [Ram("bus", 0, 1 << 16)], tier=tier, hot=3)
+    for address, unit in assemble(spec("m68000"), "addq.l #1, d0\ntrap #0\n", 0x500).cells.items():
+        m.write("bus", unit, address)
+    for place, index, value in (("sr", None, 0x2000), ("sp", None, 0x3000), ("pc", None, 0x500), ("bus", 0x82, 5)):
+        m.write(place, value, index)
+    m.run(2 * 23)
+    assert (m.read("d", 0), m.read("sp")) == (23, 0x3000 - 23 * 6)
+    m.write("sp", 0x506)
+    m.run(2)
+    assert (m.read("pc"), m.read("sp"), m.read("bus", 0x500, 16)) == (0x500, 0x500, 0x2000)
+    m.run(2)
+    assert (m.read("pc"), m.read("d", 0)) == (0x506, 24 | 4)
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_mistakes_are_told(rv64: ir.Isa, tier: Tier) -> None:
     m = machine(rv64, tier, LOOP)
     with pytest.raises(UsageError):
