@@ -490,7 +490,7 @@ def run(
             outcome = run(isa, program, given, Console(show), keyboard, told if trace else None)
     if stats:
         told(json.dumps(outcome.as_data()))
-    elif not outcome.ended_itself or trace:
+    elif trace or not outcome.ended_by_device:
         told(outcome.sentence())
     stop(outcome.code)
 
