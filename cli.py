@@ -430,6 +430,19 @@ def disasm(
 
 
 @app.command()
+def tour(
+    spec: Spec,
+    instruction: Annotated[str, typer.Argument(help="One instruction, as the assembler reads it.")],
+) -> None:
+    """Show what becomes of an instruction: spec, IR, Python, LLVM, machine code, as Markdown."""
+    from analyzer.passes.show import instruction as shown
+    from analyzer.syntax.load import text_of
+    from emulator.tour import tour as toured
+
+    print(toured(load(spec), instruction, text_of, shown), end="")
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The machine's name; the file is NAME.isa.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
@@ -513,7 +526,7 @@ def run(
             outcome = run(isa, program, given, Console(show), keyboard, told if trace else None)
     if stats:
         told(json.dumps(outcome.as_data()))
-    elif not outcome.ended_itself or trace:
+    elif trace or not outcome.ended_by_device:
         told(outcome.sentence())
     stop(outcome.code)
 

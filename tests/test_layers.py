@@ -61,7 +61,7 @@ LAYERS = (
     ("emulator.image", "emulator.board"),
     ("emulator.system", "emulator.peek"),
     ("emulator.trace", "emulator.terminal"),
-    ("emulator.run",),
+    ("emulator.run", "emulator.tour"),
     ("emulator.gdb", "emulator.benchmark"),
     ("emulator.monitor",),
     ("emulator.techniques",),
