@@ -708,6 +708,9 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
+SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
+
+
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one."""
     try:
@@ -715,7 +718,7 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
         if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it") from None
+            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 

@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("analyzer.source", "analyzer.errors"),
+    ("analyzer.source", "analyzer.hints"),
+    ("analyzer.errors",),
     ("analyzer.ir",),
     ("analyzer.replayer", "analyzer.spread", "analyzer.named"),
     ("analyzer.allocator",),
