@@ -30,6 +30,7 @@ from analyzer.symbolic.placing import home_of, know_home
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
+from analyzer.vacuity import empty_modes, false_at_reset, vacuous
 from analyzer.version import tool_version
 
 
@@ -70,6 +71,7 @@ def analyze_scheme(
     proved = theorems(setting, findings)
     if stuck:
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
+    proved = tuple(vacuous(theorem, besides.empty) for theorem in proved)
     sources = Sources()
     results = tuple(theorem_result(t) for t in proved)
     told = report.SchemeReport(
@@ -81,7 +83,7 @@ def analyze_scheme(
         results,
         tuple(holes(setting, options.called or isa.name, examined)),
         stuck,
-        premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
+        premises(setting, findings, stuck, (*besides.broken, *(b for e in examined for b in e.broken))),
         caveats(setting, findings),
         expectations(setting, findings, results, sources.place),
     )
@@ -180,14 +182,18 @@ HEAVY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Besides:
-    """What is asked of the machine as a whole: its stuck addresses, and the moves that traps make."""
+    """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
+    false at reset, and the moves that traps make."""
 
     stuck: tuple[str, ...]
+    empty: tuple[str, ...]
+    broken: tuple[str, ...]
     moves: tuple[Transition, ...]
 
 
 def _besides(setting: Setting, graph: bool) -> Besides:
-    return Besides(stuck_addresses(setting), trap_moves(setting) if graph else ())
+    found = trap_moves(setting) if graph else ()
+    return Besides(stuck_addresses(setting), empty_modes(setting), false_at_reset(setting), found)
 
 
 def weight(setting: Setting, subject: Subject) -> int:

@@ -70,8 +70,7 @@ def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     literal = {f.name: f.classes_1974.sensitive() & ~f.classes_1974.privileged for f in findings}
     result = _theorem(2, "recursive virtualization", bad, setwise, literal, inapplicable, findings)
     if first.status is Status.HOLDS and result.status is Status.VIOLATED:
-        names = ", ".join(n for n, t in timed.items() if t is YES)
-        why = f"Theorem 1 holds; {names} depend on time, which a monitor without timing dependence must not"
+        why = "Theorem 1 holds, but the culprits depend on time, as a recursive monitor must not"
         return replace(result, why=why)
     return result
 
