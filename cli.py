@@ -50,6 +50,10 @@ class Guarded(TyperGroup):
             sys.stdout.flush()
             return result
         except (typer.Exit, typer.Abort):
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence(sys.stdout)
             raise
         except KeyboardInterrupt:
             end_interrupted()
@@ -810,7 +814,11 @@ def console(file: Any = None) -> Console:
     """A console that changes no text: no markup, no highlighting, no wrapping."""
     from rich.console import Console
 
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which `Guarded` knows
+
+    return Plain(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show(written: bytes) -> None:
