@@ -64,7 +64,7 @@ def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     inapplicable = not_applicable(setting)
     if inapplicable is None and setting.scheme.monitor not in {v for v, _ in setting.scheme.run}:
         inapplicable = "the monitor's mode is not a mode of the virtual machine"
-    timed = {f.name: f.time & ~f.classes.privileged for f in findings}
+    timed = {f.name: f.time & ~f.classes.privileged & ~f.classes.trap_only for f in findings}
     bad = {f.name: f.faithful.hole | indirect(f) | timed[f.name] for f in findings}
     setwise = {f.name: (f.classes.sensitive() & ~f.classes.privileged) | timed[f.name] for f in findings}
     literal = {f.name: f.classes_1974.sensitive() & ~f.classes_1974.privileged for f in findings}
