@@ -52,6 +52,10 @@ class Guarded(TyperGroup):
             sys.stdout.flush()
             return result
         except (typer.Exit, typer.Abort):
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence(sys.stdout)
             raise
         except KeyboardInterrupt:
             end_interrupted()
@@ -746,6 +750,9 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
+SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
+
+
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one."""
     try:
@@ -753,7 +760,7 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
         if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it") from None
+            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
@@ -853,7 +860,11 @@ def console(file: Any = None) -> Console:
     """A console that changes no text: no markup, no highlighting, no wrapping."""
     from rich.console import Console
 
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which `Guarded` knows
+
+    return Plain(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show(written: bytes) -> None:
