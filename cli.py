@@ -197,6 +197,7 @@ def check(
         quiet=quiet,
         witnesses=shown_in(formats, quiet),
         graph="json" in formats,
+        causes=table or not {"json", "markdown"}.isdisjoint(formats),
         cache=cache,
         called=spec,
     )
@@ -788,6 +789,7 @@ def analyzed(
     quiet: bool,
     witnesses: Witnesses = "each",
     graph: bool = True,
+    causes: bool = True,
     cache: bool = True,
     called: str | None = None,
 ) -> Report:
@@ -810,6 +812,7 @@ def analyzed(
         tuple(schemes or ()),
         called,
         Cache() if cache else None,
+        causes=causes,
     )
     if options.cache is not None:
         kept = kept_report(options.cache, isa, options)

@@ -14,7 +14,7 @@ from typing import Any
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
 from analyzer.examine import Examined, Wanted, examine_one
-from analyzer.expectations import expectations
+from analyzer.expectations import about_causes, expectations
 from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
 from analyzer.memo import context_key, recalled, subject_key, to_store
@@ -171,6 +171,7 @@ def _wanted(todo: list[Subject], options: Options) -> Iterator[Wanted]:
             options.witnesses == "each" or (options.witnesses == "first" and first),
             options.graph,
             options.rlimit or DEFAULT_RLIMIT,
+            options.causes or any(about_causes(e) for e in subject.instruction.expects),
         )
 
 

@@ -23,13 +23,14 @@ from analyzer.witness import FoundWitness, find_witness
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked besides the classes: the conditions of holes, their witnesses too, the moves between modes; and the
-    budget of a query."""
+    """What is asked besides the classes: each cause of behavior sensitivity, the conditions of holes, their witnesses
+    too, the moves between modes; and the budget of a query."""
 
     conditions: bool = True
     witnesses: bool = True
     moves: bool = True
     rlimit: int = DEFAULT_RLIMIT
+    causes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def examine_one(
     if plain(setting, subject.instruction):
         pair = Pair(setting, subject, wanted.rlimit) if concerned else None
         return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
-    asker = Asker(setting, subject, wanted.rlimit)
+    asker = Asker(setting, subject, wanted.rlimit, wanted.causes)
     finding = judge(asker)
     told = finding.faithful.hole is not NO and wanted.conditions
     examined = Examined(

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import and_
 
 from analyzer import ir
-from analyzer.classify import NO, UNKNOWN, YES, Classes, Finding, Truth
+from analyzer.classify import CAUSES, NO, UNKNOWN, YES, Classes, Finding, Truth
 from analyzer.report import ExpectationResult, Place, TheoremResult
 from analyzer.source import Span
 from analyzer.symbolic.setting import Setting
@@ -37,10 +37,16 @@ def expectations(
 
 def _held(expect: ir.Expect, subject: str, found: dict[str, Truth], place: Placing) -> ExpectationResult:
     met = reduce(and_, (meets(word, found) for word in expect.words), YES)
-    told = " ".join(w if t is YES else f"{w}?" for w, t in found.items() if t is not NO)
+    left_out = () if about_causes(expect) else CAUSES  # of which perhaps not each was asked about
+    told = " ".join(w if t is YES else f"{w}?" for w, t in found.items() if t is not NO and w not in left_out)
     return ExpectationResult(
         subject, expect.words, expect.citation, met is YES, told or "nothing", place(expect.span), met is UNKNOWN
     )
+
+
+def about_causes(expect: ir.Expect) -> bool:
+    """Does it speak of a single cause of sensitivity?"""
+    return any(word.removeprefix("not_") in CAUSES for word in expect.words)
 
 
 def meets(word: str, found: dict[str, Truth]) -> Truth:

@@ -22,7 +22,7 @@ class Options:
     """How to analyse.  `rlimit` is the budget of a query (None: the default); `only` restricts to instructions of these
     names or families, `schemes` to schemes.  `called` is the spec as commands name it (its path; None: the name that it
     has itself).  `cache` keeps what is found, and does not change it.  `examples` are
-    run if there is what to run them on."""
+    run if there is what to run them on.  Without `causes` one cause of behavior sensitivity answers for all."""
 
     jobs: int = 1
     rlimit: int | None = None
@@ -33,3 +33,4 @@ class Options:
     called: str | None = None
     cache: Cache | None = None
     examples: bool = True
+    causes: bool = True
