@@ -92,7 +92,7 @@ class Engine:
         self.objects = objects or Objects(default_folder())
         target = llvm.Target.from_default_triple()
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=1, reloc="pic", codemodel="small")
         self._jit = llvm.create_lljit_compiler(
             target.create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
         )
