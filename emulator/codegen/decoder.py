@@ -346,6 +346,7 @@ class Decoder(Going):
             new, on = text.fresh("new"), text.fresh("marked")
             text.do(f"br i1 {self.compare('eq', was, 0, 8)}, label %{new}, label %{on}{UNLIKELY}")
             text.label(new)
+            text.do(f"call void {self.pointer('narrow')}(ptr %st, i64 {line})")
             if self.plan.views:
                 k = CODE_PAGE - LINE
                 page = self.binary("and", line, ones(64) - ones(k), 64)

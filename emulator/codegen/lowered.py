@@ -171,6 +171,7 @@ class Lowered(Lower):
         self.ended = False
         self.length = 0
         self.nofold = 0
+        self.cached = False  # has an access gone by a translation cache?
         self.arms = 0
         self.ordinal = 0
         self.hosts: dict[Group, str] = {}
@@ -457,8 +458,9 @@ class Lowered(Lower):
 
     def _entry(self, wide: Value, k: int, number: int) -> tuple[str, int]:
         """The entry of an address in the caches, and how far behind it that of the view lies."""
+        self.cached = True
         offset = self.binary("and", self.binary("lshr", wide, k - 5, 64), (ENTRIES - 1) * ENTRY, 64)
-        entry = self.text.pure(f"getelementptr i8, ptr %dtlb, i64 {offset}")
+        entry = self.text.pure(f"getelementptr i8, ptr {self.word('dtlb', 'ptr')}, i64 {offset}")
         return entry, number * ENTRIES * ENTRY
 
     # -- accesses that share a check -----------------------------------------------------------------------------------
@@ -506,27 +508,9 @@ class Lowered(Lower):
         return self.gep(host, distance)
 
     def _flat(self, group: Group, base: Value) -> str:
-        bank, span = self.plan.bank, group.hi - group.lo
-        offset = self.binary("sub", base, bank.base, 64)
-        self.require(self.inside(offset, bank.size - span, group.low))
-        self.check()
-        if group.stores:
-            lines = (span + (1 << LINE) - 1 >> LINE) + 1
-            first = self.binary("lshr", offset, LINE, 64)
-            place_ = self.text.let(f"getelementptr i8, ptr %marks, i64 {first}")
-            marks = self.text.let(f"load i{8 * lines}, ptr {place_}, align 1")
-            self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
-            self.check()
-        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
-        return self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
-
-    def inside(self, offset: Value, most: int, low: int) -> Value:
-        """Whether an offset is at most `most`, and its bits under `low` are 0."""
-        if not low:
-            return self.compare("ule", offset, most, 64)
-        n = low.bit_length()
-        turned = self.text.pure(f"call i64 @llvm.fshr.i64(i64 {offset}, i64 {offset}, i64 {n})")
-        return self.compare("ule", turned, most >> n, 64)
+        span = group.hi - group.lo
+        lines = (span + (1 << LINE) - 1 >> LINE) + 1 if group.stores else 0
+        return self._plain(base, span, group.low, lines)
 
     def _paged(self, group: Group, base: Value, k: int) -> str:
         """All of the group is in one page, which is in the cache for all that the group does."""
@@ -569,10 +553,7 @@ class Lowered(Lower):
             trial.through(space, "%trial", bits, kind, [None if g is None else g for g in given])
         except Unsupported:
             return False
-        return (
-            not any(" load " in line and "%dtlb" in line for line in trial.text.lines)
-            and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED
-        )
+        return not trial.cached and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED
 
     def physical(self, space: ir.Memory, address: Value, bits: int, table: bool, value: Value | None) -> Value:
         bank, units = self.plan.bank, bits // space.unit
@@ -584,17 +565,58 @@ class Lowered(Lower):
         member = self.grouped(wide, width, units, low, value, None)
         if member is not None:
             return self.touch(self._near(member, None), bits, space.unit, value)
-        offset = self.binary("sub", self.extend(wide, width, 64), bank.base, 64)
-        self.require(self.inside(offset, bank.size - units, low))
-        self.check()
-        if value is not None:
-            line = self.binary("lshr", offset, LINE, 64)
-            mark = self.text.let(f"load i8, ptr {self.text.let(f'getelementptr i8, ptr %marks, i64 {line}')}")
-            self.require(self.text.let(f"icmp eq i8 {mark}, 0"))
-            self.check()
-        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
-        host = self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
+        host = self._plain(self.extend(wide, width, 64), units, low, 0 if value is None else 1)
         return self.touch(host, bits, space.unit, value)
+
+    def _plain(self, address: Value, units: int, low: int, lines: int) -> str:
+        """The host address of some units of the bank; the bits of the address under `low` must be 0.  Where they are
+        written, there must be no marks on the `lines` lines from the first unit on: nearly always they are among the
+        units that are known to have none."""
+        bank = self.plan.bank
+        offset = self.binary("sub", address, bank.base, 64)
+        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
+        self.check()
+        clean = self.text.fresh("clean")
+        if lines:
+            other, near = self.text.fresh("other"), self.text.fresh("near")
+            away = self.binary("sub", address, self.word("clean", "i64"), 64)
+            close = self.compare("ult", away, self.word("room", "i64"), 64)
+            self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
+            if low:
+                self.text.label(near)
+                aligned = self.compare("eq", self.binary("and", address, low, 64), 0, 64)
+                self.text.do(f"br i1 {aligned}, label %{clean}, label %{other}{LIKELY}")
+            self.text.label(other)
+        self.require(self.inside(offset, max(bank.size - units + 1, 0), low))
+        self.check()
+        if lines:
+            first = self.binary("lshr", offset, LINE, 64)
+            at = self.text.let(f"getelementptr i8, ptr {self._from_state('marks', 'ptr')}, i64 {first}")
+            marks = self.text.let(f"load i{8 * lines}, ptr {at}, align 1")
+            self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
+            self.check()
+            self.text.do(f"br label %{clean}")
+            self.text.label(clean)
+        return self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
+
+    def inside(self, offset: Value, most: int, low: int) -> Value:
+        """Whether an offset is less than `most`, and its bits under `low` are 0."""
+        if not low:
+            return self.compare("ult", offset, most, 64)
+        n = low.bit_length()
+        turned = self.text.pure(f"call i64 @llvm.fshr.i64(i64 {offset}, i64 {offset}, i64 {n})")
+        return self.compare("ult", turned, most + low >> n, 64)
+
+    def word(self, name: str, kind: str) -> str:
+        """A word of the state that does not change while a region runs; in a loop it is there already."""
+        if self.block.pc in self.region.rounds:
+            self.region.words[name] = kind
+            return f"%{name}"
+        return self._from_state(name, kind)
+
+    def _from_state(self, name: str, kind: str) -> str:
+        at = self.text.pure(f"getelementptr i8, ptr %st, i64 {self.plan.layout.words[name]}")
+        return self.text.pure(f"load {kind}, ptr {at}")
 
     def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:
         """The address, a mask of low bits that must be 0, and the width of the address: what is required of single bits
@@ -754,10 +776,10 @@ class Lowered(Lower):
         block, text = self.block, self.text
         text.label(f"b{block.pc:x}")
         n = text.prefix
-        text.do(f"%{n}b0 = load i64, ptr %budget")
+        text.do(f"%{n}bb = load i64, ptr %budget")
+        text.do(f"%{n}b0 = call i64 @llvm.expect.i64(i64 %{n}bb, i64 0)")
         text.do(f"%{n}b1 = sub i64 %{n}b0, COUNT")
-        text.do(f"%{n}over = icmp slt i64 %{n}b1, 0")
-        text.do(f"br i1 %{n}over, label %{self.bail()}, label %{n}go{UNLIKELY}")
+        text.do(f"br label %{n}go")
         text.label(f"{n}go")
         text.do(f"store i64 %{n}b1, ptr %budget")
         for i, instr in enumerate(instrs):

@@ -32,6 +32,9 @@ LINE = 6
 OVERHANG = 8
 """A mark also stands for that many units before it, so that the first unit of an access tells."""
 
+SPAN = 512
+"""The most units of accesses that are checked together against the units without marks."""
+
 OFTEN = 16
 """Instructions that write an element, from which on it changes often."""
 

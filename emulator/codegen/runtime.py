@@ -12,7 +12,18 @@ from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_MASK, CODE_PAGE, CODE_SHIFT, ENTRIES, ENTRY, Plan
+from emulator.codegen.plan import (
+    CODE_ENTRIES,
+    CODE_ENTRY,
+    CODE_MASK,
+    CODE_PAGE,
+    CODE_SHIFT,
+    ENTRIES,
+    ENTRY,
+    LINE,
+    SPAN,
+    Plan,
+)
 from emulator.codegen.routines import Called, Delivery, Going, Leave, Status
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
 
@@ -63,6 +74,7 @@ class Runtime(Caches):
             "raise_",
             "rollback",
             "flush",
+            "narrow",
             "undecoded",
             "slowly",
         ]
@@ -120,6 +132,7 @@ class Runtime(Caches):
         self._run()
         self._rollback()
         self._flush()
+        self._narrow()
 
     def _unless_spent(self, code: Going, reason: Leave) -> None:
         spent = code.compare("eq", "%b", 0, 64)
@@ -213,6 +226,30 @@ ok:
         self._clear(code)
         text.do("ret void")
         self._add(code, "define void @flush(ptr %st) nounwind noinline", text)
+
+    def _narrow(self) -> None:
+        """A line has got a mark: if it was among the units without marks, the larger part of those that are left."""
+        text = Text()
+        code = Going(self.plan, text)
+        line = code.binary("shl", "%line", LINE, 64)
+        clean, room = code.word("clean"), code.word("room")
+        size = code.binary("add", room, SPAN, 64)
+        below = code.binary("sub", code.binary("add", line, self.plan.bank.base, 64), clean, 64)
+        there = code.binary("xor", code.compare("eq", room, 0, 64), 1, 1)
+        inside = code.binary("and", there, code.compare("ult", below, size, 64), 1)
+        text.do(f"br i1 {inside}, label %inside, label %out{UNLIKELY}")
+        text.label("inside")
+        behind = code.binary("add", below, 1 << LINE, 64)
+        above = code.binary("sub", size, behind, 64)
+        lower = code.compare("ule", above, below, 64)
+        left = code.select(lower, below, above, 64)
+        more = code.compare("ult", SPAN, left, 64)
+        code.put_word("clean", code.select(lower, clean, code.binary("add", clean, behind, 64), 64))
+        code.put_word("room", code.select(more, code.binary("sub", left, SPAN, 64), 0, 64))
+        text.do("br label %out")
+        text.label("out")
+        text.do("ret void")
+        self._add(code, "define void @narrow(ptr %st, i64 %line) nounwind noinline", text)
 
     def _clear(self, code: Going) -> None:
         views = max(len(self.plan.views), 1)

@@ -31,6 +31,9 @@ def _initialize() -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.set_option("popek", "-disable-lsr")
+        llvm.set_option("popek", "-enable-tail-merge=0")
+        llvm.set_option("popek", "-disable-constant-hoisting")
+        llvm.set_option("popek", "-x86-experimental-pref-innermost-loop-alignment=6")
         _ready = True
 
 
@@ -184,6 +187,7 @@ def fingerprint(isa: ir.Isa) -> str:
 
 RunType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 FlushType = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+NarrowType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 ProveType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 ReadType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64)
 WriteType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint64)

@@ -19,7 +19,7 @@ from emulator.codegen.decoder import KEYS, contextual, decoder, place
 from emulator.codegen.direct import unspecified
 from emulator.codegen.handler import handler
 from emulator.codegen.layout import Bank, Layout, slot
-from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, Plan
+from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Plan
 from emulator.codegen.region import DECLARATIONS
 from emulator.codegen.region import Region as HotRegion
 from emulator.codegen.routines import Leave, memories
@@ -34,6 +34,7 @@ from emulator.machine.engine import (
     Engine,
     FlushType,
     Module,
+    NarrowType,
     ProveType,
     ReadType,
     RunType,
@@ -122,6 +123,7 @@ class NativeMachine(BaseMachine):
         self._kept: list[object] = [made.library]
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
+        self._narrow = NarrowType(self._code["narrow"])
         self._prove = ProveType(self._code["prove.fetch"])
         self._callbacks = (
             ReadType(self._device_read),
@@ -134,7 +136,18 @@ class NativeMachine(BaseMachine):
         self._put("device_write", write)
         self._put("code_written", written)
         self._put("arbitrary", ask)
-        for name in ("exit_", "exit_budget", "lookup", "check", "attend", "interpret", "raise_", "rollback", "flush"):
+        for name in (
+            "exit_",
+            "exit_budget",
+            "lookup",
+            "check",
+            "attend",
+            "interpret",
+            "raise_",
+            "rollback",
+            "flush",
+            "narrow",
+        ):
             self._put(name, self._code[name])
         self._put("slowly", self._code["slowly"])
         self._put("keys", self._keys.address)
@@ -149,6 +162,7 @@ class NativeMachine(BaseMachine):
         self._put("variants", self._variants.address)
         self._put("threshold", self._hot * BACK)
         self._put("generation", 1)
+        self._widen()
         for name, clock in self._clocks.items():
             self._write_slot(self._layout.elements[name], 64, clock.offset)
         if self._bank.size:
@@ -231,9 +245,9 @@ class NativeMachine(BaseMachine):
     def _drive_native(self) -> Exit | None:
         check = entry = self._code["check"]
         while True:
-            began = time.thread_time()
+            began = time.perf_counter()
             self._run_native(self._state.address, self._host, entry)
-            self._ran += time.thread_time() - began
+            self._ran += time.perf_counter() - began
             entry = check
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -377,6 +391,7 @@ class NativeMachine(BaseMachine):
         self._pages.clear()
         self._table.data[:] = bytes(self._table.size)
         self._marks.data[:] = bytes(self._marks.size)
+        self._widen()
         self._put("generation", self._word("generation") + 1)
 
     def _page_at(self, pc: int) -> Exit | None:
@@ -544,9 +559,15 @@ class NativeMachine(BaseMachine):
             if not self._marks.data[line]:
                 start = line >> k << k
                 drop = drop or not any(self._marks.data[start : start + (1 << k)])
+                self._narrow(self._state.address, line)
             self._marks.data[line] |= MARK_CODE
         if drop and self._plan.views:
             self._flush()
+
+    def _widen(self) -> None:
+        """There are no marks."""
+        self._put("clean", self._bank.base)
+        self._put("room", max((self._bank.size >> LINE << LINE) - SPAN, 0))
 
     def _invalidate(self, address: int, units: int) -> None:
         """Forgets what was decoded from these units of the bank."""
