@@ -425,14 +425,24 @@ class Lowered(Lower):
         def hits(tags: Sequence[Value]) -> Value:
             return self.in_page(wide, tags[0], k, units, aligned)
 
-        host = self._through(wide, k, number, (0 if value is None else 8,), hits)
+        low = units - 1 if aligned else 0
+        host = self._through(wide, k, number, (0 if value is None else 8,), hits, low)
         return self.touch(host, bits, memory.unit, value)
 
     def _through(
-        self, wide: Value, k: int, number: int, wanted: Sequence[int], hits: Callable[[Sequence[Value]], Value]
+        self,
+        wide: Value,
+        k: int,
+        number: int,
+        wanted: Sequence[int],
+        hits: Callable[[Sequence[Value]], Value],
+        low: int,
     ) -> str:
         """The host address of `wide` by the cache of a view: `hits` says whether the tags (those at offsets `wanted`
-        of the entry) are right.  In a loop the page that the same access met last is tried first."""
+        of the entry) are right, and the bits under `low`.  What is tried first is a window where the view has some, and
+        in a loop the page that the same access met last."""
+        if number in self.region.windows:
+            return self._window(wide, k, number, wanted, hits, low)
         site = self.region.site((self.block.pc, self.index, self.ordinal))
         scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
         if site is None:
@@ -454,6 +464,39 @@ class Lowered(Lower):
         self.text.do(f"br label %{again}")
         self.text.label(again)
         addend = self.text.let(f"load i64, ptr %{site}.addend")
+        return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
+
+    def _window(
+        self,
+        wide: Value,
+        k: int,
+        number: int,
+        wanted: Sequence[int],
+        hits: Callable[[Sequence[Value]], Value],
+        low: int,
+    ) -> str:
+        kind = "write" if 8 in wanted else "read"
+        behind, edge, lead = (self.word(f"{kind}.{name}.{number}", "i64") for name in ("behind", "edge", "lead"))
+        scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
+        near, other, there = (self.text.fresh(stem) for stem in ("near", "other", "there"))
+        close = self.compare("ult", edge, self.binary("sub", wide, behind, 64), 64)
+        self.text.do(f"br i1 {close}, label %{near}, label %{other}{LIKELY}")
+        self.text.label(near)
+        fast = self.text.block
+        if low:
+            aligned = self.compare("eq", self.binary("and", wide, low, 64), 0, 64)
+            self.text.do(f"br i1 {aligned}, label %{there}, label %{other}{LIKELY}")
+        else:
+            self.text.do(f"br label %{there}")
+        self.text.label(other)
+        entry, first = self._entry(wide, k, number)
+        self.require(hits([self.text.let(f"load i64, ptr {self.gep(entry, first + at)}") for at in wanted]))
+        self.check()
+        addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
+        slow = self.text.block
+        self.text.do(f"br label %{there}")
+        self.text.label(there)
+        addend = self.text.let(f"phi i64 [{lead}, %{fast}], [{addend}, %{slow}]")
         return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
 
     def _entry(self, wide: Value, k: int, number: int) -> tuple[str, int]:
@@ -527,7 +570,7 @@ class Lowered(Lower):
             return self.binary("and", fits, self.compare("eq", self.binary("and", last, pages, 64), tags[0], 64), 1)
 
         wanted = [offset for there, offset in ((group.loads, 0), (group.stores, 8)) if there]
-        return self._through(base, k, group.view, wanted, hits)
+        return self._through(base, k, group.view, wanted, hits, group.low)
 
     def gep(self, base: str, offset: int) -> str:
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")
@@ -608,14 +651,18 @@ class Lowered(Lower):
         return self.compare("ult", turned, most + low >> n, 64)
 
     def word(self, name: str, kind: str) -> str:
-        """A word of the state that does not change while a region runs; in a loop it is there already."""
+        """A word of the state, or of the caches, that does not change while a region runs; in a loop it is there
+        already."""
         if self.block.pc in self.region.rounds:
             self.region.words[name] = kind
             return f"%{name}"
         return self._from_state(name, kind)
 
     def _from_state(self, name: str, kind: str) -> str:
-        at = self.text.pure(f"getelementptr i8, ptr %st, i64 {self.plan.layout.words[name]}")
+        base, offset = self.region.place(name)
+        if base != "st":
+            base = self._from_state(base, "ptr")[1:]
+        at = self.text.pure(f"getelementptr i8, ptr %{base}, i64 {offset}")
         return self.text.pure(f"load {kind}, ptr {at}")
 
     def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:

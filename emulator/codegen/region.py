@@ -50,12 +50,14 @@ class Region:
         page: Mapping[int, Instr],
         bounds: tuple[int, int],
         limits: Limits | None = None,
+        windows: frozenset[int] = frozenset(),
     ) -> None:
         self.plan = plan
         self.known = known
         self.page = page
         self.bounds = bounds
         self.limits = limits or Limits()
+        self.windows = windows  # the views that have windows
         self.members: set[int] = set()
         self.links: set[int] = set()
         self.used: dict[Key, int] = {}
@@ -66,6 +68,13 @@ class Region:
         self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
         self.sites: dict[tuple[int, int, int], str] = {}
         self.words: dict[str, str] = {}  # of the state, with their types, that loops need
+
+    def place(self, word: str) -> tuple[str, int]:
+        """Where a word lies: in the state, or in the caches if it is of a window."""
+        if word in self.plan.layout.words:
+            return "st", self.plan.layout.words[word]
+        kind, part, view = word.split(".")
+        return "dtlb", self.plan.window(int(view), kind == "write") + 8 * ("behind", "edge", "lead").index(part)
 
     def width(self, key: Key) -> int:
         kind, name, _ = key
@@ -161,8 +170,9 @@ class Region:
         away = (entry // plan.per_parcel * SPREAD & 31) * FETCHED
         before = f"prefix [{away} x i8] zeroinitializer " if away else ""
         out = [f"define {CONVENTION} void @{name}({PARAMETERS}) nounwind {before}{{", "entry:"]
-        for word, kind in sorted(self.words.items()):
-            out.append(f"  %{word}.at = getelementptr i8, ptr %st, i64 {layout.words[word]}")
+        for word, kind in sorted((self.words | ({"dtlb": "ptr"} if self.windows else {})).items()):
+            base, offset = self.place(word)
+            out.append(f"  %{word}.at = getelementptr i8, ptr %{base}, i64 {offset}")
             out.append(f"  %{word} = load {kind}, ptr %{word}.at")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
         for key, width in sorted(self.used.items()):
@@ -181,12 +191,16 @@ class Region:
         for site in self.sites.values():
             for name_, first in (("page", -1), ("addend", 0)):
                 out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
-        out.append(f"  br label %b{entry:x}")
+        rounds_ = {pc for pc, block in blocks.items() if pc in block.next}
+        out.append(before_loop(f"  br label %b{entry:x}", -1, rounds_))
         cold: list[str] = []
         needs = needed({pc: block.count for pc, block in blocks.items()}, ways(blocks), entry)
         for pc, block in blocks.items():
             prefix = f"n{pc:x}."
             start, taken, same, total, go, *lines = block.lines
+            lines = [before_loop(line, pc, rounds_) for line in lines]
+            if pc in rounds_:
+                out += [f"{BEFORE}{pc:x}:", f"  br label %b{pc:x}"]
             out += [start, taken, same, total.replace("COUNT", str(block.count))]
             if pc in needs:
                 out += self._enough(block, needs[pc], prefix)
@@ -363,6 +377,19 @@ def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:
         if start in reached:
             found[start] = steps
     return found
+
+
+BEFORE = "before."
+
+
+def before_loop(line: str, here: int, rounds: set[int]) -> str:
+    """A branch to a block that is a loop by itself goes to a block before it, unless it comes from there: so an outer
+    loop that begins at the same place is another one, and LLVM knows which is the inner."""
+    if not line.startswith("  br label %b"):
+        return line
+    target = line.removeprefix("  br label %b")
+    known = target in {f"{pc:x}" for pc in rounds if pc != here}
+    return f"  br label %{BEFORE}{target}" if known else line
 
 
 def ways(blocks: Mapping[int, Block]) -> dict[int, set[int]]:

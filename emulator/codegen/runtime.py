@@ -18,8 +18,6 @@ from emulator.codegen.plan import (
     CODE_MASK,
     CODE_PAGE,
     CODE_SHIFT,
-    ENTRIES,
-    ENTRY,
     LINE,
     SPAN,
     Plan,
@@ -228,19 +226,21 @@ ok:
         self._add(code, "define void @flush(ptr %st) nounwind noinline", text)
 
     def _narrow(self) -> None:
-        """A line has got a mark: if it was among the units without marks, the larger part of those that are left."""
+        """The page of a line has got its first mark: if it was among the units without marks, the larger part is left
+        of them.  Who calls drops all translations, and with them the windows of writes."""
         text = Text()
         code = Going(self.plan, text)
-        line = code.binary("shl", "%line", LINE, 64)
+        page = code.binary("and", code.binary("shl", "%line", LINE, 64), ones(64) - ones(CODE_PAGE), 64)
         clean, room = code.word("clean"), code.word("room")
         size = code.binary("add", room, SPAN, 64)
-        below = code.binary("sub", code.binary("add", line, self.plan.bank.base, 64), clean, 64)
+        below = code.binary("sub", code.binary("add", page, self.plan.bank.base, 64), clean, 64)
         there = code.binary("xor", code.compare("eq", room, 0, 64), 1, 1)
         inside = code.binary("and", there, code.compare("ult", below, size, 64), 1)
         text.do(f"br i1 {inside}, label %inside, label %out{UNLIKELY}")
         text.label("inside")
-        behind = code.binary("add", below, 1 << LINE, 64)
-        above = code.binary("sub", size, behind, 64)
+        behind = code.binary("add", below, 1 << CODE_PAGE, 64)
+        over = code.compare("ult", size, behind, 64)
+        above = code.select(over, 0, code.binary("sub", size, behind, 64), 64)
         lower = code.compare("ule", above, below, 64)
         left = code.select(lower, below, above, 64)
         more = code.compare("ult", SPAN, left, 64)
@@ -252,8 +252,7 @@ ok:
         self._add(code, "define void @narrow(ptr %st, i64 %line) nounwind noinline", text)
 
     def _clear(self, code: Going) -> None:
-        views = max(len(self.plan.views), 1)
-        for word, size in (("dtlb", views * ENTRIES * ENTRY), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
+        for word, size in (("dtlb", self.plan.translations), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
             code.text.do(f"call void @llvm.memset.p0.i64(ptr {code.pointer(word)}, i8 -1, i64 {size}, i1 false)")
 
     def _lookup(self, code: Going) -> None:

@@ -62,6 +62,8 @@ AHEAD = 32
 """Instructions that the driver decodes together."""
 EAGER = 1000
 """Instructions that the driver decodes before it makes a decoder, if none was kept."""
+EMPTY = (1 << 64) - 1
+"""What is in a cache that holds nothing."""
 LARGEST = 16
 """The logarithm of the units of the largest page of code."""
 
@@ -306,17 +308,17 @@ class NativeMachine(BaseMachine):
         expected = used / made_before if made_before else 0.0
         if used + expected > ALLOWANCE + self._share * self._ran:
             return False
-        known = self._known()
+        known, windows = self._known(), self._windows()
 
         def source() -> Module:
-            region = HotRegion(self._plan, known, page, (page.lo, page.hi))
+            region = HotRegion(self._plan, known, page, (page.lo, page.hi), windows=windows)
             text = region.function(pc, "region")
             if text is None:
                 return Module("", ())
             return Module(PROFILES + DECLARATIONS + text, ("region",), self._cover(page, region.covered))
 
         line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
-        what = repr((pc, page.lo, page.hi, sorted(known.items()), line))
+        what = repr((pc, page.lo, page.hi, sorted(known.items()), sorted(windows), line))
         made = self._engine.make(
             source, [*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note)
         )
@@ -347,6 +349,15 @@ class NativeMachine(BaseMachine):
         if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
             return False
         return all(self._decode_range(page, first, last) for first, last in runs(addresses))
+
+    def _windows(self) -> frozenset[int]:
+        """The views of the present context that have a window."""
+        words = self._contexts[self._word("key") if self._plan.key else 0].dtlb.words
+        return frozenset(
+            i
+            for i in range(len(self._plan.views))
+            if any(words[self._plan.window(i, write) // 8 + 1] != EMPTY for write in (False, True))
+        )
 
     def _known(self) -> dict[str, int]:
         """The elements of the present context."""
@@ -558,8 +569,9 @@ class NativeMachine(BaseMachine):
         for line in range(first, last + 1):
             if not self._marks.data[line]:
                 start = line >> k << k
-                drop = drop or not any(self._marks.data[start : start + (1 << k)])
-                self._narrow(self._state.address, line)
+                if not any(self._marks.data[start : start + (1 << k)]):
+                    self._narrow(self._state.address, line)
+                    drop = True
             self._marks.data[line] |= MARK_CODE
         if drop and self._plan.views:
             self._flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.lowered import Instr
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
+from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Variant, control
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
@@ -184,7 +184,7 @@ class Context:
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
         itlb = Buffer(CODE_ENTRIES * CODE_ENTRY)
-        dtlb = Buffer(max(len(plan.views), 1) * ENTRIES * ENTRY)
+        dtlb = Buffer(plan.translations)
         for buffer in (itlb, dtlb):
             buffer.data[:] = b"\xff" * buffer.size
         return Context(key, itlb, dtlb, generation)
