@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from analyzer import ir
+from emulator.machine.objects import Objects, default_folder
 
 _ready = False
 
@@ -35,44 +34,6 @@ def _initialize() -> None:
         llvm.set_option("popek", "-disable-constant-hoisting")
         llvm.set_option("popek", "-x86-experimental-pref-innermost-loop-alignment=6")
         _ready = True
-
-
-class Objects:
-    """Objects on disk, by the digest of what they were made from.  A damaged file counts as none."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-
-    def get(self, digest: str) -> bytes | None:
-        if self.folder is None:
-            return None
-        try:
-            data = (self.folder / f"{digest}.o").read_bytes()
-        except OSError:
-            return None
-        check, body = data[:32], data[32:]
-        return body if hashlib.sha256(digest.encode() + body).digest() == check else None
-
-    def put(self, digest: str, body: bytes) -> None:
-        """Keeps an object; where that is not possible, it is not kept."""
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(digest.encode() + body).digest() + body)
-            Path(name).replace(self.folder / f"{digest}.o")
-        except OSError:
-            return
-
-
-def default_folder() -> Path:
-    """Where objects are kept: `POPEK_CACHE`, else the user's cache folder."""
-    named = os.environ.get("POPEK_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "popek"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +123,15 @@ class Engine:
         if not accept(note.decode()):
             return None
         return self.load(name, code, names.decode().split(), note.decode())
+
+    def note(self, parts: Sequence[str], line: str) -> None:
+        """Keeps a line under a name."""
+        self.objects.put(self.digest("note", *parts), line.encode())
+
+    def noted(self, parts: Sequence[str]) -> str | None:
+        """The line that was kept."""
+        kept = self.objects.get(self.digest("note", *parts))
+        return None if kept is None else kept.decode()
 
 
 @dataclass(frozen=True, slots=True)

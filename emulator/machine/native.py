@@ -33,6 +33,7 @@ from emulator.machine.engine import (
     AskType,
     Engine,
     FlushType,
+    Made,
     Module,
     NarrowType,
     ProveType,
@@ -56,6 +57,9 @@ PATIENCE = 8
 """Regions that are made at one address, if the code there changes again and again."""
 ALLOWANCE = 0.25
 """Seconds of processor time that regions may take to make before they must keep to their share of the time."""
+VISITED = 6
+"""An address must have become hot again so many times less than it takes jumps to become hot, before a region is made
+that was not kept: making one takes as long as ten million steps of the interpreter."""
 VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
@@ -123,6 +127,7 @@ class NativeMachine(BaseMachine):
         )
         self._code = made.addresses
         self._kept: list[object] = [made.library]
+        self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
         self._narrow = NarrowType(self._code["narrow"])
@@ -296,7 +301,8 @@ class NativeMachine(BaseMachine):
         return self._read_slot(self._layout.elements[self._plan.pc], self._plan.pc_width)
 
     def _heat(self, pc: int, record: int) -> bool:
-        """Makes a region of the code that is jumped to at an address, if it is worth it."""
+        """Makes a region of the code that is jumped to at an address, if it is worth it: one that was made before by
+        now, others if control comes back here again and again."""
         page = self._page_of(record)
         if page is None:
             return False
@@ -307,6 +313,9 @@ class NativeMachine(BaseMachine):
         used, made_before = self.stats["region_seconds"], self.stats["regions"]
         expected = used / made_before if made_before else 0.0
         if used + expected > ALLOWANCE + self._share * self._ran:
+            return False
+        visits = page.visits[pc] = page.visits.get(pc, 0) + 1
+        if 1 < visits < self._hot // VISITED:
             return False
         known, windows = self._known(), self._windows()
 
@@ -319,9 +328,11 @@ class NativeMachine(BaseMachine):
 
         line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
         what = repr((pc, page.lo, page.hi, sorted(known.items()), sorted(windows), line))
-        made = self._engine.make(
-            source, [*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note)
-        )
+        asked = ([*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note))
+        enough = visits >= self._hot // VISITED
+        made = self._engine.make(source, *asked) if enough else self._engine.kept(*asked)
+        if made is None:
+            return False
         if not made.addresses:
             page.install(pc, *[page.buffer.words[page.offset(pc) // 8]] * 2)
             return False
@@ -531,6 +542,9 @@ class NativeMachine(BaseMachine):
             return
         if len(numbers) + len(missing) >= VARIANTS:
             raise MemoryError(f"a program that needs more than {VARIANTS} handlers")
+        missing = [v for v in missing if not self._take_handler(v)]
+        if not missing:
+            return
         named = [(f"h{i}", variant) for i, variant in enumerate(missing)]
 
         def source() -> Module:
@@ -541,11 +555,26 @@ class NativeMachine(BaseMachine):
             declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
             return Module(PROFILES + declared + "\n".join(texts.values()), tuple(texts))
 
-        made = self._engine.make(source, [*self._name, repr(missing)], PASSES, "handlers")
-        self._kept.append(made.library)
-        addresses = made.addresses
+        asked = ([*self._name, repr(missing)], PASSES, "handlers")
+        self._batches[repr(missing)] = made = self._engine.make(source, *asked)
         for name, variant in named:
-            self._number(variant, addresses.get(name, self._code["reference"]))
+            self._number(variant, made.addresses.get(name, self._code["reference"]))
+            self._engine.note([*self._name, repr(variant)], f"{name} {missing!r}")
+
+    def _take_handler(self, variant: Variant) -> bool:
+        """Takes a handler from among those that were made with it for an earlier program, if they were kept."""
+        noted = self._engine.noted([*self._name, repr(variant)])
+        if noted is None:
+            return False
+        name, batch = noted.split(" ", 1)
+        made = self._batches.get(batch)
+        if made is None:
+            made = self._engine.kept([*self._name, batch], PASSES, "handlers")
+        if made is None:
+            return False
+        self._batches[batch] = made
+        self._number(variant, made.addresses.get(name, self._code["reference"]))
+        return True
 
     def _number(self, variant: Variant | None, address: int) -> None:
         """Gives a variant its number; the decoder finds it by its key."""

@@ -95,6 +95,7 @@ class CodePage(Mapping[int, Instr]):
         self.buffer.data[start : start + after * self.stride] = self.outside * after
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
+        self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
