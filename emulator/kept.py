@@ -57,9 +57,8 @@ def _name(spec: str) -> str:
     path = Path(spec)
     mine = sorted(path.parent.glob(f"*{SUFFIX}"))
     texts = [(str(p), p.read_bytes()) for p in mine if p.is_file()]
-    return hashlib.sha256(
-        repr(("spec", spec, str(path.absolute()), _stamps(code), _stamps(bundled), texts)).encode()
-    ).hexdigest()
+    depends = ("spec", spec, str(path.absolute()), _stamps(code), _stamps(bundled), texts)
+    return hashlib.sha256(repr(depends).encode()).hexdigest()
 
 
 def _stamps(paths: list[Path]) -> list[tuple[str, int, int]]:
