@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from analyzer import ir
+    from analyzer.options import Witnesses
     from analyzer.render.lines import Look
     from analyzer.report import Report
     from emulator.machine import Tier
@@ -112,6 +113,10 @@ Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 for
 Rlimit = Annotated[int | None, typer.Option(min=1, help="The solver's budget for a query, in z3's resource units.")]
 OneScheme = Annotated[str | None, typer.Option("--scheme", help="The scheme; the spec's first one if not given.")]
 Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only this scheme (repeatable).")]
+SomeSchemes = Annotated[
+    list[str] | None,
+    typer.Option("--scheme", help="This scheme (repeatable), or `all`; else the first one."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The verdict without the findings, and no progress.")]
 Program = Annotated[Path, typer.Argument(help="Assembly source, an ELF file, units in hex, or a raw image.")]
 OnBoard = Annotated[str | None, typer.Option("--board", help="A board or the path of one; `bare` has memory only.")]
@@ -160,7 +165,7 @@ def check(
     ] = None,
     jobs: Jobs = 0,
     rlimit: Rlimit = None,
-    scheme: Schemes = None,
+    scheme: SomeSchemes = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this instruction or family (repeatable).")] = None,
     quiet: Quiet = False,
     ascii: Ascii = False,
@@ -171,9 +176,22 @@ def check(
     """The verdict on a machine: the three theorems, and every hole with its condition, witness and repair."""
     from analyzer.render.findings import exit_code
 
-    formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache, called=spec)
-    for format_, file in formats:
+    outputs = [parsed_output(text) for text in output or ["human"]]
+    formats = [format_ for format_, _ in outputs]
+    isa = load(spec)
+    report = analyzed(
+        isa,
+        jobs,
+        rlimit,
+        schemes_of(isa, scheme),
+        only,
+        quiet=quiet,
+        witnesses=shown_in(formats, quiet),
+        graph="json" in formats,
+        cache=cache,
+        called=spec,
+    )
+    for format_, file in outputs:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
 
@@ -230,7 +248,7 @@ def list_(
         return
     found = []
     for name in catalog.bundled():
-        report = analyzed(load(name), jobs, quiet=False, witnesses=False, graph=False, cache=False)
+        report = analyzed(load(name), jobs, quiet=False, witnesses="none", graph=False, cache=False)
         found.append(catalog.entry_of(name, report))
     put(listing(tuple(found), look(ascii)))
     drifted = [e.name for e in found if e not in entries]
@@ -571,7 +589,7 @@ def prove(
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
     check_names(isa, only or [])
-    report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses=False, graph=False)
+    report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses="none", graph=False)
     with Progress(isa.name, quiet=False) as progress:
         proof = prove(Setting(isa, chosen), report.schemes[0], rlimit or DEFAULT_RLIMIT, progress, tuple(only or ()))
     for format_, file in formats:
@@ -697,7 +715,7 @@ def monitor_of(
     chosen = scheme_of(isa, scheme)
     report = None
     if not unsafe:
-        report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses=False, graph=False).schemes[0]
+        report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses="none", graph=False).schemes[0]
     plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
     return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
 
@@ -720,6 +738,20 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
+def schemes_of(isa: ir.Isa, names: list[str] | None) -> list[str]:
+    """The schemes of these names: all of them, or the first one if none is named."""
+    if names and "all" in names:
+        return [s.name for s in isa.schemes]
+    return names or [scheme_of(isa, None).name]
+
+
+def shown_in(formats: list[str], quiet: bool) -> Witnesses:
+    """The witnesses that reports in these formats show.  Text for people has one a family."""
+    if not {"json", "markdown"}.isdisjoint(formats):
+        return "each"
+    return "none" if quiet else "first"
+
+
 def analyzed(
     isa: ir.Isa,
     jobs: int = 1,
@@ -728,15 +760,13 @@ def analyzed(
     only: list[str] | None = None,
     *,
     quiet: bool,
-    witnesses: bool = True,
+    witnesses: Witnesses = "each",
     graph: bool = True,
     cache: bool = True,
     called: str | None = None,
 ) -> Report:
     """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
     the user names it."""
-    from dataclasses import replace
-
     from analyzer.cache import Cache
     from analyzer.kept import keep_report, kept_report
     from analyzer.named import check_names
@@ -760,14 +790,10 @@ def analyzed(
         if kept is not None:
             return kept
     from analyzer.analysis import analyze
-    from emulator.examples import run_example
     from emulator.replay import ReferenceReplayer
 
-    wanted = [i for i in isa.instructions if not only or {i.name, i.family} & {name.split(" ")[0] for name in only}]
-    failed = [f"{d.span}: {d.message}" for i in wanted for e in i.examples for d in run_example(isa, i, e)]
     with Progress(isa.name, quiet) as progress:
         report = analyze(isa, options, ReferenceReplayer(), progress)
-    report = replace(report, warnings=(*report.warnings, *failed))
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report

@@ -33,10 +33,10 @@ class Truth(Enum):
         return {"sat": Truth.YES, "unsat": Truth.NO, "unknown": Truth.UNKNOWN}[answer.status]
 
     def __invert__(self) -> Truth:
-        return {Truth.YES: Truth.NO, Truth.NO: Truth.YES, Truth.UNKNOWN: Truth.UNKNOWN}[self]
+        return Truth.NO if self is Truth.YES else Truth.YES if self is Truth.NO else Truth.UNKNOWN
 
     def __and__(self, other: Truth) -> Truth:
-        if Truth.NO in (self, other):
+        if self is Truth.NO or other is Truth.NO:
             return Truth.NO
         return Truth.YES if self is other is Truth.YES else Truth.UNKNOWN
 

@@ -23,8 +23,10 @@ from analyzer.witness import FoundWitness, find_witness
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked besides the classes: holes told in full, the moves between modes; and the budget of a query."""
+    """What is asked besides the classes: the conditions of holes, their witnesses too, the moves between modes; and the
+    budget of a query."""
 
+    conditions: bool = True
     witnesses: bool = True
     moves: bool = True
     rlimit: int = DEFAULT_RLIMIT
@@ -52,10 +54,10 @@ def examine_one(
         return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
     asker = Asker(setting, subject, wanted.rlimit)
     finding = judge(asker)
-    told = finding.faithful.hole is not NO and wanted.witnesses
+    told = finding.faithful.hole is not NO and wanted.conditions
     examined = Examined(
         finding,
-        hole_of(asker, replayer, sources) if told else None,
+        hole_of(asker, wanted, replayer, sources) if told else None,
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
@@ -63,7 +65,7 @@ def examine_one(
     return examined
 
 
-def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
+def hole_of(asker: Asker, wanted: Wanted, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
     """The hole with its condition, guard and witness; None if no reason was proved to apply."""
     _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
@@ -72,7 +74,7 @@ def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report
     pair, subject = asker.pair, asker.subject
     condition = hole_condition(pair, reasons)
     guard = weakest_guard(pair, reasons)
-    witness = find_witness(pair, reasons, replayer)
+    witness = find_witness(pair, reasons, replayer) if wanted.witnesses else None
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),

@@ -162,7 +162,7 @@ class SchemeReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An analysis of one spec."""
+    """An analysis of one spec; `unasked` are the schemes of the spec that were not asked about."""
 
     spec: str
     title: str | None
@@ -174,6 +174,7 @@ class Report:
     graph: tuple[Edge, ...] = ()
     schema: int = SCHEMA_VERSION
     warnings: tuple[str, ...] = field(default=())
+    unasked: tuple[str, ...] = ()
 
     def verdict(self) -> Literal["as expected", "findings", "inconclusive"]:
         """What the exit code says: an unmet expectation, or a violated Theorem 1 of the first scheme, is a finding."""

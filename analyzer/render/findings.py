@@ -172,4 +172,6 @@ def summary(report: Report) -> str:
     parts.append(f"{counted(len(stated), 'expectation')}, {f'{unmet} unmet' if unmet else 'all met'}")
     if report.warnings:
         parts.append(f"{counted(len(report.warnings), 'failed example')}")
+    if report.unasked:
+        parts.append(f"not asked about: {', '.join(report.unasked)} (--scheme all)")
     return "; ".join(parts)

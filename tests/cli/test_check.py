@@ -134,3 +134,31 @@ def test_a_spec_that_is_no_text(popek: Popek, tmp_path: Path) -> None:
     ran = popek("check", "bad.isa")
     assert ran.code == 2
     assert "Traceback" not in ran.err
+
+
+def test_the_first_hole_of_a_family_has_the_witness(popek: Popek, family: str, tmp_path: Path) -> None:
+    """The first one of a family may have no hole; a report for machines has a witness for each hole."""
+    out = popek("check", family).out
+    assert out.count("shown by") == 1
+    assert "shown by  map two " in out
+    assert "likewise  setmap.three" in out
+    popek("check", family, "-o", "human:told.txt", "-o", "json:report.json")
+    assert (tmp_path / "told.txt").read_text(encoding="utf-8") == out
+    holes = from_json((tmp_path / "report.json").read_text(encoding="utf-8")).schemes[0].holes
+    assert [(h.instruction, h.witness is not None and h.witness.replayed) for h in holes] == [
+        ("setmap.two", True),
+        ("setmap.three", True),
+    ]
+
+
+def test_schemes(popek: Popek, family: str) -> None:
+    """The first scheme, unless others are named; the last line says which were left out."""
+    one, two, every = (
+        popek("check", family, "-q", *args).out for args in ((), ("--scheme", "second"), ("--scheme", "all"))
+    )
+    assert "under scheme classic" in one
+    assert one.endswith("; not asked about: second (--scheme all)\n")
+    assert two.endswith("; not asked about: classic (--scheme all)\n")
+    assert "under scheme classic" in every
+    assert "under scheme second" in every
+    assert "not asked about" not in every

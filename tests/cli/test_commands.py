@@ -191,7 +191,9 @@ def test_the_command_that_is_printed_replays(popek: Popek, holed: str, tmp_path:
             assert ran.code == 0
             assert f"under scheme {scheme}" in ran.out
             assert ran.out.endswith("both runs went as claimed\n")
-    assert shlex.split(line.removeprefix("    replay "))[1:] in shells(popek("check", given, "-o", "json").out)
+    assert shlex.split(line.removeprefix("    replay "))[1:] in shells(
+        popek("check", given, "--scheme", "all", "-o", "json").out
+    )
 
 
 def shells(report: str) -> list[list[str]]:

@@ -63,7 +63,7 @@ def test_a_hole_tells_a_plain_monitor_from_the_machine(pill: str, tmp_path: Path
     name = f"pg1974-{pill}"
     path = tmp_path / "pill.s"
     path.write_text(PROGRAM.replace("{pill}", PILLS[pill]), encoding="utf-8")
-    holes = [h.instruction for h in analyze(spec(name), Options(witnesses=True, graph=False)).schemes[0].holes]
+    holes = [h.instruction for h in analyze(spec(name), Options(witnesses="each", graph=False)).schemes[0].holes]
     assert holes == [pill]
     assert said(name, path, None) == b"REAL"
     assert said(name, path, monitor_of(spec(name))) == b"VIRTUAL"
