@@ -17,8 +17,6 @@ from emulator.codegen.variant import Variant, atom_of, control, holds
 
 CONVENTION = "preserve_nonecc"
 PARAMETERS = "ptr %st, ptr %rec, ptr %ram, i64 %b, i64 %pc, i64 %x"
-NEXT = "@next"
-"""Where a stencil goes on."""
 CHEAP = 24
 """An interrupt condition with no more nodes is evaluated in place where its inputs are written."""
 
@@ -85,9 +83,8 @@ class Tail(Direct):
 class Handler(Tail):
     """Lowers one variant."""
 
-    def __init__(self, plan: Plan, text: Text, variant: Variant, onward: str | None = None) -> None:
+    def __init__(self, plan: Plan, text: Text, variant: Variant) -> None:
         super().__init__(plan, text)
-        self.onward = onward
         self.variant = variant
         self.control = control(plan.isa, plan.isa.instructions[variant.instruction])
         self.fixed = dict(variant.fixed)
@@ -156,7 +153,7 @@ class Handler(Tail):
             self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         if self.delta.get(self.regs[PC]) == self.variant.length:
             rec = self.at(self.variant.length // self.plan.per_parcel * self.layout.record.size, "%rec")
-            target = self.onward or self.text.let(f"load ptr, ptr {rec}")
+            target = self.text.let(f"load ptr, ptr {rec}")
             self.go(target, rec, self.spent(), self.wide_pc())
             return
         self.jump(self.spent())
@@ -207,14 +204,14 @@ class Handler(Tail):
         return "add i1 0, 0", 1
 
 
-def handler(plan: Plan, variant: Variant, name: str, onward: str | None = None) -> str:
-    """The function of a variant, with its constants; `onward` is what comes next, if that is not the next record's.
+def handler(plan: Plan, variant: Variant, name: str) -> str:
+    """The function of a variant, with its constants.
 
     Raises:
         Unsupported: the reference must execute it.
     """
     text = Text()
-    lower = Handler(plan, text, variant, onward)
+    lower = Handler(plan, text, variant)
     text.do("%spent = icmp eq i64 %b, 0")
     text.do(f"br i1 %spent, label %over, label %body{UNLIKELY}")
     text.label("over")

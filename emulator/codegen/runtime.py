@@ -350,16 +350,7 @@ ok:
         place = code.away(code.pointer("variants"), code.binary("shl", number, 3, 64))
         code.go(code.text.let(f"load ptr, ptr {place}"), "%rec", "%b", "%pc")
 
-    def counting(self, name: str, onward: str) -> str:
-        """The function that counts a jump and goes on elsewhere than at the handler; it refers to nothing else."""
-        self.out = []
-        self._going(name, lambda code: self._count(code, onward))
-        leave = self.plan.layout.words["exit_"]
-        taken = f"  %leave.at = getelementptr i8, ptr %st, i64 {leave}\n  %leave = load ptr, ptr %leave.at"
-        text = "\n".join(self.out).replace(" noinline", "")
-        return text.replace("entry:", f"entry:\n{taken}", 1).replace("void @exit_(", "void %leave(")
-
-    def _count(self, code: Going, onward: str | None = None) -> None:
+    def _count(self, code: Going) -> None:
         """A jump from `%x` to a record that has no code of its own yet.  One that goes back makes a loop, and counts
         more."""
         place = code.at(Record.COUNT, "%rec")
@@ -371,7 +362,7 @@ ok:
         code.text.label("hot")
         code.leave(Leave.HOT)
         code.text.label("cold")
-        code.go(onward or code.text.let("load ptr, ptr %rec"), "%rec", "%b", "%pc")
+        code.go(code.text.let("load ptr, ptr %rec"), "%rec", "%b", "%pc")
 
     # -- between instructions ------------------------------------------------------------------------------------------
 

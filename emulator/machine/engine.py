@@ -124,15 +124,6 @@ class Engine:
             return None
         return self.load(name, code, names.decode().split(), note.decode())
 
-    def object(self, parts: Sequence[str], passes: Sequence[str], name: str, source: Callable[[], str]) -> bytes:
-        """An object that is not to be loaded."""
-        digest = self.digest(name, *parts, *passes)
-        code = self.objects.get(digest)
-        if code is None:
-            code = self.compile(source(), passes)
-            self.objects.put(digest, code)
-        return code
-
     def note(self, parts: Sequence[str], line: str) -> None:
         """Keeps a line under a name."""
         self.objects.put(self.digest("note", *parts), line.encode())

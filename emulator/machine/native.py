@@ -19,18 +19,15 @@ from emulator.codegen.decoder import KEYS, contextual, decoder, place
 from emulator.codegen.direct import unspecified
 from emulator.codegen.handler import handler
 from emulator.codegen.layout import Bank, Layout, slot
-from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Plan
 from emulator.codegen.region import DECLARATIONS
 from emulator.codegen.region import Region as HotRegion
 from emulator.codegen.routines import Leave, memories
 from emulator.codegen.runtime import BACK, Runtime
-from emulator.codegen.stencils import COUNT, THROUGH, stencils
 from emulator.codegen.values import PROFILES, Unsupported
 from emulator.codegen.variant import Variant, key
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
-from emulator.machine.copies import AVAILABLE, Copies, Stencil, cut
 from emulator.machine.decoding import Decoding, Found
 from emulator.machine.engine import (
     AskType,
@@ -63,10 +60,6 @@ ALLOWANCE = 0.25
 VISITED = 6
 """An address must have become hot again so many times less than it takes jumps to become hot, before a region is made
 that was not kept: making one takes as long as ten million steps of the interpreter."""
-BROAD = 64
-"""Addresses that become hot before code is copied."""
-TOGETHER = 256
-"""Instructions that are copied together, at most."""
 VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
@@ -91,7 +84,6 @@ class NativeMachine(BaseMachine):
         hot: int = 0,
         share: float = 0.5,
         eager: int = EAGER,
-        broad: int = BROAD,
     ) -> None:
         super().__init__(isa, regions, choices)
         self._engine = engine or Engine()
@@ -120,11 +112,6 @@ class NativeMachine(BaseMachine):
             bank = self._storages[self._bank.memory].bank(self._bank.base)
             assert bank is not None
             self._host = bank.host
-        self._broad = broad
-        self._hots: set[tuple[int, int]] = set()
-        self._copies: Copies | None = None
-        self._stencils: dict[Variant | None, Stencil | None] = {None: None}
-        self._common: dict[str, Stencil] = {}
         self._reference = ReferenceStep(isa, self._storages, self._choices, self._arbitrary)
 
     # -- making --------------------------------------------------------------------------------------------------------
@@ -298,7 +285,6 @@ class NativeMachine(BaseMachine):
                     return Exit(Reason.DOUBLE_FAULT, 0, name=list(self._isa.traps)[self._word("info0")])
                 case Leave.HOT:
                     if not self._heat(self._pc(), self._word("record")):
-                        self._copy(self._pc(), self._word("record"))
                         entry = self._code["interpret"]
                 case Leave.REFERENCE:
                     ended = self._reference_step()
@@ -356,59 +342,6 @@ class NativeMachine(BaseMachine):
         self.stats["regions"] += 1
         self.stats["region_seconds"] += time.thread_time() - began
         return True
-
-    # -- copies --------------------------------------------------------------------------------------------------------
-
-    def _copy(self, pc: int, record: int) -> None:
-        """Copies the code around an address that has become hot, if so many have that regions are not for all."""
-        page = self._page_of(record)
-        if page is None or not AVAILABLE:
-            return
-        self._hots.add((id(page), pc))
-        if len(self._hots) < self._broad or pc in page.copied or pc not in page:
-            return
-        run: list[Instr] = []
-        at = pc
-        while at in page and at not in page.copied and at not in page.regions and len(run) < TOGETHER:
-            instr = page[at]
-            if instr.variant is None or instr.variant.trap is not None:
-                break
-            run.append(instr)
-            at += instr.variant.length
-        self._make_stencils([instr.variant for instr in run if instr.variant is not None])
-        chains: list[list[tuple[Instr, Stencil]]] = [[]]
-        for instr in run:
-            stencil = self._stencils.get(instr.variant)
-            if stencil is None:
-                chains.append([])
-            else:
-                chains[-1].append((instr, stencil))
-        for chain in chains:
-            if not chain:
-                continue
-            if self._copies is None:
-                self._copies = Copies(self._common[THROUGH])
-            parts = [stencil for _, stencil in chain]
-            if not self._copies.room(parts):
-                return
-            places = self._copies.chain(parts)
-            for (instr, _), place_ in zip(chain, places, strict=True):
-                page.copied[instr.pc] = place_
-                counted = page.jumps(instr.pc) and self._copies.room([self._common[COUNT]])
-                begin = self._copies.chain([self._common[COUNT]])[0] if counted else self._code["count"]
-                page.install(instr.pc, place_, begin)
-
-    def _make_stencils(self, variants: Sequence[Variant]) -> None:
-        """Makes the stencils that are missing; there is none for what needs more than its record."""
-        missing = [v for v in dict.fromkeys(variants) if v not in self._stencils]
-        if not missing:
-            return
-        text, names = stencils(self._plan, {f"s{i}": variant for i, variant in enumerate(missing)})
-        code = self._engine.object([*self._name, repr(missing)], PASSES, "stencils", lambda: text)
-        found = cut(code, names)
-        self._common = {name: found[name] for name in (THROUGH, COUNT)}
-        for i, variant in enumerate(missing):
-            self._stencils[variant] = found.get(f"s{i}")
 
     def _contents(self, page: CodePage, first: int, last: int) -> bytes:
         """What is in memory from one address of a page to another, included."""
@@ -481,7 +414,6 @@ class NativeMachine(BaseMachine):
         self._table.data[:] = bytes(self._table.size)
         self._marks.data[:] = bytes(self._marks.size)
         self._widen()
-        self._copies = None
         self._put("generation", self._word("generation") + 1)
 
     def _page_at(self, pc: int) -> Exit | None:
@@ -693,9 +625,6 @@ class NativeMachine(BaseMachine):
                     size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
                     if page.physical(pc) + size > address:
                         page.clear(pc)
-                        place_ = page.copied.pop(pc, None)
-                        if place_ is not None and self._copies is not None:
-                            self._copies.forget(place_)
             changed = range(page.lo + at, page.lo + last - page.base)
             for entry, (covered, _) in list(page.regions.items()):
                 if not covered.isdisjoint(changed):

@@ -95,7 +95,6 @@ class CodePage(Mapping[int, Instr]):
         self.buffer.data[start : start + after * self.stride] = self.outside * after
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
-        self.copied: dict[int, int] = {}  # the addresses of copies of handlers
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
 
@@ -160,11 +159,6 @@ class CodePage(Mapping[int, Instr]):
         at = self.offset(pc) // 8
         self.buffer.words[at] = handler
         self.buffer.words[at + 1] = jump
-
-    def jumps(self, pc: int) -> int:
-        """The jumps to an address, as they were counted."""
-        at = self.offset(pc) + Record.COUNT
-        return int.from_bytes(self.buffer.data[at : at + 4], "little")
 
     def cool(self, pc: int) -> None:
         """Counts the jumps to an address from 0 again."""

@@ -26,7 +26,6 @@ def machines(isa: ir.Isa, engine: Engine) -> dict[str, BaseMachine]:
     found: dict[str, BaseMachine] = {"blocks": BlocksMachine(isa, regions, choices)}
     for tier, hot in HOT.items():
         found[tier] = NativeMachine(isa, regions, choices, engine, hot, share=1e9, eager=1)
-    found["copies"] = NativeMachine(isa, regions, choices, engine, 2, share=-1e9, eager=1, broad=1)
     return found
 
 
