@@ -6,7 +6,8 @@ are those of a round, so that whatever else the machine does weighs on both side
 
 Three times are taken of this emulator: the *first* run, when nothing is kept; that of a *new* program on a machine
 that has run another one (the empty guest), so that what depends on the spec is kept; and a *warm* one.  All are of the
-run alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is taken.
+run alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is
+taken.
 """
 
 from __future__ import annotations
