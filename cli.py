@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analyzer.report import Report
     from emulator.machine import Tier
     from emulator.monitor import Monitor
+    from emulator.monitor.monitor import Exits
     from emulator.run import Options
 
 OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -51,6 +52,10 @@ class Guarded(TyperGroup):
             sys.stdout.flush()
             return result
         except (typer.Exit, typer.Abort):
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence(sys.stdout)
             raise
         except KeyboardInterrupt:
             end_interrupted()
@@ -129,6 +134,10 @@ OnTier = Annotated[str, typer.Option("--tier", help="auto, reference, interprete
 Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
 OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]
 Forced = Annotated[bool, typer.Option("--unsafe", help="A monitor whatever the verdict is, to see what it does.")]
+Checked = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Look after resource control at exits, or leave them to generated code."),
+]
 Deep = Annotated[int, typer.Option("--depth", min=1, help="Monitors on top of one another.")]
 Kept = Annotated[bool, typer.Option("--cache/--no-cache", help="Use what was found before, and keep what is found.")]
 
@@ -425,6 +434,19 @@ def disasm(
 
 
 @app.command()
+def tour(
+    spec: Spec,
+    instruction: Annotated[str, typer.Argument(help="One instruction, as the assembler reads it.")],
+) -> None:
+    """Show what becomes of an instruction: spec, IR, Python, LLVM, machine code, as Markdown."""
+    from analyzer.passes.show import instruction as shown
+    from analyzer.syntax.load import text_of
+    from emulator.tour import tour as toured
+
+    print(toured(load(spec), instruction, text_of, shown), end="")
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The machine's name; the file is NAME.isa.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
@@ -509,7 +531,7 @@ def run(
             outcome = run(isa, program, given, Console(show), keyboard, told if trace else None)
     if stats:
         told(json.dumps(outcome.as_data()))
-    elif not outcome.ended_itself or trace:
+    elif trace or not outcome.ended_by_device:
         told(outcome.sentence())
     stop(outcome.code)
 
@@ -532,7 +554,7 @@ def run_monitored(
     technique: OfTechnique = "plain",
     unsafe: Forced = False,
     depth: Deep = 1,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Look after resource control at exits.")] = True,
+    check: Checked = True,
     board: OnBoard = None,
     mem: Memory = None,
     budget: Budget = None,
@@ -555,7 +577,8 @@ def run_monitored(
     given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
     isa = load(spec)
-    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier)
+    exits: Exits = "seen" if check or trace else "compiled"
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier, exits)
     with Terminal(sys.stdin) as keyboard:
         ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
     if stats:
@@ -704,6 +727,7 @@ def monitor_of(
     depth: int,
     check: bool,
     tier: Tier = "reference",
+    exits: Exits = "seen",
 ) -> Monitor:
     """The monitor of a machine; the verdict is asked for, unless it is not to count."""
     from analyzer.allocation import allocate
@@ -717,7 +741,7 @@ def monitor_of(
     if not unsafe:
         report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses="none", graph=False).schemes[0]
     plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
-    return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
+    return Monitor(plan, allocate, depth=depth, check=check, tier=tier, exits=exits)
 
 
 def refusal(error: Refused) -> int:
@@ -727,6 +751,9 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
+SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
+
+
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one."""
     try:
@@ -734,7 +761,7 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
         if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it") from None
+            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
@@ -834,7 +861,11 @@ def console(file: Any = None) -> Console:
     """A console that changes no text: no markup, no highlighting, no wrapping."""
     from rich.console import Console
 
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which `Guarded` knows
+
+    return Plain(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show(written: bytes) -> None:

@@ -30,6 +30,7 @@ from analyzer.symbolic.placing import home_of, know_home
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
+from analyzer.vacuity import empty_modes, false_at_reset, vacuous
 from analyzer.version import tool_version
 
 
@@ -81,6 +82,7 @@ def analyze_scheme(
     proved = theorems(setting, findings)
     if stuck:
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
+    proved = tuple(vacuous(theorem, besides.empty) for theorem in proved)
     sources = Sources()
     results = tuple(theorem_result(t) for t in proved)
     told = report.SchemeReport(
@@ -92,7 +94,7 @@ def analyze_scheme(
         results,
         tuple(holes(setting, options.called or isa.name, examined)),
         stuck,
-        premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
+        premises(setting, findings, stuck, (*besides.broken, *(b for e in examined for b in e.broken))),
         caveats(setting, findings),
         expectations(setting, findings, results, sources.place),
     )
@@ -202,14 +204,11 @@ def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:
     blocks = (setting.effects.block(s.instruction.body) for s in todo)
     traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
     pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
-    pieces += [(0, partial(setting.always_arrives, trap)) for trap in traps]
-    found = spread(pieces, options.jobs)
-    for world in worlds:
-        know_home(setting, world, next(found))
-    for trap in traps:
-        setting.know_arrival(trap, next(found))
-    for _ in found:
-        pass  # which ends the pool
+    pieces.append((0, partial(setting.arrivals, traps)))
+    *homes, arrivals = spread(pieces, options.jobs, few=1)
+    for world, home in zip(worlds, homes, strict=True):
+        know_home(setting, world, home)
+    setting.know_arrivals(arrivals)
 
 
 HEAVY = 1000
@@ -218,10 +217,12 @@ HEAVY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Besides:
-    """What is asked of the machine as a whole: its stuck addresses, the moves that traps make, the examples that come
-    out otherwise."""
+    """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
+    false at reset, the moves that traps make, the examples that come out otherwise."""
 
     stuck: tuple[str, ...]
+    empty: tuple[str, ...]
+    broken: tuple[str, ...]
     moves: tuple[Transition, ...]
     failed: tuple[str, ...]
 
@@ -230,7 +231,13 @@ def _besides(setting: Setting, replayer: Replayer | None, options: Options) -> B
     isa, asked = setting.isa, {name.split(" ")[0] for name in options.only}
     wanted = [i for i in isa.instructions if not asked or not asked.isdisjoint((i.name, i.family))]
     failed = (f for i in wanted for f in replayer.failures(isa, i)) if replayer and options.examples else ()
-    return Besides(stuck_addresses(setting), trap_moves(setting) if options.graph else (), tuple(failed))
+    return Besides(
+        stuck_addresses(setting),
+        empty_modes(setting),
+        false_at_reset(setting),
+        trap_moves(setting) if options.graph else (),
+        tuple(failed),
+    )
 
 
 def weight(setting: Setting, wanted: Wanted, subject: Subject) -> int:

@@ -66,7 +66,11 @@ class Bank:
     def __init__(self, ram: Ram, unit: int) -> None:
         self.base, self.size, self.end = ram.base, ram.size, ram.base + ram.size
         self.unit, self.cell = unit, cell_bytes(unit)
-        self.buffer = private(self.size * self.cell + mmap.PAGESIZE)  # a page more: wide host accesses may overhang
+        try:  # a page more: wide host accesses may overhang
+            self.buffer = private(self.size * self.cell + mmap.PAGESIZE)
+        except OSError as error:
+            size = f"{self.size * self.cell:#x}"
+            raise UsageError(f"the host has no room for {size} bytes of RAM", "ask for less with --mem") from error
         self.host = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
         self.cells = self.buffer[: self.size * self.cell].cast(CODES[self.cell])
 

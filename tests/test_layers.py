@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("analyzer.source", "analyzer.errors"),
+    ("analyzer.source", "analyzer.hints"),
+    ("analyzer.errors",),
     ("analyzer.ir",),
     ("analyzer.replayer", "analyzer.spread", "analyzer.named"),
     ("analyzer.allocator",),
@@ -26,7 +27,8 @@ LAYERS = (
     ("analyzer.symbolic",),
     ("analyzer.properties",),
     ("analyzer.classify",),
-    ("analyzer.theorems", "analyzer.stuck"),
+    ("analyzer.theorems",),
+    ("analyzer.stuck", "analyzer.vacuity"),
     ("analyzer.witness", "analyzer.conditions"),
     ("analyzer.catching", "analyzer.gates"),
     ("analyzer.repair", "analyzer.intercepts", "analyzer.graph", "analyzer.explain"),
@@ -61,7 +63,7 @@ LAYERS = (
     ("emulator.image", "emulator.board"),
     ("emulator.system", "emulator.peek"),
     ("emulator.trace", "emulator.terminal"),
-    ("emulator.run",),
+    ("emulator.run", "emulator.tour"),
     ("emulator.gdb", "emulator.benchmark"),
     ("emulator.monitor",),
     ("emulator.techniques",),

@@ -553,7 +553,7 @@ class Lowered(Lower):
     def _flat(self, group: Group, base: Value) -> str:
         span = group.hi - group.lo
         lines = (span + (1 << LINE) - 1 >> LINE) + 1 if group.stores else 0
-        return self._plain(base, span, group.low, lines)
+        return self._plain(base, self.plan.bank.size - span, group.low, lines)
 
     def _paged(self, group: Group, base: Value, k: int) -> str:
         """All of the group is in one page, which is in the cache for all that the group does."""
@@ -605,16 +605,22 @@ class Lowered(Lower):
         if self.nofold:
             raise HandOver("a map that reads memory")
         wide, low, width = self._merged(address, space.address_width, units)
+        within = self._within(self.extend(wide, width, 64))
         member = self.grouped(wide, width, units, low, value, None)
         if member is not None:
+            self.requires += within
             return self.touch(self._near(member, None), bits, space.unit, value)
-        host = self._plain(self.extend(wide, width, 64), units, low, 0 if value is None else 1)
+        if value is not None:
+            self.requires += within
+            within = {}
+        most = min([bank.size - units, *within.values()])
+        host = self._plain(self.extend(wide, width, 64), most, low, 0 if value is None else 1)
         return self.touch(host, bits, space.unit, value)
 
-    def _plain(self, address: Value, units: int, low: int, lines: int) -> str:
-        """The host address of some units of the bank; the bits of the address under `low` must be 0.  Where they are
-        written, there must be no marks on the `lines` lines from the first unit on: nearly always they are among the
-        units that are known to have none."""
+    def _plain(self, address: Value, most: int, low: int, lines: int) -> str:
+        """The host address of units of the bank, at most `most` from its beginning; the bits of the address under `low`
+        must be 0.  Where they are written, there must be no marks on the `lines` lines from the first unit on: nearly
+        always they are among the units that are known to have none."""
         bank = self.plan.bank
         offset = self.binary("sub", address, bank.base, 64)
         scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
@@ -630,7 +636,7 @@ class Lowered(Lower):
                 aligned = self.compare("eq", self.binary("and", address, low, 64), 0, 64)
                 self.text.do(f"br i1 {aligned}, label %{clean}, label %{other}{LIKELY}")
             self.text.label(other)
-        self.require(self.inside(offset, max(bank.size - units + 1, 0), low))
+        self.require(self.inside(offset, max(most + 1, 0), low))
         self.check()
         if lines:
             first = self.binary("lshr", offset, LINE, 64)
@@ -664,6 +670,27 @@ class Lowered(Lower):
             base = self._from_state(base, "ptr")[1:]
         at = self.text.pure(f"getelementptr i8, ptr %{base}, i64 {offset}")
         return self.text.pure(f"load {kind}, ptr {at}")
+
+    def _within(self, address: Value) -> dict[Value, int]:
+        """Takes out what is required of the distance of an address from the bank's beginning, with the bounds."""
+        offset = self.binary("sub", address, self.plan.bank.base, 64)
+        found: dict[Value, int] = {}
+        for cond in self.requires:
+            code = self.text.known_code(self._plain_condition(cond)) or ""
+            test = re.fullmatch(r"icmp ule i64 (%[\w.]+), (\d+)", code)
+            if test and test[1] == offset:
+                found[cond] = int(test[2])
+        self.requires = [cond for cond in self.requires if cond not in found]
+        return found
+
+    def _plain_condition(self, cond: Value) -> Value:
+        """A condition without what negates it twice."""
+        while negated := re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(cond) or ""):
+            twice = re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(negated[1]) or "")
+            if not twice:
+                break
+            cond = twice[1]
+        return cond
 
     def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:
         """The address, a mask of low bits that must be 0, and the width of the address: what is required of single bits

@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import assert_never
 
 from analyzer import ir
@@ -130,7 +131,7 @@ class NativeMachine(BaseMachine):
         self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
-        self._narrow = NarrowType(self._code["narrow"])
+        self._narrow_native = NarrowType(self._code["narrow"])
         self._prove = ProveType(self._code["prove.fetch"])
         self._callbacks = (
             ReadType(self._device_read),
@@ -599,7 +600,7 @@ class NativeMachine(BaseMachine):
             if not self._marks.data[line]:
                 start = line >> k << k
                 if not any(self._marks.data[start : start + (1 << k)]):
-                    self._narrow(self._state.address, line)
+                    self._narrow_native(self._state.address, line)
                     drop = True
             self._marks.data[line] |= MARK_CODE
         if drop and self._plan.views:
@@ -735,32 +736,43 @@ class NativeMachine(BaseMachine):
     def _view(self) -> State:
         state = object.__new__(State)
         state.isa, state.choices, state.memories = self._isa, dict(self._choices), {}
-        state.elements = {name: self._get(name) for name in self._isa.elements}
-        state.files = {}
-        for file in self._isa.files.values():
-            start, each = self._layout.files[file.name] // 8, slot(file.width) // 8
-            words = self._state.words[start : start + each * file.size].tolist()
-            if each == 1:
-                state.files[file.name] = words
-            else:
-                state.files[file.name] = [
-                    sum(words[i * each + j] << 64 * j for j in range(each)) for i in range(file.size)
-                ]
+        words = self._state.words.tolist()
+        state.elements = {name: words[at] for name, at in self._narrow}
+        for name in (*self._wide, *self._clocks):
+            state.elements[name] = self._get(name)
+        state.files = {file.name: self._entries(file) for file in self._isa.files.values()}
         return state
+
+    @cached_property
+    def _narrow(self) -> list[tuple[str, int]]:
+        """The elements that take one word, and where it is."""
+        offsets = self._layout.elements
+        return [(e.name, offsets[e.name] // 8) for e in self._isa.elements.values() if e.width <= 64]
+
+    @cached_property
+    def _wide(self) -> list[str]:
+        return [e.name for e in self._isa.elements.values() if e.width > 64]
+
+    def _entries(self, file: ir.File) -> list[int]:
+        start, each = self._layout.files[file.name] // 8, slot(file.width) // 8
+        words: list[int] = self._state.words[start : start + each * file.size].tolist()
+        if each == 1:
+            return words
+        return [sum(words[i * each + j] << 64 * j for j in range(each)) for i in range(file.size)]
 
     def _take(self, view: State) -> None:
         for name, value in view.elements.items():
             if value != self._get(name):
                 self._set(name, value)
         for file in self._isa.files.values():
-            changed = False
-            for i, value in enumerate(view.files[file.name]):
-                at = self._layout.entry(file, i)
-                if value != self._read_slot(at, file.width):
-                    changed = True
-                    self._put("calm", 0)
-                    self._write_slot(at, file.width, value)
-            if changed and self._ready and file.name in self._plan.roots:
+            before = self._entries(file)
+            if before == view.files[file.name]:
+                continue
+            for i, (value, was) in enumerate(zip(view.files[file.name], before, strict=True)):
+                if value != was:
+                    self._write_slot(self._layout.entry(file, i), file.width, value)
+            self._put("calm", 0)
+            if self._ready and file.name in self._plan.roots:
                 self._flush()
 
     def _wrote(self, memory: str, address: int, units: int) -> None:

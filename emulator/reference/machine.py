@@ -8,7 +8,7 @@ delivery and is delivered in its place; after `Policy.nested` of them the machin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from analyzer import ir
@@ -200,7 +200,7 @@ class Machine:
             try:
                 self._deliver(run, kind, trap.values)
             except LeaveDone:
-                return event
+                return _delivered(event, run)
             except LeaveTrap as nested:
                 run.undo()
                 raised.append(trap.trap)
@@ -212,9 +212,10 @@ class Machine:
                 return _undelivered(event)
             except (LeaveStuck, RecursionError) as stuck:
                 run.undo()
+                self._go(run, here)
                 return Stuck(str(stuck), instruction, stuck)
             else:
-                return event
+                return _delivered(event, run)
 
     def _deliver(self, run: Run, kind: ir.TrapKind, args: tuple[int, ...]) -> None:
         """Runs the delivery procedure with the trap's number as `t` and its attributes and parameters as `t.name`."""
@@ -232,18 +233,12 @@ class Machine:
         run.set_element(pc, address & (1 << self.isa.elements[pc].width) - 1)
 
 
+def _delivered(event: Trapped, run: Run) -> Trapped:
+    return replace(event, delivery=tuple(run.accesses[len(event.accesses) :]))
+
+
 def _undelivered(event: Trapped) -> Trapped:
-    return Trapped(
-        event.trap,
-        event.args,
-        event.kind,
-        False,
-        event.instruction,
-        event.memory,
-        event.during,
-        event.accesses,
-        event.span,
-    )
+    return replace(event, delivered=False)
 
 
 @dataclass(frozen=True, slots=True)
