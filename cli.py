@@ -516,12 +516,13 @@ def run(
     import json
 
     from emulator.devices.console import Console
+    from emulator.kept import kept
     from emulator.run import run
     from emulator.terminal import Terminal
 
     given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
-    isa = load(spec)
+    isa = kept(spec, load)
     if gdb is not None:
         from emulator.gdb import debug
 

@@ -57,7 +57,7 @@ LAYERS = (
     ("emulator.codegen",),
     ("emulator.blocks",),
     ("emulator.machine",),
-    ("emulator.devices",),
+    ("emulator.devices", "emulator.kept"),
     ("emulator.piece", "emulator.fdt"),
     ("emulator.elf",),
     ("emulator.image", "emulator.board"),
