@@ -7,13 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
 
-# Debian's: what Spike and the driver of Bochs need, a System/370, a PDP-10.
-ORACLES := device-tree-compiler gcc libc6-dev hercules simh
+ORACLES := $(shell sed 's/\#.*//' .ci/packages)
 
 PYTEST := $(BIN)/python -m pytest
 TYPED = $(wildcard analyzer emulator cli.py)
 
-.PHONY: demo test test-slow oracles check golden bench clean
+.PHONY: demo test test-slow oracles packages check golden bench clean
 
 # 1 means findings, and is what ia32 deserves: it is not virtualizable.
 demo: $(READY)
@@ -25,11 +24,13 @@ test: $(READY)
 test-slow: $(READY)
 	$(PYTEST) -n $(JOBS) -m slow
 
-# Independent implementations, which test-slow compares the specs with; without them it skips those tests.
-oracles: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[oracles]'
+# Independent implementations, which the tests compare the specs with; without them they skip that.
+oracles: packages
 	@test "$$(id -u)" -ne 0 || apt-get install --yes --no-install-recommends $(ORACLES)
 	@test "$$(id -u)" -eq 0 || echo "Now, as root: apt-get install $(ORACLES)"
+
+packages: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[oracles]'
 
 check: $(READY)
 	$(BIN)/ruff format --check .

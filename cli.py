@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from analyzer import ir
+    from analyzer.options import Witnesses
     from analyzer.render.lines import Look
     from analyzer.report import Report
     from emulator.machine import Tier
     from emulator.monitor import Monitor
+    from emulator.monitor.monitor import Exits
     from emulator.run import Options
 
 OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -50,6 +52,10 @@ class Guarded(TyperGroup):
             sys.stdout.flush()
             return result
         except (typer.Exit, typer.Abort):
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence(sys.stdout)
             raise
         except KeyboardInterrupt:
             end_interrupted()
@@ -112,6 +118,10 @@ Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 for
 Rlimit = Annotated[int | None, typer.Option(min=1, help="The solver's budget for a query, in z3's resource units.")]
 OneScheme = Annotated[str | None, typer.Option("--scheme", help="The scheme; the spec's first one if not given.")]
 Schemes = Annotated[list[str] | None, typer.Option("--scheme", help="Only this scheme (repeatable).")]
+SomeSchemes = Annotated[
+    list[str] | None,
+    typer.Option("--scheme", help="This scheme (repeatable), or `all`; else the first one."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The verdict without the findings, and no progress.")]
 Program = Annotated[Path, typer.Argument(help="Assembly source, an ELF file, units in hex, or a raw image.")]
 OnBoard = Annotated[str | None, typer.Option("--board", help="A board or the path of one; `bare` has memory only.")]
@@ -124,6 +134,10 @@ OnTier = Annotated[str, typer.Option("--tier", help="auto, reference, interprete
 Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
 OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]
 Forced = Annotated[bool, typer.Option("--unsafe", help="A monitor whatever the verdict is, to see what it does.")]
+Checked = Annotated[
+    bool,
+    typer.Option("--check/--no-check", help="Look after resource control at exits, or leave them to generated code."),
+]
 Deep = Annotated[int, typer.Option("--depth", min=1, help="Monitors on top of one another.")]
 Kept = Annotated[bool, typer.Option("--cache/--no-cache", help="Use what was found before, and keep what is found.")]
 
@@ -160,7 +174,7 @@ def check(
     ] = None,
     jobs: Jobs = 0,
     rlimit: Rlimit = None,
-    scheme: Schemes = None,
+    scheme: SomeSchemes = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this instruction or family (repeatable).")] = None,
     quiet: Quiet = False,
     ascii: Ascii = False,
@@ -171,9 +185,23 @@ def check(
     """The verdict on a machine: the three theorems, and every hole with its condition, witness and repair."""
     from analyzer.render.findings import exit_code
 
-    formats = [parsed_output(text) for text in output or ["human"]]
-    report = analyzed(load(spec), jobs, rlimit, scheme, only, quiet=quiet, cache=cache, called=spec)
-    for format_, file in formats:
+    outputs = [parsed_output(text) for text in output or ["human"]]
+    formats = [format_ for format_, _ in outputs]
+    isa = load(spec)
+    report = analyzed(
+        isa,
+        jobs,
+        rlimit,
+        schemes_of(isa, scheme),
+        only,
+        quiet=quiet,
+        witnesses=shown_in(formats, quiet),
+        graph="json" in formats,
+        causes=table or not {"json", "markdown"}.isdisjoint(formats),
+        cache=cache,
+        called=spec,
+    )
+    for format_, file in outputs:
         deliver(report, format_, file, look(ascii, table, quiet))
     stop(OK if exit_zero else exit_code(report))
 
@@ -230,7 +258,7 @@ def list_(
         return
     found = []
     for name in catalog.bundled():
-        report = analyzed(load(name), jobs, quiet=False, witnesses=False, graph=False, cache=False)
+        report = analyzed(load(name), jobs, quiet=False, witnesses="none", graph=False, cache=False)
         found.append(catalog.entry_of(name, report))
     put(listing(tuple(found), look(ascii)))
     drifted = [e.name for e in found if e not in entries]
@@ -407,6 +435,19 @@ def disasm(
 
 
 @app.command()
+def tour(
+    spec: Spec,
+    instruction: Annotated[str, typer.Argument(help="One instruction, as the assembler reads it.")],
+) -> None:
+    """Show what becomes of an instruction: spec, IR, Python, LLVM, machine code, as Markdown."""
+    from analyzer.passes.show import instruction as shown
+    from analyzer.syntax.load import text_of
+    from emulator.tour import tour as toured
+
+    print(toured(load(spec), instruction, text_of, shown), end="")
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The machine's name; the file is NAME.isa.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
@@ -475,12 +516,13 @@ def run(
     import json
 
     from emulator.devices.console import Console
+    from emulator.kept import kept
     from emulator.run import run
     from emulator.terminal import Terminal
 
     given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
-    isa = load(spec)
+    isa = kept(spec, load)
     if gdb is not None:
         from emulator.gdb import debug
 
@@ -490,7 +532,7 @@ def run(
             outcome = run(isa, program, given, Console(show), keyboard, told if trace else None)
     if stats:
         told(json.dumps(outcome.as_data()))
-    elif not outcome.ended_itself or trace:
+    elif trace or not outcome.ended_by_device:
         told(outcome.sentence())
     stop(outcome.code)
 
@@ -513,7 +555,7 @@ def run_monitored(
     technique: OfTechnique = "plain",
     unsafe: Forced = False,
     depth: Deep = 1,
-    check: Annotated[bool, typer.Option("--check/--no-check", help="Look after resource control at exits.")] = True,
+    check: Checked = True,
     board: OnBoard = None,
     mem: Memory = None,
     budget: Budget = None,
@@ -536,7 +578,8 @@ def run_monitored(
     given = run_options(board, mem, budget, load_, disk, format_, tier)
     known_stats(stats)
     isa = load(spec)
-    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier)
+    exits: Exits = "seen" if check or trace else "compiled"
+    monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier, exits)
     with Terminal(sys.stdin) as keyboard:
         ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
     if stats:
@@ -570,7 +613,7 @@ def prove(
     isa = load(spec)
     chosen = scheme_of(isa, scheme)
     check_names(isa, only or [])
-    report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses=False, graph=False)
+    report = analyzed(isa, jobs, rlimit, [chosen.name], only, quiet=False, witnesses="none", graph=False)
     with Progress(isa.name, quiet=False) as progress:
         proof = prove(Setting(isa, chosen), report.schemes[0], rlimit or DEFAULT_RLIMIT, progress, tuple(only or ()))
     for format_, file in formats:
@@ -720,6 +763,7 @@ def monitor_of(
     depth: int,
     check: bool,
     tier: Tier = "reference",
+    exits: Exits = "seen",
 ) -> Monitor:
     """The monitor of a machine; the verdict is asked for, unless it is not to count."""
     from analyzer.allocation import allocate
@@ -731,9 +775,9 @@ def monitor_of(
     chosen = scheme_of(isa, scheme)
     report = None
     if not unsafe:
-        report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses=False, graph=False).schemes[0]
+        report = analyzed(isa, 0, None, [chosen.name], quiet=False, witnesses="none", graph=False).schemes[0]
     plan = generate(isa, report, chosen.name, known, unsafe=unsafe)
-    return Monitor(plan, allocate, depth=depth, check=check, tier=tier)
+    return Monitor(plan, allocate, depth=depth, check=check, tier=tier, exits=exits)
 
 
 def refusal(error: Refused) -> int:
@@ -743,6 +787,9 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
+SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
+
+
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one."""
     try:
@@ -750,8 +797,22 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
         if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it") from None
+            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
+
+
+def schemes_of(isa: ir.Isa, names: list[str] | None) -> list[str]:
+    """The schemes of these names: all of them, or the first one if none is named."""
+    if names and "all" in names:
+        return [s.name for s in isa.schemes]
+    return names or [scheme_of(isa, None).name]
+
+
+def shown_in(formats: list[str], quiet: bool) -> Witnesses:
+    """The witnesses that reports in these formats show.  Text for people has one a family."""
+    if not {"json", "markdown"}.isdisjoint(formats):
+        return "each"
+    return "none" if quiet else "first"
 
 
 def analyzed(
@@ -762,15 +823,14 @@ def analyzed(
     only: list[str] | None = None,
     *,
     quiet: bool,
-    witnesses: bool = True,
+    witnesses: Witnesses = "each",
     graph: bool = True,
+    causes: bool = True,
     cache: bool = True,
     called: str | None = None,
 ) -> Report:
     """The report on a spec, its examples run; what was found before is taken from the cache.  `called` is the spec as
     the user names it."""
-    from dataclasses import replace
-
     from analyzer.cache import Cache
     from analyzer.kept import keep_report, kept_report
     from analyzer.named import check_names
@@ -788,20 +848,17 @@ def analyzed(
         tuple(schemes or ()),
         called,
         Cache() if cache else None,
+        causes=causes,
     )
     if options.cache is not None:
         kept = kept_report(options.cache, isa, options)
         if kept is not None:
             return kept
     from analyzer.analysis import analyze
-    from emulator.examples import run_example
     from emulator.replay import ReferenceReplayer
 
-    wanted = [i for i in isa.instructions if not only or {i.name, i.family} & {name.split(" ")[0] for name in only}]
-    failed = [f"{d.span}: {d.message}" for i in wanted for e in i.examples for d in run_example(isa, i, e)]
     with Progress(isa.name, quiet) as progress:
         report = analyze(isa, options, ReferenceReplayer(), progress)
-    report = replace(report, warnings=(*report.warnings, *failed))
     if options.cache is not None:
         keep_report(options.cache, isa, options, report)
     return report
@@ -842,7 +899,11 @@ def console(file: Any = None) -> Console:
     """A console that changes no text: no markup, no highlighting, no wrapping."""
     from rich.console import Console
 
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # which `Guarded` knows
+
+    return Plain(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def show(written: bytes) -> None:

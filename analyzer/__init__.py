@@ -1,7 +1,7 @@
 """Can this instruction set be virtualized?  A spec in, a report out.
 
 >>> import analyzer
->>> report = analyzer.analyze(analyzer.load("pg1974-rdmode"), analyzer.Options(witnesses=False, graph=False))
+>>> report = analyzer.analyze(analyzer.load("pg1974-rdmode"), analyzer.Options(witnesses="none", graph=False))
 >>> [theorem.status for theorem in report.schemes[0].theorems]
 ['violated', 'violated', 'holds']
 

@@ -14,7 +14,7 @@ from typing import Any
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
 from analyzer.examine import Examined, Wanted, examine_one
-from analyzer.expectations import expectations
+from analyzer.expectations import about_causes, expectations
 from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
 from analyzer.memo import context_key, recalled, subject_key, to_store
@@ -30,6 +30,7 @@ from analyzer.symbolic.placing import home_of, know_home
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT, z3_version
 from analyzer.theorems import Status, Theorem, theorems
+from analyzer.vacuity import empty_modes, false_at_reset, vacuous
 from analyzer.version import tool_version
 
 
@@ -45,13 +46,24 @@ def analyze(
     chosen = [s for s in isa.schemes if not options.schemes or s.name in options.schemes]
     reports = []
     edges: tuple[report.Edge, ...] = ()
+    failed: tuple[str, ...] = ()
     for i, scheme in enumerate(chosen):
         graph = options.graph and i == 0 and len(isa.mode.modes()) > 1
-        found, transitions = analyze_scheme(isa, scheme, replace(options, graph=graph), replayer, progress)
+        found, besides = analyze_scheme(isa, scheme, replace(options, graph=graph, examples=i == 0), replayer, progress)
         reports.append(found)
-        edges = edges_of(transitions, isa) if graph else edges
+        failed += besides.failed
+        edges = edges_of(besides.moves, isa) if graph else edges
     return report.Report(
-        isa.name, isa.title, tool_version(), z3_version(), budget, spec_hash(isa), tuple(reports), edges
+        isa.name,
+        isa.title,
+        tool_version(),
+        z3_version(),
+        budget,
+        spec_hash(isa),
+        tuple(reports),
+        edges,
+        warnings=failed,
+        unasked=tuple(s.name for s in isa.schemes if s not in chosen),
     )
 
 
@@ -61,8 +73,8 @@ def analyze_scheme(
     options: Options,
     replayer: Replayer | None = None,
     progress: Progress | None = None,
-) -> tuple[report.SchemeReport, tuple[Transition, ...]]:
-    """Analyses a spec under one scheme: the report, and the moves between modes if they are asked for."""
+) -> tuple[report.SchemeReport, Besides]:
+    """Analyses a spec under one scheme: the report, and what concerns the machine as a whole."""
     setting = Setting(isa, scheme)
     examined, besides = examine_all(setting, options, replayer, progress)
     findings = tuple(e.finding for e in examined)
@@ -70,6 +82,7 @@ def analyze_scheme(
     proved = theorems(setting, findings)
     if stuck:
         proved = (replace_status(proved[0], stuck), replace_status(proved[1], stuck), proved[2])
+    proved = tuple(vacuous(theorem, besides.empty) for theorem in proved)
     sources = Sources()
     results = tuple(theorem_result(t) for t in proved)
     told = report.SchemeReport(
@@ -81,12 +94,12 @@ def analyze_scheme(
         results,
         tuple(holes(setting, options.called or isa.name, examined)),
         stuck,
-        premises(setting, findings, stuck, tuple(b for e in examined for b in e.broken)),
+        premises(setting, findings, stuck, (*besides.broken, *(b for e in examined for b in e.broken))),
         caveats(setting, findings),
         expectations(setting, findings, results, sources.place),
     )
     moved = tuple(m for e in examined for m in e.moves)
-    return told, (*moved, *besides.moves)
+    return told, replace(besides, moves=(*moved, *besides.moves))
 
 
 def holes(setting: Setting, called: str, examined: tuple[Examined, ...]) -> Iterator[report.Hole]:
@@ -122,19 +135,19 @@ def examine_all(
 ) -> tuple[tuple[Examined, ...], Besides]:
     """Every subject, in the order of the spec, and what is asked of the machine as a whole."""
     todo = [s for s in subjects(setting.isa) if is_wanted(s, options.only)]
-    wanted = Wanted(options.witnesses, options.graph, options.rlimit or DEFAULT_RLIMIT)
+    wanted = list(_wanted(todo, options))
     keys = [""] * len(todo)
     known: dict[int, Examined] = {}
     if options.cache is not None:
-        context = context_key(setting, wanted, replayer is not None)
+        contexts = {w: context_key(setting, w, replayer is not None) for w in dict.fromkeys(wanted)}
         sources = Sources()
-        keys = [subject_key(context, setting, s, sources) for s in todo]
+        keys = [subject_key(contexts[w], setting, s, sources) for w, s in zip(wanted, todo, strict=True)]
         for i, stored in options.cache.get_all(keys):
             found = recalled(stored, todo[i])
             if found is not None:
                 known[i] = found
-    unknown = [s for i, s in enumerate(todo) if i not in known]
-    fresh, besides = _examined(setting, wanted, replayer, unknown, options)
+    unknown = [(w, s) for i, (w, s) in enumerate(zip(wanted, todo, strict=True)) if i not in known]
+    fresh, besides = _examined(setting, replayer, unknown, options)
     for i, subject in enumerate(todo):
         if i not in known:
             known[i] = next(fresh)
@@ -142,36 +155,61 @@ def examine_all(
                 options.cache.put(keys[i], to_store(known[i]))
         if progress is not None:
             progress(i + 1, len(todo), subject.name)
+    for i in _unshown([known[i] for i in range(len(todo))]) if options.witnesses == "first" else ():
+        known[i] = examine_one(setting, replace(wanted[i], witnesses=True), replayer, Sources(), todo[i])
     return tuple(known[i] for i in range(len(todo))), besides
 
 
+def _wanted(todo: list[Subject], options: Options) -> Iterator[Wanted]:
+    """What is asked of each subject.  The first one of a family is most likely its first with a hole."""
+    met: set[str] = set()
+    for subject in todo:
+        first = subject.instruction.family not in met
+        met.add(subject.instruction.family)
+        yield Wanted(
+            options.witnesses != "none",
+            options.witnesses == "each" or (options.witnesses == "first" and first),
+            options.graph,
+            options.rlimit or DEFAULT_RLIMIT,
+            options.causes or any(about_causes(e) for e in subject.instruction.expects),
+        )
+
+
+def _unshown(examined: list[Examined]) -> Iterator[int]:
+    """The first holes of families that have no witness."""
+    met: set[str] = set()
+    for i, e in enumerate(examined):
+        family = e.finding.subject.instruction.family
+        if e.hole is not None and family not in met:
+            met.add(family)
+            if e.hole.witness is None:
+                yield i
+
+
 def _examined(
-    setting: Setting, wanted: Wanted, replayer: Replayer | None, todo: list[Subject], options: Options
+    setting: Setting, replayer: Replayer | None, todo: list[tuple[Wanted, Subject]], options: Options
 ) -> tuple[Iterator[Examined], Besides]:
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
-    _prepare(setting, wanted, todo, options.jobs)
+    _prepare(setting, [s for _, s in todo], options)
     sources = Sources()
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, options.graph))]
-    pieces += [(weight(setting, s), partial(examine_one, setting, wanted, replayer, sources, s)) for s in todo]
+    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, replayer, options))]
+    pieces += [(weight(setting, w, s), partial(examine_one, setting, w, replayer, sources, s)) for w, s in todo]
     results = spread(pieces, options.jobs)
     besides = next(results)
     return results, besides
 
 
-def _prepare(setting: Setting, wanted: Wanted, todo: list[Subject], jobs: int) -> None:
+def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:
     """What many subjects need, found before the work on them is spread."""
-    worlds = ("v", "r") if wanted.witnesses and todo else ()
+    worlds = ("v", "r") if options.witnesses != "none" and todo else ()
     blocks = (setting.effects.block(s.instruction.body) for s in todo)
     traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
     pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
-    pieces += [(0, partial(setting.always_arrives, trap)) for trap in traps]
-    found = spread(pieces, jobs)
-    for world in worlds:
-        know_home(setting, world, next(found))
-    for trap in traps:
-        setting.know_arrival(trap, next(found))
-    for _ in found:
-        pass  # which ends the pool
+    pieces.append((0, partial(setting.arrivals, traps)))
+    *homes, arrivals = spread(pieces, options.jobs, few=1)
+    for world, home in zip(worlds, homes, strict=True):
+        know_home(setting, world, home)
+    setting.know_arrivals(arrivals)
 
 
 HEAVY = 1000
@@ -180,20 +218,33 @@ HEAVY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Besides:
-    """What is asked of the machine as a whole: its stuck addresses, and the moves that traps make."""
+    """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
+    false at reset, the moves that traps make, the examples that come out otherwise."""
 
     stuck: tuple[str, ...]
+    empty: tuple[str, ...]
+    broken: tuple[str, ...]
     moves: tuple[Transition, ...]
+    failed: tuple[str, ...]
 
 
-def _besides(setting: Setting, graph: bool) -> Besides:
-    return Besides(stuck_addresses(setting), trap_moves(setting) if graph else ())
+def _besides(setting: Setting, replayer: Replayer | None, options: Options) -> Besides:
+    isa, asked = setting.isa, {name.split(" ")[0] for name in options.only}
+    wanted = [i for i in isa.instructions if not asked or not asked.isdisjoint((i.name, i.family))]
+    failed = (f for i in wanted for f in replayer.failures(isa, i)) if replayer and options.examples else ()
+    return Besides(
+        stuck_addresses(setting),
+        empty_modes(setting),
+        false_at_reset(setting),
+        trap_moves(setting) if options.graph else (),
+        tuple(failed),
+    )
 
 
-def weight(setting: Setting, subject: Subject) -> int:
-    """About how much work a subject is: what touches more state is more."""
+def weight(setting: Setting, wanted: Wanted, subject: Subject) -> int:
+    """About how much work a subject is: what touches more state is more, and half of it is for the witness."""
     effects = setting.effects.block(subject.instruction.body)
-    return len(effects.reads | effects.writes) + 8 * effects.tables
+    return (len(effects.reads | effects.writes) + 8 * effects.tables) * (2 if wanted.witnesses else 1)
 
 
 def is_wanted(subject: Subject, only: tuple[str, ...]) -> bool:

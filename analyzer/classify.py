@@ -33,10 +33,10 @@ class Truth(Enum):
         return {"sat": Truth.YES, "unsat": Truth.NO, "unknown": Truth.UNKNOWN}[answer.status]
 
     def __invert__(self) -> Truth:
-        return {Truth.YES: Truth.NO, Truth.NO: Truth.YES, Truth.UNKNOWN: Truth.UNKNOWN}[self]
+        return Truth.NO if self is Truth.YES else Truth.YES if self is Truth.NO else Truth.UNKNOWN
 
     def __and__(self, other: Truth) -> Truth:
-        if Truth.NO in (self, other):
+        if self is Truth.NO or other is Truth.NO:
             return Truth.NO
         return Truth.YES if self is other is Truth.YES else Truth.UNKNOWN
 
@@ -142,6 +142,11 @@ class Finding:
         return self.subject.name
 
 
+def _is_told(found: dict[Cause, Truth]) -> bool:
+    """Is there a single cause, or none at all?"""
+    return found.get(COMBINED) is NO or any(t is YES for c, t in found.items() if c != COMBINED)
+
+
 def _any(truths: Any) -> Truth:
     out = NO
     for truth in truths:
@@ -185,10 +190,11 @@ def told_causes(found: dict[Cause, Truth]) -> dict[str, Truth]:
 
 
 class Asker:
-    """Queries about one subject."""
+    """Queries about one subject.  Not `each_cause` of behavior sensitivity need be found: one answers for all."""
 
-    def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None) -> None:
+    def __init__(self, setting: Setting, subject: Subject, rlimit: int | None = None, each_cause: bool = True) -> None:
         self.setting = setting
+        self.each_cause = each_cause
         self.subject = subject
         self.pair = Pair(setting, subject, rlimit)
         self._base: list[Bool] = []
@@ -275,14 +281,18 @@ class Asker:
         return self.nested(lambda: self.controls(profile), lambda: self.controls(profile, user=True))
 
     def causes(self, privileged: bool) -> tuple[dict[str, Truth], dict[str, Truth]]:
-        """The single causes of behavior sensitivity, or `combined`: from any state, and from a user state."""
+        """The single causes of behavior sensitivity, or `combined`: from any state, and from a user state.  If not each
+        cause is to be found, the first one of either will do; the classes of 1974 do not count the last."""
         found: dict[Cause, Truth] = {}
         user: dict[Cause, Truth] = {}
         for cause in (*CAUSES, COMBINED) if self.holes[0] is YES else (COMBINED, *CAUSES):
             if found.get(COMBINED) is NO:
                 break  # each single cause implies the joint one
-            if cause == COMBINED and YES in found.values() and (privileged or YES in user.values()):
+            enough = _is_told(found)
+            if enough and (privileged or _is_told(user)) and (cause == COMBINED or not self.each_cause):
                 break
+            if enough and not self.each_cause and cause == "mode":
+                continue  # there is no mode to differ in among user states
             wide = partial(self.behaves, cause, False, not privileged)
             if privileged or cause == "mode" or user.get(COMBINED) is NO:
                 found[cause] = wide()

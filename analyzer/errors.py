@@ -13,9 +13,10 @@ The library raises; only `cli.py` exits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from analyzer.hints import HINTS
 from analyzer.source import Span
 
 
@@ -40,11 +41,11 @@ class PopekError(Exception):
 
 
 class SpecError(PopekError):
-    """A spec that does not check; `diagnostics` has at least one error, in source order."""
+    """A spec that does not check; `diagnostics` has at least one error, in source order, each with a hint."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        super().__init__("\n".join(map(str, diagnostics)))
-        self.diagnostics = diagnostics
+        self.diagnostics = tuple(d if d.hint else replace(d, hint=HINTS.get(d.code)) for d in diagnostics)
+        super().__init__("\n".join(map(str, self.diagnostics)))
 
 
 class UsageError(PopekError):

@@ -23,11 +23,14 @@ from analyzer.witness import FoundWitness, find_witness
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked besides the classes: holes told in full, the moves between modes; and the budget of a query."""
+    """What is asked besides the classes: each cause of behavior sensitivity, the conditions of holes, their witnesses
+    too, the moves between modes; and the budget of a query."""
 
+    conditions: bool = True
     witnesses: bool = True
     moves: bool = True
     rlimit: int = DEFAULT_RLIMIT
+    causes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,12 @@ def examine_one(
     if plain(setting, subject.instruction):
         pair = Pair(setting, subject, wanted.rlimit) if concerned else None
         return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
-    asker = Asker(setting, subject, wanted.rlimit)
+    asker = Asker(setting, subject, wanted.rlimit, wanted.causes)
     finding = judge(asker)
-    told = finding.faithful.hole is not NO and wanted.witnesses
+    told = finding.faithful.hole is not NO and wanted.conditions
     examined = Examined(
         finding,
-        hole_of(asker, replayer, sources) if told else None,
+        hole_of(asker, wanted, replayer, sources) if told else None,
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
@@ -63,7 +66,7 @@ def examine_one(
     return examined
 
 
-def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
+def hole_of(asker: Asker, wanted: Wanted, replayer: Replayer | None, sources: Sources) -> report.Hole | None:
     """The hole with its condition, guard and witness; None if no reason was proved to apply."""
     _, found = asker.holes
     reasons = [r for r, t in found if t is YES]
@@ -72,7 +75,7 @@ def hole_of(asker: Asker, replayer: Replayer | None, sources: Sources) -> report
     pair, subject = asker.pair, asker.subject
     condition = hole_condition(pair, reasons)
     guard = weakest_guard(pair, reasons)
-    witness = find_witness(pair, reasons, replayer)
+    witness = find_witness(pair, reasons, replayer) if wanted.witnesses else None
     return report.Hole(
         subject.name,
         tuple(str(r) for r in reasons),

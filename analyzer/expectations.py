@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import and_
 
 from analyzer import ir
-from analyzer.classify import NO, YES, Classes, Finding, Truth
+from analyzer.classify import CAUSES, NO, UNKNOWN, YES, Classes, Finding, Truth
 from analyzer.report import ExpectationResult, Place, TheoremResult
 from analyzer.source import Span
 from analyzer.symbolic.setting import Setting
@@ -34,22 +36,30 @@ def expectations(
 
 
 def _held(expect: ir.Expect, subject: str, found: dict[str, Truth], place: Placing) -> ExpectationResult:
-    met = all(meets(word, found) for word in expect.words)
-    told = " ".join(w if t is YES else f"{w}?" for w, t in found.items() if t is not NO)
-    return ExpectationResult(subject, expect.words, expect.citation, met, told or "nothing", place(expect.span))
+    met = reduce(and_, (meets(word, found) for word in expect.words), YES)
+    left_out = () if about_causes(expect) else CAUSES  # of which perhaps not each was asked about
+    told = " ".join(w if t is YES else f"{w}?" for w, t in found.items() if t is not NO and w not in left_out)
+    return ExpectationResult(
+        subject, expect.words, expect.citation, met is YES, told or "nothing", place(expect.span), met is UNKNOWN
+    )
 
 
-def meets(word: str, found: dict[str, Truth]) -> bool:
-    """Is an expected word what was found?  Unknown meets nothing."""
+def about_causes(expect: ir.Expect) -> bool:
+    """Does it speak of a single cause of sensitivity?"""
+    return any(word.removeprefix("not_") in CAUSES for word in expect.words)
+
+
+def meets(word: str, found: dict[str, Truth]) -> Truth:
+    """Is an expected word what was found?"""
     if word.startswith("not_"):
-        return found.get(word.removeprefix("not_")) is NO
+        return ~found.get(word.removeprefix("not_"), NO)
     if word == "unprivileged":
-        return found["privileged"] is NO
+        return ~found["privileged"]
     if word == "no_hole":
-        return found["hole"] is NO
+        return ~found["hole"]
     if word == "user_innocuous":
-        return found["user"] is NO
-    return found.get(word) is YES
+        return ~found["user"]
+    return found.get(word, NO)
 
 
 def words_of(findings: list[Finding]) -> dict[str, Truth]:
@@ -82,7 +92,7 @@ def scheme_words(theorems: tuple[TheoremResult, ...]) -> dict[str, Truth]:
     """The words of a scheme."""
     names = {1: "virtualizable", 2: "recursive", 3: "hybrid"}
     truths = {"holds": YES, "violated": NO}
-    return {names[t.number]: truths.get(t.status, Truth.UNKNOWN) for t in theorems}
+    return {names[t.number]: truths.get(t.status, UNKNOWN) for t in theorems}
 
 
 def _some(truths: list[Truth]) -> Truth:

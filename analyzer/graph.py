@@ -7,8 +7,7 @@ that is neither a trap nor a gate is a finding: an unguarded way from user to su
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from analyzer import ir
 from analyzer.classify import YES, Truth
@@ -19,6 +18,9 @@ from analyzer.symbolic.pair import Pair, Subject, subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import Windows, World
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def transitions(setting: Setting) -> tuple[Transition, ...]:
 
 def graph_of(found: tuple[Transition, ...], isa: ir.Isa) -> nx.MultiDiGraph[str]:
     """The graph: modes as nodes with their rank, transitions as edges with `by` and `guarded`."""
+    import networkx as nx  # slow to load, and most verdicts do without
+
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     for rank, modes in enumerate(isa.mode.ranks):
         for mode in modes:

@@ -274,11 +274,17 @@ BOOL = 0
 TRUE, FALSE = BoolConst(True), BoolConst(False)
 
 
+_WITH_WIDTH = (Const, Local, Operand, Get, GetEntry, Extend, Lookup, Unknown, Arbitrary)
+_LEAVES = (Const, Local, Get, Operand, BoolConst, Unknown)
+_ONE_PART = (Extract, Unary, Not, Extend, ToBool, ToBits)
+_TWO_PARTS = (Binary, Compare, Logic, Concat)
+
+
 def width(expr: Expr) -> int:
     """The width of `expr` in bits; 0 for a boolean."""
+    if isinstance(expr, _WITH_WIDTH):  # at once: this is asked very often
+        return expr.width
     match expr:
-        case Const() | Local() | Operand() | Get() | GetEntry() | Extend() | Lookup() | Unknown() | Arbitrary():
-            return expr.width
         case Unary():
             return width(expr.arg)
         case Binary():
@@ -299,15 +305,15 @@ def width(expr: Expr) -> int:
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct subexpressions of `expr`, left to right."""
+    if isinstance(expr, _LEAVES):
+        return ()
+    if isinstance(expr, _TWO_PARTS):
+        return (expr.left, expr.right)
+    if isinstance(expr, _ONE_PART):
+        return (expr.arg,)
     match expr:
-        case Const() | BoolConst() | Local() | Operand() | Get() | Unknown():
-            return ()
         case GetEntry() | Lookup():
             return (expr.index,)
-        case Unary() | Not() | Extract() | Extend() | ToBool() | ToBits():
-            return (expr.arg,)
-        case Binary() | Compare() | Logic() | Concat():
-            return (expr.left, expr.right)
         case If():
             return (expr.cond, expr.then, expr.other)
         case Arbitrary():
@@ -1027,4 +1033,6 @@ def subterms(expr: Expr) -> Iterator[Expr]:
     while stack:
         term = stack.pop()
         yield term
-        stack.extend(reversed(children(term)))
+        parts = children(term)
+        if parts:
+            stack.extend(reversed(parts))

@@ -15,7 +15,8 @@ from analyzer.symbolic.setting import Setting
 def premises(
     setting: Setting, findings: tuple[Finding, ...], stuck: tuple[str, ...], broken: tuple[str, ...]
 ) -> tuple[Premise, ...]:
-    """The nine, with what is known of each; `broken` are invariants that instructions do not preserve."""
+    """The nine, with what is known of each; `broken` are invariants that are false at reset or that
+    instructions do not preserve."""
     not_restartable = [f.name for f in findings if any("leaves a changed guest" in r for r in f.faithful.reasons)]
     stuck_names = [f.name for f in findings if f.faithful.stuck is YES and f.classes.privileged is not YES]
     timed = [f.name for f in findings if f.time is YES]

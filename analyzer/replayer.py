@@ -34,7 +34,7 @@ class Ran:
 
 
 class Replayer(Protocol):
-    """The reference executor, as witnesses need it."""
+    """The reference executor, as witnesses and examples need it."""
 
     def assembly(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> tuple[str, str]:
         """The disassembled instruction, and its units in hex."""
@@ -42,4 +42,8 @@ class Replayer(Protocol):
 
     def run(self, isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState) -> Ran:
         """Executes one instruction, the trap (if any) not delivered."""
+        ...
+
+    def failures(self, isa: ir.Isa, instruction: ir.Instruction) -> tuple[str, ...]:
+        """Runs the examples that stand beside an instruction: where one does not come out as stated, and how."""
         ...

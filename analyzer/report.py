@@ -121,7 +121,7 @@ class Premise:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationResult:
-    """An `expect` of the spec: met, or what was found instead."""
+    """An `expect` of the spec: met, or what was found instead; `undecided` if that does not say which."""
 
     subject: str
     words: tuple[str, ...]
@@ -129,6 +129,7 @@ class ExpectationResult:
     met: bool
     found: str
     place: Place | None
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class SchemeReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An analysis of one spec."""
+    """An analysis of one spec; `unasked` are the schemes of the spec that were not asked about."""
 
     spec: str
     title: str | None
@@ -174,11 +175,12 @@ class Report:
     graph: tuple[Edge, ...] = ()
     schema: int = SCHEMA_VERSION
     warnings: tuple[str, ...] = field(default=())
+    unasked: tuple[str, ...] = ()
 
     def verdict(self) -> Literal["as expected", "findings", "inconclusive"]:
         """What the exit code says: an unmet expectation, or a violated Theorem 1 of the first scheme, is a finding."""
-        unmet = any(not e.met for s in self.schemes for e in s.expectations)
+        unmet = [e for s in self.schemes for e in s.expectations if not e.met]
         first = self.schemes[0].theorems[0].status if self.schemes else "vacuous"
-        if unmet or first == "violated":
+        if first == "violated" or not all(e.undecided for e in unmet):
             return "findings"
-        return "inconclusive" if first == "inconclusive" else "as expected"
+        return "inconclusive" if first == "inconclusive" or unmet else "as expected"

@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 FEW = 8
-"""Not more pieces of work than these are not worth a process."""
+"""Not more pieces of work than these are not worth a process, unless one knows better."""
 
 RARELY = 100_000
 """Objects made between two looks for garbage in a worker: terms live as long as what they are about."""
 
 
-def spread(pieces: Sequence[tuple[int, Callable[[], T]]], jobs: int) -> Iterator[T]:
+def spread(pieces: Sequence[tuple[int, Callable[[], T]]], jobs: int, few: int = FEW) -> Iterator[T]:
     """The results of pieces of work, in order, each given with its weight: the heaviest are begun first, so that no
-    process is left with one."""
-    if jobs < 2 or len(pieces) <= FEW:
+    process is left with one.  Not more pieces than `few` are done here."""
+    if jobs < 2 or len(pieces) <= few:
         yield from (work() for _, work in pieces)
         return
     global _WORK

@@ -64,14 +64,13 @@ def theorem2(setting: Setting, findings: tuple[Finding, ...]) -> Theorem:
     inapplicable = not_applicable(setting)
     if inapplicable is None and setting.scheme.monitor not in {v for v, _ in setting.scheme.run}:
         inapplicable = "the monitor's mode is not a mode of the virtual machine"
-    timed = {f.name: f.time & ~f.classes.privileged for f in findings}
+    timed = {f.name: f.time & ~f.classes.privileged & ~f.classes.trap_only for f in findings}
     bad = {f.name: f.faithful.hole | indirect(f) | timed[f.name] for f in findings}
     setwise = {f.name: (f.classes.sensitive() & ~f.classes.privileged) | timed[f.name] for f in findings}
     literal = {f.name: f.classes_1974.sensitive() & ~f.classes_1974.privileged for f in findings}
     result = _theorem(2, "recursive virtualization", bad, setwise, literal, inapplicable, findings)
     if first.status is Status.HOLDS and result.status is Status.VIOLATED:
-        names = ", ".join(n for n, t in timed.items() if t is YES)
-        why = f"Theorem 1 holds; {names} depend on time, which a monitor without timing dependence must not"
+        why = "Theorem 1 holds, but the culprits depend on time, as a recursive monitor must not"
         return replace(result, why=why)
     return result
 

@@ -4,8 +4,10 @@
 here.  All times are of the processor, user and system.  In each round all engines run, one after the other, and ratios
 are those of a round, so that whatever else the machine does weighs on both sides; what is told is their median.
 
-Two times are taken of this emulator: the *first* run, when no code is kept, and a *warm* one.  Both are of the run
-alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is taken.
+Three times are taken of this emulator: the *first* run, when nothing is kept; that of a *new* program on a machine
+that has run another one (the empty guest), so that what depends on the spec is kept; and a *warm* one.  All are of the
+run alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is
+taken.
 """
 
 from __future__ import annotations
@@ -37,11 +39,14 @@ SUITE = Path(__file__).parent.parent / "benchmarks" / "suite.toml"
 RESULTS = SUITE.parent / "results" / "emulator.json"
 POPEK = "popek"
 FIRST = "popek, first run"
+NEW = "popek, new program"
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A program; `events` is how many of what it is about happen in it, if that is what counts."""
+    """A program; `events` is how many of what it is about happen in it, if that is what counts.  `build` makes what
+    popek runs (None: the first of the suite), `reference` is the peer that the others are compared with (None: that of
+    the suite)."""
 
     name: str
     spec: str
@@ -51,17 +56,21 @@ class Guest:
     peers: tuple[str, ...] = ()
     make: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     events: int | None = None
+    build: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What there is to run."""
+    """What there is to run: the commands of builds (with the suffix of what they make) and peers, a guest that does
+    nothing for each spec, and the guests."""
 
     reference: str
     builds: Mapping[str, tuple[str, ...]]
+    suffixes: Mapping[str, str]
     peers: Mapping[str, tuple[str, ...]]
     versions: Mapping[str, tuple[str, ...]]
-    null: Guest
+    nulls: Mapping[str, Guest]
     guests: tuple[Guest, ...]
     here: Path
 
@@ -76,7 +85,9 @@ class Row:
     seconds: Mapping[str, tuple[float, ...]]
 
     def ratio(self, engine: str, reference: str) -> float | None:
-        """How many times as fast as the reference an engine is: the median over rounds."""
+        """How many times as fast as the reference (the guest's own, if it has one) an engine is: the median over
+        rounds."""
+        reference = self.guest.reference or reference
         pairs = zip(self.seconds.get(engine, ()), self.seconds.get(reference, ()), strict=False)
         ratios = [theirs / max(ours, 1e-4) for ours, theirs in pairs]
         return statistics.median(ratios) if ratios else None
@@ -102,14 +113,17 @@ def load_suite(path: Path = SUITE) -> Suite:
             tuple(table.get("peers", ())),
             {name: tuple(command) for name, command in table.get("make", {}).items()},
             table.get("events"),
+            table.get("build"),
+            table.get("reference"),
         )
 
     return Suite(
         data["reference"],
         {name: tuple(table["command"]) for name, table in data["build"].items()},
+        {name: table.get("suffix", "") for name, table in data["build"].items()},
         {name: tuple(table["command"]) for name, table in data["peer"].items()},
         {name: tuple(table["version"]) for name, table in data["peer"].items()},
-        guest(data["null"]),
+        {name: guest({"spec": name, **table}) for name, table in data["null"].items()},
         tuple(guest(table) for table in data["guest"]),
         path.parent / "guests",
     )
@@ -131,7 +145,7 @@ class Workshop:
             UsageError: a tool is missing, or fails.
         """
         name = hashlib.sha256(repr((guest.sources, guest.defines, build)).encode()).hexdigest()[:16]
-        out = self.folder / name
+        out = self.folder / (name + self.suite.suffixes.get(build, ""))
         if not out.exists():
             for file, command in guest.make.items():
                 text = self._run([part for word in command for part in self._filled(word, guest, out)])
@@ -153,7 +167,8 @@ class Workshop:
     def _run(self, command: Sequence[str]) -> bytes:
         if shutil.which(command[0]) is None:
             raise UsageError(f"{command[0]} is not installed", "`make bench` needs it to build the guests")
-        done = subprocess.run(command, capture_output=True, check=False)
+        found = os.pathsep.join(path for path in sys.path if path)  # for builds that use this package
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": found}, capture_output=True, check=False)
         if done.returncode:
             raise UsageError(f"{command[0]} failed: {done.stderr.decode(errors='replace')[:400]}")
         return done.stdout
@@ -180,14 +195,15 @@ class Bench:
         self.workshop = Workshop(suite, folder)
         self.isas: dict[str, ir.Isa] = {}
         self.present = {name for name, version in suite.versions.items() if shutil.which(version[0])}
-        self.empty: dict[str, float] = {}
+        self.empty: dict[tuple[str, str], float] = {}
 
     def versions(self) -> dict[str, str]:
         """The peers that there are, with what they say that they are."""
         found = {}
         for name in sorted(self.present):
-            said = subprocess.run(self.suite.versions[name], capture_output=True, text=True, check=False).stdout
-            found[name] = said.splitlines()[0] if said else ""
+            command = self.suite.versions[name]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            found[name] = next((line for line in (done.stdout + done.stderr).splitlines() if line), "")
         return found
 
     def rows(self, names: Sequence[str], rounds: int) -> Iterator[Row]:
@@ -205,27 +221,33 @@ class Bench:
                 yield self.row(guest, rounds)
 
     def row(self, guest: Guest, rounds: int) -> Row:
-        image = self.workshop.built(guest, next(iter(self.suite.builds)))
+        build = guest.build or next(iter(self.suite.builds))
+        image = self.workshop.built(guest, build)
         seconds: dict[str, list[float]] = {}
         steps = 0
         peers = [peer for peer in guest.peers if peer in self.present]
         for _ in range(rounds):
             for peer in peers:
-                seconds.setdefault(peer, []).append(max(self.peer(peer, guest) - self.nothing(peer), 1e-4))
+                seconds.setdefault(peer, []).append(max(self.peer(peer, guest) - self.nothing(peer, guest.spec), 1e-4))
             with tempfile.TemporaryDirectory(dir=self.folder) as cache:
                 for engine in (FIRST, POPEK):
                     taken, steps = self.mine(guest, image, Path(cache))
                     if engine == POPEK:  # what the first run had no time to make, the second did
                         taken, steps = self.mine(guest, image, Path(cache))
                     seconds.setdefault(engine, []).append(taken)
+            null = self.suite.nulls[guest.spec]
+            with tempfile.TemporaryDirectory(dir=self.folder) as cache:
+                self.mine(null, self.workshop.built(null, null.build or next(iter(self.suite.builds))), Path(cache))
+                taken, steps = self.mine(guest, image, Path(cache))
+                seconds.setdefault(NEW, []).append(taken)
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         return Row(guest, digest, steps, {engine: tuple(times) for engine, times in seconds.items()})
 
-    def nothing(self, peer: str) -> float:
+    def nothing(self, peer: str, spec: str) -> float:
         """What a peer needs for an empty guest: the least of three runs."""
-        if peer not in self.empty:
-            self.empty[peer] = min(self.peer(peer, self.suite.null) for _ in range(3))
-        return self.empty[peer]
+        if (peer, spec) not in self.empty:
+            self.empty[peer, spec] = min(self.peer(peer, self.suite.nulls[spec]) for _ in range(3))
+        return self.empty[peer, spec]
 
     def peer(self, peer: str, guest: Guest) -> float:
         command = self.suite.peers[peer]
@@ -260,7 +282,8 @@ def needs(command: Sequence[str], build: str) -> bool:
 def table(rows: Sequence[Row], reference: str) -> list[str]:
     """The figures as lines: millions of steps a second, and how many times as fast as the reference."""
     engines = list(dict.fromkeys(engine for row in rows for engine in (*row.seconds,)))
-    engines = [e for e in engines if e not in (POPEK, FIRST)] + [FIRST, POPEK]
+    mine = (FIRST, NEW, POPEK)
+    engines = [e for e in engines if e not in mine] + [e for e in mine if e in engines]
     widest = max((len(row.guest.name) for row in rows), default=0)
     lines = [f"{'':<{widest}}  {'steps':>13}  " + "  ".join(f"{engine:>20}" for engine in engines)]
     for row in rows:
@@ -280,15 +303,23 @@ def table(rows: Sequence[Row], reference: str) -> list[str]:
         ratios = [r for row in rows if row.guest.group == group and (r := row.ratio(POPEK, reference)) is not None]
         if len(ratios) > 1:
             mean = math.exp(statistics.mean(math.log(r) for r in ratios))
-            lines.append(f"{group}: {mean:.2f}x {reference} (geometric mean), {min(ratios):.2f}x at least")
+            references = {row.guest.reference or reference for row in rows if row.guest.group == group}
+            beside = " and ".join(sorted(references))
+            lines.append(f"{group}: {mean:.2f}x {beside} (geometric mean), {min(ratios):.2f}x at least")
     return lines
 
 
 def as_data(rows: Sequence[Row], versions: Mapping[str, str], reference: str) -> dict[str, Any]:
-    """The figures as they are kept."""
+    """The figures as they are kept; `load` is how many processes wanted the processors in the last five minutes, so 1
+    where nothing else ran."""
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": {"cpu": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "cpu": processor(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "load": round(os.getloadavg()[1], 1),
+        },
         "peers": dict(versions),
         "reference": reference,
         "guests": [
@@ -296,6 +327,7 @@ def as_data(rows: Sequence[Row], versions: Mapping[str, str], reference: str) ->
                 "name": row.guest.name,
                 "group": row.guest.group,
                 "sha256": row.digest,
+                "reference": row.guest.reference or reference,
                 "steps": row.steps,
                 "seconds": {engine: [round(t, 4) for t in times] for engine, times in row.seconds.items()},
                 "ratio": {

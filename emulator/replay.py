@@ -13,6 +13,7 @@ from analyzer.errors import UsageError
 from analyzer.replayer import MachineState, Ran
 from emulator.decode import encode
 from emulator.disassemble import show
+from emulator.examples import run_example
 from emulator.reference import Completed, Event, Policy, Stuck, Touch, Trapped, Undefined, Unpredicted, execute
 from emulator.state import Difference, State
 
@@ -84,6 +85,11 @@ class ReferenceReplayer:
             {name: dict(enumerate(entries)) for name, entries in after.files.items()},
             tuple((t.space, t.address, t.bits, t.value) for t in replay.accesses() if t.kind == "write"),
         )
+
+    def failures(self, isa: ir.Isa, instruction: ir.Instruction) -> tuple[str, ...]:
+        """Runs the examples that stand beside an instruction: where one does not come out as stated, and how."""
+        found = (d for example in instruction.examples for d in run_example(isa, instruction, example))
+        return tuple(f"{d.span}: {d.message}" for d in found)
 
 
 def replay_of(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int], start: MachineState) -> Replay:

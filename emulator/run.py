@@ -77,6 +77,11 @@ class Outcome:
         """Whether the program came to an end of its own."""
         return self.ended.reason in (Reason.STOPPED, Reason.HALTED)
 
+    @property
+    def ended_by_device(self) -> bool:
+        """Whether the program said that it ends; a processor that halts may have shut itself down."""
+        return self.ended.reason is Reason.STOPPED
+
     def sentence(self) -> str:
         """How the run ended."""
         ended = self.ended

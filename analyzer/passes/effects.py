@@ -44,6 +44,7 @@ class EffectsOf:
         self._procedures: dict[str, Effects] = {}
         self._maps: dict[str, Effects] = {}
         self._blocks: dict[int, tuple[ir.Block, Effects]] = {}  # by identity; the block is kept alive
+        self._expressions: dict[int, tuple[ir.Expr, set[str], bool]] = {}  # likewise
 
     def block(self, block: ir.Block) -> Effects:
         """The effects of a block, not to be changed.  A map used as a window counts as `windows`, and what its body
@@ -102,17 +103,25 @@ class EffectsOf:
         return self._maps[name]
 
     def _expr(self, expr: ir.Expr, out: Effects) -> None:
+        """What an expression reads; instructions share most of theirs."""
+        if id(expr) not in self._expressions:
+            self._expressions[id(expr)] = expr, *self._looked_at(expr)
+        _, reads, unknown = self._expressions[id(expr)]
+        out.reads |= reads
+        out.unknown |= unknown
+
+    def _looked_at(self, expr: ir.Expr) -> tuple[set[str], bool]:
+        """The elements and files that an expression reads; whether an UNKNOWN value is in it."""
+        reads, unknown = set(), False
         for term in ir.subterms(expr):
-            match term:
-                case ir.Get():
-                    if term.element in self.isa.elements:
-                        out.reads.add(term.element)
-                case ir.GetEntry():
-                    out.reads.add(term.file)
-                case ir.Unknown():
-                    out.unknown = True
-                case _:
-                    pass
+            if isinstance(term, ir.Get):
+                if term.element in self.isa.elements:
+                    reads.add(term.element)
+            elif isinstance(term, ir.GetEntry):
+                reads.add(term.file)
+            elif isinstance(term, ir.Unknown):
+                unknown = True
+        return reads, unknown
 
     def _access(self, stmt: ir.Load | ir.Store | ir.Probe, out: Effects) -> None:
         access = stmt.access

@@ -70,7 +70,8 @@ def _under(scheme: SchemeReport, instruction: str) -> Iterator[Text]:
         yield from (note(label, text) for label, text in class_notes(row))
     for e in scheme.expectations:
         if e.subject == instruction:
-            yield note("published", f"{told(e)}: {'as found' if e.met else f'but found {e.found}'}")
+            outcome = "as found" if e.met else "undecided" if e.undecided else f"but found {e.found}"
+            yield note("published", f"{told(e)}: {outcome}")
     for hole in scheme.holes:
         if hole.instruction.split(" ")[0] == instruction:
             yield Text()

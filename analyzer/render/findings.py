@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from analyzer.report import ExpectationResult, Hole, Place, Report, Row, SchemeReport
+from analyzer.report import ExpectationResult, Hole, Place, Premise, Report, Row, SchemeReport
 
 
 class Exit(IntEnum):
@@ -56,9 +56,17 @@ def _of_scheme(scheme: SchemeReport) -> tuple[Finding, ...]:
     ]
     out += [Finding("PG002", scheme.name, "", text, None) for text in scheme.stuck_maps]
     out += [
+        Finding("PG004", scheme.name, "", f"not every step preserves the invariants: {p.detail}", None)
+        for p in scheme.premises
+        if is_broken(p)
+    ]
+    first = scheme.theorems[0]
+    if first.status == "vacuous":
+        out.append(Finding("PG005", scheme.name, "", f"the verdict is vacuous: {first.why}", None))
+    out += [
         Finding("PG402", scheme.name, e.subject, f": expected {told(e)}; found {e.found}", e.place)
         for e in scheme.expectations
-        if not e.met
+        if not e.met and not e.undecided
     ]
     out += [
         Finding("PG403", scheme.name, e.subject, f": `expect {told(e)}` is said already", e.place)
@@ -68,6 +76,11 @@ def _of_scheme(scheme: SchemeReport) -> tuple[Finding, ...]:
         Finding("PG901", scheme.name, row_name(r.instruction, r.cases), " is undecided: the budget ran out", r.head)
         for r in scheme.rows
         if "unknown" in (r.hole, r.stuck)
+    ]
+    out += [
+        Finding("PG901", scheme.name, e.subject, f": whether it is {told(e)} is undecided", e.place)
+        for e in scheme.expectations
+        if e.undecided
     ]
     return tuple(out)
 
@@ -87,9 +100,17 @@ def held_up(row: Row) -> bool:
     return row.stuck == "yes" and row.privileged != "yes"
 
 
+def is_broken(premise: Premise) -> bool:
+    """What all runs were assumed to satisfy is not so: a verdict that rests on it says nothing."""
+    return premise.name == "P2" and premise.status == "fails"
+
+
 def exit_code(report: Report) -> Exit:
-    """Findings: Theorem 1 fails under the first scheme, an expectation is unmet or needless, or an example failed."""
+    """Findings: Theorem 1 fails or is vacuous under the first scheme, or rests on invariants that are not preserved; an
+    expectation is unmet or needless; an example failed."""
     if report.verdict() == "findings" or report.warnings:
+        return Exit.FINDINGS
+    if report.schemes and any(f.code in ("PG004", "PG005") for f in _of_scheme(report.schemes[0])):
         return Exit.FINDINGS
     if any(needless(s.expectations) for s in report.schemes):
         return Exit.FINDINGS
@@ -134,7 +155,7 @@ VERDICTS = {
     "holds": "virtualizable",
     "violated": "not virtualizable",
     "inconclusive": "undecided",
-    "vacuous": "nothing to decide",
+    "vacuous": "vacuous",
     "not applicable": "not applicable",
 }
 
@@ -168,8 +189,11 @@ def summary(report: Report) -> str:
     }
     parts.append(f"{counted(len(rows), 'row')} ({', '.join(f'{n} {name}' for name, n in counts.items())})")
     stated = [e for s in report.schemes for e in s.expectations]
-    unmet = sum(not e.met for e in stated)
-    parts.append(f"{counted(len(stated), 'expectation')}, {f'{unmet} unmet' if unmet else 'all met'}")
+    kinds = {"unmet": sum(not (e.met or e.undecided) for e in stated), "undecided": sum(e.undecided for e in stated)}
+    open_ = ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)
+    parts.append(f"{counted(len(stated), 'expectation')}, {open_ or 'all met'}")
     if report.warnings:
         parts.append(f"{counted(len(report.warnings), 'failed example')}")
+    if report.unasked:
+        parts.append(f"not asked about: {', '.join(report.unasked)} (--scheme all)")
     return "; ".join(parts)

@@ -116,7 +116,7 @@ def hole_lines(scheme: SchemeReport, hole: Hole) -> Iterator[Text]:
 
 def also(first: Hole, other: Hole) -> str:
     """What is different about another hole of the same family."""
-    proved = "" if other.witness and other.witness.replayed else "   (not replayed)"
+    proved = "" if other.witness is None or other.witness.replayed else "   (not replayed)"
     return (f", when {other.condition}" if other.condition != first.condition else "") + proved
 
 

@@ -86,10 +86,32 @@ def excerpt(place: Place | None, file: str | None = None) -> Iterator[Text]:
     start, end = place.column - 1, min(place.end_column - 1, len(text)) if place.text else len(text)
     if end == len(text):  # the span goes on, or ends here: a comment at the end is no part of it
         end = len(text[:end].partition("  //")[0].rstrip())
+    text, start, end = window(text, start, end)
     pad = "".join("\t" if c == "\t" else " " * cell_len(c) for c in text[:start])
     width = max(1, cell_len(text[start:end]))
     yield Text.assemble((f"  {number} │ ", "blue"), text)
     yield Text.assemble((f"  {gutter} │ ", "blue"), pad, ("^" * width, "bold red"))
+
+
+LONGEST, CONTEXT = 400, 40
+"""No line of a spec that people write is longer than the first; of one that is, so much is shown before the span."""
+
+
+def window(text: str, start: int, end: int) -> tuple[str, int, int]:
+    """A line and the span in it; of an endless line the part about the span.
+
+    >>> window("x = 1", 4, 5)
+    ('x = 1', 4, 5)
+    >>> text, start, end = window("." * 1000 + "y" + "." * 1000, 1000, 1001)
+    >>> len(text), text[start:end]
+    (402, 'y')
+    """
+    if len(text) <= LONGEST:
+        return text, start, end
+    first = max(0, start - CONTEXT)
+    last = min(len(text), first + LONGEST)
+    before, after = "…" if first else "", "…" if last < len(text) else ""
+    return before + text[first:last] + after, len(before) + start - first, len(before) + min(end, last) - first
 
 
 def diagnostic_lines(diagnostic: Diagnostic) -> Iterator[Text]:
@@ -117,6 +139,8 @@ def source_line(file: str, number: int) -> str:
     """A line of a file, or else of the bundled spec of that name; empty if neither can be read."""
     for candidate in (Path(file), files("isa_specs") / file):
         try:
+            if not candidate.is_file():
+                continue
             lines = candidate.read_bytes().decode(errors="replace").split("\n")
         except (OSError, ValueError):
             continue

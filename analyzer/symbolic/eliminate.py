@@ -34,9 +34,6 @@ QUICK_RLIMIT = 15_000
 LAID_RLIMIT = 600_000
 """Work for a question in which memory is laid out well."""
 
-REFUTE_RLIMIT = 100_000
-"""Work for refuting that something is left over, while there are models to look for."""
-
 ALLOWANCE = 20_000_000
 """Work on questions of one condition that stay open, all together."""
 
@@ -146,7 +143,7 @@ class Elimination:
             raise Undecided
         for _ in range(MAX_ROUNDS):
             missed = (*(self.smt.not_(i) for i in self.instances), *literals)
-            if self._nowhere(missed, REFUTE_RLIMIT):
+            if self._nowhere(missed, LAID_RLIMIT):
                 return True
             answer = self._likely(missed)
             if answer.status == "unknown" and not self.layout:
@@ -166,6 +163,10 @@ class Elimination:
         for model in self._found:
             if all(map(model.holds, literals)):
                 return Answer("sat", model)
+        for way in self.ways[:FIRST_WAYS]:
+            near = self.smt.check(self.base, way, *self.layout, *literals, rlimit=0)
+            if near.status == "sat":
+                return near
         self._inside.limit(QUICK_RLIMIT)
         answer = self.smt.ask(self._inside, *literals)
         for way in self.ways[:FIRST_WAYS] if self.layout and answer.status == "unknown" else ():

@@ -14,6 +14,7 @@ from typing import Any
 
 from analyzer import ir
 from analyzer.symbolic.execute import Changes, Executor, Frame, Run, TrapExit
+from analyzer.symbolic.naming import Naming
 from analyzer.symbolic.setting import Setting, deliver
 from analyzer.symbolic.smt import Bits, Bool, Smt
 from analyzer.symbolic.windows import Windows, World
@@ -236,6 +237,8 @@ class Pair:
                 self.constraint = self.smt.and_(*(self.smt.not_(self.smt.eq(term, v, width)) for v in named))
         self.v = Side(setting, self.smt, "v", self.operands, instruction)
         self.r = Side(setting, self.smt, "r", self.operands, instruction)
+        if beside is None:
+            self.smt.naming = Naming(self.smt, "short", self.v.run.locals, instruction.body)
 
     def prefix_parcels(self) -> Bits:
         """How many prefixes there are: one for each that is not its default."""

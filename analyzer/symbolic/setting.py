@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -59,12 +59,19 @@ class Setting:
         """Proved: from every user mode, under the monitor's invariants, a trap of this kind arrives in the monitor's
         mode.  Such a trap *helps* whatever the state is."""
         if trap not in self._arrivals:
-            self._arrivals[trap] = self.isa.deliver is None or self._prove_arrival(self.isa.traps[trap])
+            self.know_arrivals(self.arrivals([trap]))
         return self._arrivals[trap]
 
-    def know_arrival(self, trap: str, arrives: bool) -> None:
-        """What another process has proved of a trap."""
-        self._arrivals[trap] = arrives
+    def arrivals(self, traps: Iterable[str]) -> dict[str, bool]:
+        """Which of these traps always arrive.  Mostly all do, so they are asked about together first."""
+        kinds = [self.isa.traps[trap] for trap in traps]
+        if self.isa.deliver is None or (len(kinds) > 1 and self._prove_arrival(kinds)):
+            return dict.fromkeys(traps, True)
+        return {kind.name: self._prove_arrival([kind]) for kind in kinds}
+
+    def know_arrivals(self, arrivals: Mapping[str, bool]) -> None:
+        """What has been proved of traps."""
+        self._arrivals.update(arrivals)
 
     def assumed(self, ex: Executor, assume: ir.Assume, **free: tuple[Bits, int]) -> Bool:
         """An assumption at the beginning of a run, its free parameters bound."""
@@ -76,21 +83,34 @@ class Setting:
         ex.block(assume.prelude, frame, True)
         return ex.value(assume.expr, frame)
 
-    def _prove_arrival(self, kind: ir.TrapKind) -> bool:
+    def _prove_arrival(self, kinds: list[ir.TrapKind]) -> bool:
+        """Does every trap of these kinds arrive?"""
         smt = Smt()
         world = World(self.isa, smt, "r")
         windows = Windows(self.isa, smt, world, self.shapes)
         ex = Executor(self.isa, smt, world, windows)
-        args = tuple(smt.symbol(f"trap {name}", width) for name, width in kind.params)
         here = world.element(self.isa.fetch.pc)
-        delivery = deliver(self, ex, kind, args, Changes(), here)
+        frames = [trap_frame(self, kind, self._any_arguments(smt, kind), Changes(), here) for kind in kinds]
+        values = [trap_values(self, ex, kind, frame) for kind, frame in zip(kinds, frames, strict=True)]
+        if len({frozenset((n, w) for n, (_, w) in known.items()) for known in values}) > 1:
+            return False  # they have not the same attributes, and are not to be told of together
+        trap = smt.symbol("trap", 8)
+        merged = values[-1]
+        for one in values[:-1]:
+            number = smt.eq(trap, one["t"][0], 8)
+            merged = {n: (smt.ite(number, one[n][0], v, w), w) for n, (v, w) in merged.items()}
+        delivery = delivered(self, ex, merged, frames[-1])
         frame = Frame({}, Changes(), Changes())
         mode, width = ex.value(self.isa.mode.expr, frame), ir.width(self.isa.mode.expr)
         user = smt.or_(*(smt.eq(mode, real, width) for _, real in self.scheme.run))
         known = [self.assumed(ex, a) for a in self.scheme.assume if not a.free]
         known += [self.assumed(ex, ir.Assume(i.expr, i.reason, (), i.prelude)) for i in self.isa.invariants]
-        answer = smt.check(user, *known, *delivery.assumptions, smt.not_(delivery.arrives))
+        given = smt.and_(user, *known)
+        answer = smt.check(given, *delivery.assumptions, smt.not_(delivery.arrives), guess=False)
         return answer.status == "unsat"
+
+    def _any_arguments(self, smt: Smt, kind: ir.TrapKind) -> tuple[Bits, ...]:
+        return tuple(smt.symbol(f"trap {name} {width}", width) for name, width in kind.params)
 
     @cached_property
     def concerned(self) -> frozenset[str]:
@@ -152,17 +172,34 @@ def deliver(
 ) -> Delivery:
     """Runs the delivery procedure of a trap from the state that the trap restored; `at` is where the program counter
     stands, None for where it stood."""
-    isa, smt = setting.isa, ex.smt
-    assert isa.deliver is not None
+    frame = trap_frame(setting, kind, args, restored, at)
+    return delivered(setting, ex, trap_values(setting, ex, kind, frame), frame)
+
+
+def trap_frame(setting: Setting, kind: ir.TrapKind, args: tuple[Any, ...], restored: Changes, at: Bits | None) -> Frame:
+    """Where a trap is delivered from."""
+    pc = setting.isa.fetch.pc
     frame = Frame({}, Changes(restored), Changes())
-    frame.state.pop(isa.fetch.pc, None)
+    frame.state.pop(pc, None)
     if at is not None:
-        frame.state[isa.fetch.pc] = at
+        frame.state[pc] = at
     for (name, width), value in zip(kind.params, args, strict=True):
         frame.let(name, value, width)
-    values = {"t": (list(isa.traps).index(kind.name), 8)}
+    return frame
+
+
+def trap_values(setting: Setting, ex: Executor, kind: ir.TrapKind, frame: Frame) -> dict[str, tuple[Bits, int]]:
+    """What a delivery knows of a trap, by name, with widths: its number `t`, and its attributes."""
+    values: dict[str, tuple[Bits, int]] = {"t": (list(setting.isa.traps).index(kind.name), 8)}
     for name, expr in kind.attributes:
         values[f"t.{name}"] = (ex.value(expr, frame), ir.width(expr))
+    return values
+
+
+def delivered(setting: Setting, ex: Executor, values: Mapping[str, tuple[Bits, int]], frame: Frame) -> Delivery:
+    """Runs the delivery procedure for a trap of which these values are known."""
+    isa, smt = setting.isa, ex.smt
+    assert isa.deliver is not None
     assumptions = []
     for assume in setting.scheme.assume:
         if assume.free and all(f"t.{n}" in values for n, _ in assume.free):

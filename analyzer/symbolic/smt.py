@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
+from analyzer.symbolic.naming import Naming
 from analyzer.symbolic.propagate import Simplified, simplified
 from analyzer.symbolic.solver import Answer, Context, Solver, z3_version
 from analyzer.symbolic.term import Array, Bits, Bool, Term
@@ -42,6 +43,7 @@ class Smt(Builder):
         self.checks = 0
         self._models: list[Model] = []
         self._bases: dict[Term, _Base] = {}
+        self.naming: Naming | None = None  # what questions are shortened by
 
     @cached_property
     def context(self) -> Context:
@@ -68,7 +70,8 @@ class Smt(Builder):
 
     def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True) -> Answer:
         """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
-        do so (which is not tried without `guess`: the answer will hardly be yes)."""
+        do so (which is not tried without `guess`: the answer will hardly be yes).  With an `rlimit` of 0 the solver is
+        not asked."""
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
@@ -76,18 +79,46 @@ class Smt(Builder):
             if _is_model(model, formula):
                 return Answer("sat", model)
         limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
-        base = self._base(constraints)
-        if base is None:
-            answer = self._searched(formula, simplified(self, formula), limit, guess)
-        else:
-            images = [base.rest.image(c) for c in constraints[1:]]
-            both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
-            ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
-            answer = self._searched(formula, both, limit, guess, ask_first)
+        start = self._models[-1] if self._models else Model()
+        answer = self._with_names(formula, constraints, limit, start if guess else None)
+        if answer is None:
+            answer = self._decided(formula, constraints, limit, start if guess else None)
         if answer.model is not None:
             self._models.append(answer.model)
             del self._models[:-MODELS]
         return answer
+
+    def _with_names(
+        self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None
+    ) -> Answer | None:
+        """The answer to the question with names for large terms; None if that has a model which could not be made one
+        of the terms, or nothing in it has a name."""
+        naming = self.naming
+        if naming is None:
+            return None
+        named = tuple(map(naming, constraints))
+        if all(a is b for a, b in zip(named, constraints, strict=True)):
+            return None
+        answer = self._decided(self.and_(*named), named, limit, None if start is None else naming.told(start))
+        if answer.model is None:
+            return answer
+        if not _is_model(answer.model, formula):
+            parts = [*named, *naming.agreed(self, answer.model)]
+            near = repaired(parts, answer.model, LONG_STEPS)
+            if near is None or not _is_model(near, formula):
+                return None
+            return Answer("sat", near)
+        return answer
+
+    def _decided(self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None) -> Answer:
+        """The answer, looked for near this model first."""
+        base = self._base(constraints)
+        if base is None:
+            return self._searched(formula, simplified(self, formula), limit, start)
+        images = [base.rest.image(c) for c in constraints[1:]]
+        both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
+        ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
+        return self._searched(formula, both, limit, start, ask_first)
 
     def _base(self, constraints: tuple[Bool, ...]) -> _Base | None:
         """A large conjunction that comes first, which many questions begin with: it is simplified, and told to a
@@ -104,16 +135,18 @@ class Smt(Builder):
         formula: Bool,
         rest: Simplified,
         rlimit: int,
-        guess: bool,
+        start: Model | None,
         ask_first: Callable[[], tuple[Answer, Simplified]] | None = None,
     ) -> Answer:
         if False in rest.parts:
             return Answer("unsat")
-        near = repaired(rest.parts, self._models[-1] if self._models else Model()) if guess else None
+        near = None if start is None else repaired(rest.parts, start)
         if near is not None:
             model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
+        if not rlimit:
+            return Answer("unknown", reason="the solver was not to be asked")
         if ask_first is not None:
             answer, of = ask_first()
             if answer.status == "unsat":

@@ -1,6 +1,6 @@
 """z3: terms go in, answers and models come out.  Nothing else knows of it.
 
-The raw interface is used, because z3's own Python classes cost more than the solving.  A context that does not count
+The C interface is used, because z3's own Python classes cost more than the solving.  A context that does not count
 references keeps all its terms for its life, which is that of one analysis.
 """
 
@@ -11,12 +11,38 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from z3 import z3consts, z3core, z3types
+from z3 import z3consts, z3core
 
+from analyzer.errors import EngineError
 from analyzer.symbolic.model import Entries, Model, Opaque
 from analyzer.symbolic.term import Bool, Function, Term
 
-_z3: Any = z3core
+
+class _Library:
+    """z3's functions on plain pointers, as Python's integers, and on bytes; an error shows as a null pointer."""
+
+    def __getattr__(self, name: str) -> Any:
+        typed = getattr(z3core, name).__defaults__[-1].f
+        prototype = ctypes.CFUNCTYPE(_plain(typed.restype), *map(_plain, typed.argtypes or ()))
+        function = prototype(ctypes.cast(typed, ctypes.c_void_p).value or 0)
+        setattr(self, name, function)
+        return function
+
+
+def _plain(kind: Any) -> Any:
+    """The type of a pointer to anything but characters is that of a pointer."""
+    pointer = issubclass(kind or int, ctypes.c_void_p) or hasattr(kind, "contents") or hasattr(kind, "argtypes")
+    return ctypes.c_void_p if pointer else kind
+
+
+_z3: Any = _Library()
+_IGNORE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint)(lambda context, code: None)
+"""What z3 does about an error; left to itself, it ends the process."""
+
+
+def _array(handles: list[int]) -> Any:
+    return (ctypes.c_void_p * len(handles))(*handles)
+
 
 _BINARY = {
     "add": _z3.Z3_mk_bvadd,
@@ -60,6 +86,7 @@ class Context:
         config = _z3.Z3_mk_config()
         self.ref = _z3.Z3_mk_context(config)
         _z3.Z3_del_config(config)
+        _z3.Z3_set_error_handler(self.ref, ctypes.cast(_IGNORE, ctypes.c_void_p))
         self._sorts: dict[Any, Any] = {}
         self._numbers: dict[tuple[int, int], Any] = {}
         self._functions: dict[Function, Any] = {}
@@ -92,11 +119,11 @@ class Context:
     def _number(self, value: int, width: int) -> Any:
         if (value, width) not in self._numbers:
             sort = self._sort(width)
-            self._numbers[value, width] = _z3.Z3_mk_numeral(self.ref, str(value), sort)
+            self._numbers[value, width] = _z3.Z3_mk_numeral(self.ref, str(value).encode(), sort)
         return self._numbers[value, width]
 
     def _named(self, name: str) -> Any:
-        return _z3.Z3_mk_string_symbol(self.ref, name)
+        return _z3.Z3_mk_string_symbol(self.ref, name.encode())
 
     def handle(self, term: Any, width: int = 0) -> Any:
         """z3's handle of a term; constants have this width."""
@@ -106,6 +133,9 @@ class Context:
             return self._number(term, width)
         if term.handle is None:
             term.handle = self._made(term)
+            if not term.handle:
+                code = _z3.Z3_get_error_code(self.ref)
+                raise EngineError(f"z3 refuses {term.op}: {_z3.Z3_get_error_msg(self.ref, code).decode()}")
         return term.handle
 
     def _made(self, t: Term) -> Any:
@@ -120,9 +150,7 @@ class Context:
             case "symbol" | "array":
                 return _z3.Z3_mk_const(ref, self._named(t.data), self._sort(t.width, t.index))
             case "and" | "or":
-                args = (z3types.Ast * len(t.args))()
-                for i, a in enumerate(t.args):
-                    args[i] = handle(a)
+                args = _array([handle(a) for a in t.args])
                 return (_z3.Z3_mk_and if op == "and" else _z3.Z3_mk_or)(ref, len(t.args), args)
             case "not":
                 return _z3.Z3_mk_not(ref, handle(t.args[0]))
@@ -167,27 +195,21 @@ class Context:
     def _apply(self, t: Term) -> Any:
         f: Function = t.data
         if f not in self._functions:
-            domain = (z3types.Sort * len(f.widths))()
-            for i, width in enumerate(f.widths):
-                domain[i] = self._sort(width)
+            domain = _array([self._sort(width) for width in f.widths])
             args = (self.ref, self._named(f.name), len(f.widths), domain, self._sort(f.width))
             self._functions[f] = _z3.Z3_mk_func_decl(*args)
-        given = (z3types.Ast * len(t.args))()
-        for i, (a, width) in enumerate(zip(t.args, f.widths, strict=True)):
-            given[i] = self.handle(a, width)
+        given = _array([self.handle(a, width) for a, width in zip(t.args, f.widths, strict=True)])
         return _z3.Z3_mk_app(self.ref, self._functions[f], len(t.args), given)
 
     def _flip(self, t: Term) -> Any:
         sort = self._sort(t.width)
         entry = _z3.Z3_mk_const(self.ref, self._named("entry"), sort)
         inverted = _z3.Z3_to_app(self.ref, _z3.Z3_mk_bvnot(self.ref, entry))
-        arrays = (z3types.Ast * 1)(self.handle(t.args[0]))
+        arrays = _array([self.handle(t.args[0])])
         return _z3.Z3_mk_map(self.ref, _z3.Z3_get_app_decl(self.ref, inverted), 1, arrays)
 
     def _forall(self, t: Term) -> Any:
-        bound = (z3types.Ast * len(t.data))()
-        for i, b in enumerate(t.data):
-            bound[i] = _z3.Z3_to_app(self.ref, self.handle(b))
+        bound = _array([_z3.Z3_to_app(self.ref, self.handle(b)) for b in t.data])
         return _z3.Z3_mk_forall_const(self.ref, 0, len(t.data), bound, 0, None, self.handle(t.args[0]))
 
     # -- solvers -------------------------------------------------------------------------------------------------------
@@ -197,7 +219,7 @@ class Context:
         if self._tactic is None:
             tactic = None
             for name in SIMPLIFYING:
-                one = _z3.Z3_mk_tactic(self.ref, name)
+                one = _z3.Z3_mk_tactic(self.ref, name.encode())
                 _z3.Z3_tactic_inc_ref(self.ref, one)
                 if tactic is not None:
                     both = _z3.Z3_tactic_and_then(self.ref, tactic, one)
@@ -236,7 +258,8 @@ class Context:
         return Model(symbols, arrays, functions)
 
     def _name_of(self, decl: Any) -> str:
-        return str(_z3.Z3_get_symbol_string(self.ref, _z3.Z3_get_decl_name(self.ref, decl)))
+        name: bytes = _z3.Z3_get_symbol_string(self.ref, _z3.Z3_get_decl_name(self.ref, decl))
+        return name.decode()
 
     def _value(self, value: Any) -> int:
         kind = _z3.Z3_get_ast_kind(self.ref, value)
@@ -300,7 +323,7 @@ class Solver:
         self._levels: list[int] = []
         self._parameters = _z3.Z3_mk_params(self._ref)
         _z3.Z3_params_inc_ref(self._ref, self._parameters)
-        self._rlimit = _z3.Z3_mk_string_symbol(self._ref, "rlimit")
+        self._rlimit = _z3.Z3_mk_string_symbol(self._ref, b"rlimit")
         self.limit(rlimit)
 
     def __del__(self) -> None:
@@ -334,14 +357,12 @@ class Solver:
     def check(self, assumptions: Iterable[Bool] = ()) -> Answer:
         """Can all that was asserted hold, and the assumptions?  A model is believed when it makes them true."""
         assumed = [a for a in assumptions if a is not True]
-        handles = (z3types.Ast * len(assumed))()
-        for i, a in enumerate(assumed):
-            handles[i] = self._context.handle(a)
+        handles = _array([self._context.handle(a) for a in assumed])
         result = _z3.Z3_solver_check_assumptions(self._ref, self._solver, len(assumed), handles)
         if result == z3consts.Z3_L_FALSE:
             return Answer("unsat")
         if result != z3consts.Z3_L_TRUE:
-            return Answer("unknown", reason=_z3.Z3_solver_get_reason_unknown(self._ref, self._solver))
+            return Answer("unknown", reason=_z3.Z3_solver_get_reason_unknown(self._ref, self._solver).decode())
         raw = _z3.Z3_solver_get_model(self._ref, self._solver)
         _z3.Z3_model_inc_ref(self._ref, raw)
         try:
@@ -360,7 +381,7 @@ class Solver:
         _z3.Z3_stats_inc_ref(self._ref, statistics)
         out = 0
         for i in range(_z3.Z3_stats_size(self._ref, statistics)):
-            if _z3.Z3_stats_get_key(self._ref, statistics, i) == "rlimit count":
+            if _z3.Z3_stats_get_key(self._ref, statistics, i) == b"rlimit count":
                 out = int(_z3.Z3_stats_get_uint_value(self._ref, statistics, i))
         _z3.Z3_stats_dec_ref(self._ref, statistics)
         return out

@@ -226,6 +226,9 @@ def find(env: Env, name: ast.Name) -> tuple[Entity, Env]:
     raise failure("PG304", f"{name.text} refers to itself", name.span)
 
 
+OVERRIDE = "use it in the body of an `override`"
+
+
 def undefined(env: Env, name: ast.Name) -> Failure:
     """There is no such name: what it may have meant instead."""
     if env.scope.operand(name.text) is not None:
@@ -236,7 +239,7 @@ def undefined(env: Env, name: ast.Name) -> Failure:
             f"put {name.text} into the pattern",
         )
     if name.text == "base":
-        return failure("PG201", "`base` is what an `override` replaces, and nothing elsewhere", name.span)
+        return failure("PG201", "`base` is what an `override` replaces, and nothing elsewhere", name.span, OVERRIDE)
     if name.text in env.machine.trap_names:
-        return failure("PG201", f"{name.text} is a trap, not a value", name.span)
+        return failure("PG201", f"{name.text} is a trap, not a value", name.span, f"raise it with `trap {name.text}`")
     return failure("PG201", f"{name.text} is not declared", name.span, did_you_mean(name.text, env.scope.known()))

@@ -17,7 +17,7 @@ from analyzer.syntax import accesses, ast, builtins, expressions, places, statem
 from analyzer.syntax.body import Body, Env, find, undefined
 from analyzer.syntax.coerce import from_bits, raw, to_type
 from analyzer.syntax.machine import Instance
-from analyzer.syntax.problems import did_you_mean, failure
+from analyzer.syntax.problems import arguments, did_you_mean, failure
 from analyzer.syntax.prune import prune
 from analyzer.syntax.scope import (
     BaseEntity,
@@ -117,7 +117,7 @@ def match_args(
     given: dict[str, ast.Expr] = {}
     for i, arg in enumerate(args):
         if arg.name is None and i >= len(names):
-            raise failure("PG222", f"{name} takes {len(names)} arguments, not {len(args)}", span)
+            raise failure("PG222", f"{name} takes {arguments(len(names))}, not {len(args)}", span)
         key = names[i] if arg.name is None else arg.name.text
         if key not in names:
             raise failure("PG222", f"{name} has no parameter {key}", arg.span, did_you_mean(key, names))

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from analyzer import ir
 from analyzer.syntax import ast, encodings, schemes, state, traps, typenames
+from analyzer.syntax.builtins import BUILTINS
 from analyzer.syntax.coerce import literal
 from analyzer.syntax.machine import Machine, Piece, TrapDecl
 from analyzer.syntax.problems import did_you_mean, failure
@@ -78,6 +79,8 @@ def _declare(piece: Piece, machine: Machine) -> None:
         case ast.View():
             old = _overridden(piece, node.name, ViewEntity, machine)
             _put(node.name, ViewEntity(node, _with_base(scope, old), old), piece, machine)
+        case ast.Fn() | ast.Unspecified() if node.name.text in BUILTINS:
+            raise failure("PG205", f"{node.name.text} is built in", node.name.span, "choose another name")
         case ast.Fn():
             fn = _overridden(piece, node.name, FnEntity, machine)
             _put(node.name, FnEntity(node, scope, fn), piece, machine)

@@ -18,7 +18,7 @@ from analyzer.syntax import ast, expressions, fold, typenames
 from analyzer.syntax.body import Env
 from analyzer.syntax.coerce import literal
 from analyzer.syntax.expressions import is_bits
-from analyzer.syntax.problems import did_you_mean, failure
+from analyzer.syntax.problems import arguments, did_you_mean, failure
 from analyzer.syntax.scope import Cell, GroupsEntity, OperandEntity, Scope
 from analyzer.syntax.value_types import Type, width_of
 from analyzer.syntax.values import Number, Value
@@ -272,7 +272,7 @@ def decoder_use(
     scope = entity.scope.child()
     params = entity.node.params
     if len(args) > len(params):
-        raise failure("PG222", f"{entity.node.names[0].text} takes {len(params)} arguments, not {len(args)}", span)
+        raise failure("PG222", f"{entity.node.names[0].text} takes {arguments(len(params))}, not {len(args)}", span)
     for i, param in enumerate(params):
         if i < len(args):
             val = expressions.single(expressions.value(args[i].value, env), args[i].span)
@@ -364,7 +364,7 @@ def _format(name: ast.Name, args: Sequence[ast.Group], env: Env, pattern: Patter
         raise failure("PG201", f"there is no format {name.text}", name.span, hint)
     node = entity.node
     if len(args) != len(node.params):
-        raise failure("PG222", f"{name.text} takes {len(node.params)} arguments, not {len(args)}", name.span)
+        raise failure("PG222", f"{name.text} takes {arguments(len(node.params))}, not {len(args)}", name.span)
     scope = entity.scope.child({p.text: GroupsEntity(a, env.scope) for p, a in zip(node.params, args, strict=True)})
     with env.body.inside(entity, name.span):
         for i, group in enumerate(node.pattern.groups):

@@ -27,6 +27,9 @@ def bundled() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(SUFFIX) for f in files("isa_specs").iterdir() if f.name.endswith(SUFFIX)))
 
 
+LARGEST = 4 << 20
+"""The most bytes that are read of a spec: as many as the characters that `parse` takes can need."""
+
 DEPTH = 1000
 """How deep functions may call each other while a spec is loaded."""
 
@@ -35,7 +38,7 @@ def read(name_or_path: str, beside: Path | None = None) -> Source:
     """The text of a spec: a path, or a name looked for beside another file and then among the bundled ones.
 
     Raises:
-        SpecError: it is not text.
+        SpecError: it is not text, or has no end.
         UsageError: there is none.
     """
     path = Path(name_or_path)
@@ -54,9 +57,9 @@ def read(name_or_path: str, beside: Path | None = None) -> Source:
 
 
 def _file(path: Path) -> Source | None:
-    """The text of a file; None if it cannot be read."""
+    """The text of a file; None if there is none: pipes and devices are none, for files are read again."""
     try:
-        return source_of(path)
+        return source_of(path) if path.is_file() else None
     except (OSError, ValueError):
         return None
 
@@ -66,9 +69,14 @@ def source_of(path: Path) -> Source:
 
     Raises:
         OSError: it cannot be read.
-        SpecError: it is not text.
+        SpecError: it is not text, or has no end.
     """
-    raw = path.read_bytes()
+    with path.open("rb") as file:
+        raw = file.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        start = Source(str(path), "").span(0, 0)
+        hint = "is this the file that you mean? A long spec can be split with `import`"
+        raise SpecError((Diagnostic("PG111", f"this has more than {LARGEST >> 20} MiB", start, hint),))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -60,6 +60,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean {' or '.join(near)}?" if near else None
 
 
+def arguments(number: int) -> str:
+    """So many arguments, in words."""
+    return "1 argument" if number == 1 else f"{number} arguments"
+
+
 class Problems(Struct):
     """Diagnostics in the making; equal ones at one place count once (rows of a table repeat them)."""
 

@@ -16,6 +16,8 @@ from analyzer.syntax.sections import Sections
 from analyzer.syntax.value_types import width_of
 from analyzer.syntax.values import ElementPlace, Place, RetypedPlace, Value
 
+BELOW = "name a `memory`, a view, or another map"
+
 
 def units(sections: Sections) -> None:
     """The units of maps, from the memory at the bottom up."""
@@ -28,7 +30,8 @@ def units(sections: Sections) -> None:
                 space = node.space
                 known = {n for n in piece.scope.known() if isinstance(piece.scope.find(n), SpaceEntity | ViewEntity)}
                 message = f"there is no memory {space.text}, or it stands on this map itself"
-                machine.problems.report("PG201", message, space.span, did_you_mean(space.text, known))
+                hint = did_you_mean(space.text, known - {space.text}) or BELOW
+                machine.problems.report("PG201", message, space.span, hint)
                 piece.scope.names.pop(node.name.text, None)
             return
         waiting = rest

@@ -345,7 +345,7 @@ def _declare(node: ast.Decl, role: ir.Role, scope: Scope, machine: Machine) -> N
         if size is not None and not 0 < size <= LARGEST_FILE:
             raise failure("PG223", f"a file has 1 to {LARGEST_FILE} entries, not {size}", declarator.span)
         if size is None and attrs.zeros:
-            raise failure("PG222", f"{name} is no array: `zero` names one of its entries", node.span)
+            raise failure("PG222", f"{name} is no array: `zero` names one of its entries", node.span, "drop `zero`")
         if size is not None and any(z >= size for z in attrs.zeros):
             raise failure("PG223", f"{name} has the entries 0 to {size - 1}", node.span)
         if fields is not None:

@@ -346,20 +346,21 @@ class Decoder(Going):
             new, on = text.fresh("new"), text.fresh("marked")
             text.do(f"br i1 {self.compare('eq', was, 0, 8)}, label %{new}, label %{on}{UNLIKELY}")
             text.label(new)
+            k = CODE_PAGE - LINE
+            page = self.binary("and", line, ones(64) - ones(k), 64)
+            any_: Value = 0
+            for i in range(0, 1 << k, 8):
+                eight = text.let(f"load i64, ptr {self.away(marks, self.binary('add', page, i, 64))}, align 1")
+                any_ = self.binary("or", any_, eight, 64)
+            flush, kept = text.fresh("flush"), text.fresh("kept")
+            text.do(f"br i1 {self.compare('eq', any_, 0, 64)}, label %{flush}, label %{kept}")
+            text.label(flush)
+            text.do(f"call void {self.pointer('narrow')}(ptr %st, i64 {line})")
             if self.plan.views:
-                k = CODE_PAGE - LINE
-                page = self.binary("and", line, ones(64) - ones(k), 64)
-                any_: Value = 0
-                for i in range(0, 1 << k, 8):
-                    eight = text.let(f"load i64, ptr {self.away(marks, self.binary('add', page, i, 64))}, align 1")
-                    any_ = self.binary("or", any_, eight, 64)
-                flush, kept = text.fresh("flush"), text.fresh("kept")
-                text.do(f"br i1 {self.compare('eq', any_, 0, 64)}, label %{flush}, label %{kept}")
-                text.label(flush)
                 text.do(f"call void {self.pointer('flush')}(ptr %st)")
                 self.put_word("flushed", 0)
-                text.do(f"br label %{kept}")
-                text.label(kept)
+            text.do(f"br label %{kept}")
+            text.label(kept)
             text.do(f"br label %{on}")
             text.label(on)
             text.do(f"store i8 {self.binary('or', was, MARK_CODE, 8)}, ptr {mark}")

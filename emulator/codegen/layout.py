@@ -45,6 +45,8 @@ WORDS = (
     "flushed",  # since the last instruction
     "marks",
     "newmarks",  # a table was found on a line that had no mark
+    "clean",  # the first address of units that have no marks
+    "room",  # accesses of `plan.SPAN` units may begin in so many units from there on
     "variants",  # handlers by number
     "keys",  # numbers by what a variant is
     "counter",  # what a jump to a record meets first; 0: its handler
@@ -64,6 +66,7 @@ WORDS = (
     "raise_",
     "rollback",
     "flush",
+    "narrow",
     "work",  # loop rounds that an instruction may take
 )
 

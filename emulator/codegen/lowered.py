@@ -171,6 +171,7 @@ class Lowered(Lower):
         self.ended = False
         self.length = 0
         self.nofold = 0
+        self.cached = False  # has an access gone by a translation cache?
         self.arms = 0
         self.ordinal = 0
         self.hosts: dict[Group, str] = {}
@@ -424,14 +425,24 @@ class Lowered(Lower):
         def hits(tags: Sequence[Value]) -> Value:
             return self.in_page(wide, tags[0], k, units, aligned)
 
-        host = self._through(wide, k, number, (0 if value is None else 8,), hits)
+        low = units - 1 if aligned else 0
+        host = self._through(wide, k, number, (0 if value is None else 8,), hits, low)
         return self.touch(host, bits, memory.unit, value)
 
     def _through(
-        self, wide: Value, k: int, number: int, wanted: Sequence[int], hits: Callable[[Sequence[Value]], Value]
+        self,
+        wide: Value,
+        k: int,
+        number: int,
+        wanted: Sequence[int],
+        hits: Callable[[Sequence[Value]], Value],
+        low: int,
     ) -> str:
         """The host address of `wide` by the cache of a view: `hits` says whether the tags (those at offsets `wanted`
-        of the entry) are right.  In a loop the page that the same access met last is tried first."""
+        of the entry) are right, and the bits under `low`.  What is tried first is a window where the view has some, and
+        in a loop the page that the same access met last."""
+        if number in self.region.windows:
+            return self._window(wide, k, number, wanted, hits, low)
         site = self.region.site((self.block.pc, self.index, self.ordinal))
         scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
         if site is None:
@@ -455,10 +466,44 @@ class Lowered(Lower):
         addend = self.text.let(f"load i64, ptr %{site}.addend")
         return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
 
+    def _window(
+        self,
+        wide: Value,
+        k: int,
+        number: int,
+        wanted: Sequence[int],
+        hits: Callable[[Sequence[Value]], Value],
+        low: int,
+    ) -> str:
+        kind = "write" if 8 in wanted else "read"
+        behind, edge, lead = (self.word(f"{kind}.{name}.{number}", "i64") for name in ("behind", "edge", "lead"))
+        scaled = self.binary("shl", wide, self.plan.bank.cell.bit_length() - 1, 64)
+        near, other, there = (self.text.fresh(stem) for stem in ("near", "other", "there"))
+        close = self.compare("ult", edge, self.binary("sub", wide, behind, 64), 64)
+        self.text.do(f"br i1 {close}, label %{near}, label %{other}{LIKELY}")
+        self.text.label(near)
+        fast = self.text.block
+        if low:
+            aligned = self.compare("eq", self.binary("and", wide, low, 64), 0, 64)
+            self.text.do(f"br i1 {aligned}, label %{there}, label %{other}{LIKELY}")
+        else:
+            self.text.do(f"br label %{there}")
+        self.text.label(other)
+        entry, first = self._entry(wide, k, number)
+        self.require(hits([self.text.let(f"load i64, ptr {self.gep(entry, first + at)}") for at in wanted]))
+        self.check()
+        addend = self.text.let(f"load i64, ptr {self.gep(entry, first + 16)}")
+        slow = self.text.block
+        self.text.do(f"br label %{there}")
+        self.text.label(there)
+        addend = self.text.let(f"phi i64 [{lead}, %{fast}], [{addend}, %{slow}]")
+        return self.text.let(f"inttoptr i64 {self.binary('add', scaled, addend, 64)} to ptr")
+
     def _entry(self, wide: Value, k: int, number: int) -> tuple[str, int]:
         """The entry of an address in the caches, and how far behind it that of the view lies."""
+        self.cached = True
         offset = self.binary("and", self.binary("lshr", wide, k - 5, 64), (ENTRIES - 1) * ENTRY, 64)
-        entry = self.text.pure(f"getelementptr i8, ptr %dtlb, i64 {offset}")
+        entry = self.text.pure(f"getelementptr i8, ptr {self.word('dtlb', 'ptr')}, i64 {offset}")
         return entry, number * ENTRIES * ENTRY
 
     # -- accesses that share a check -----------------------------------------------------------------------------------
@@ -506,27 +551,9 @@ class Lowered(Lower):
         return self.gep(host, distance)
 
     def _flat(self, group: Group, base: Value) -> str:
-        bank, span = self.plan.bank, group.hi - group.lo
-        offset = self.binary("sub", base, bank.base, 64)
-        self.require(self.inside(offset, bank.size - span, group.low))
-        self.check()
-        if group.stores:
-            lines = (span + (1 << LINE) - 1 >> LINE) + 1
-            first = self.binary("lshr", offset, LINE, 64)
-            place_ = self.text.let(f"getelementptr i8, ptr %marks, i64 {first}")
-            marks = self.text.let(f"load i{8 * lines}, ptr {place_}, align 1")
-            self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
-            self.check()
-        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
-        return self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
-
-    def inside(self, offset: Value, most: int, low: int) -> Value:
-        """Whether an offset is at most `most`, and its bits under `low` are 0."""
-        if not low:
-            return self.compare("ule", offset, most, 64)
-        n = low.bit_length()
-        turned = self.text.pure(f"call i64 @llvm.fshr.i64(i64 {offset}, i64 {offset}, i64 {n})")
-        return self.compare("ule", turned, most >> n, 64)
+        span = group.hi - group.lo
+        lines = (span + (1 << LINE) - 1 >> LINE) + 1 if group.stores else 0
+        return self._plain(base, self.plan.bank.size - span, group.low, lines)
 
     def _paged(self, group: Group, base: Value, k: int) -> str:
         """All of the group is in one page, which is in the cache for all that the group does."""
@@ -543,7 +570,7 @@ class Lowered(Lower):
             return self.binary("and", fits, self.compare("eq", self.binary("and", last, pages, 64), tags[0], 64), 1)
 
         wanted = [offset for there, offset in ((group.loads, 0), (group.stores, 8)) if there]
-        return self._through(base, k, group.view, wanted, hits)
+        return self._through(base, k, group.view, wanted, hits, group.low)
 
     def gep(self, base: str, offset: int) -> str:
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")
@@ -569,10 +596,7 @@ class Lowered(Lower):
             trial.through(space, "%trial", bits, kind, [None if g is None else g for g in given])
         except Unsupported:
             return False
-        return (
-            not any(" load " in line and "%dtlb" in line for line in trial.text.lines)
-            and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED
-        )
+        return not trial.cached and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED
 
     def physical(self, space: ir.Memory, address: Value, bits: int, table: bool, value: Value | None) -> Value:
         bank, units = self.plan.bank, bits // space.unit
@@ -581,20 +605,92 @@ class Lowered(Lower):
         if self.nofold:
             raise HandOver("a map that reads memory")
         wide, low, width = self._merged(address, space.address_width, units)
+        within = self._within(self.extend(wide, width, 64))
         member = self.grouped(wide, width, units, low, value, None)
         if member is not None:
+            self.requires += within
             return self.touch(self._near(member, None), bits, space.unit, value)
-        offset = self.binary("sub", self.extend(wide, width, 64), bank.base, 64)
-        self.require(self.inside(offset, bank.size - units, low))
-        self.check()
         if value is not None:
-            line = self.binary("lshr", offset, LINE, 64)
-            mark = self.text.let(f"load i8, ptr {self.text.let(f'getelementptr i8, ptr %marks, i64 {line}')}")
-            self.require(self.text.let(f"icmp eq i8 {mark}, 0"))
-            self.check()
-        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
-        host = self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
+            self.requires += within
+            within = {}
+        most = min([bank.size - units, *within.values()])
+        host = self._plain(self.extend(wide, width, 64), most, low, 0 if value is None else 1)
         return self.touch(host, bits, space.unit, value)
+
+    def _plain(self, address: Value, most: int, low: int, lines: int) -> str:
+        """The host address of units of the bank, at most `most` from its beginning; the bits of the address under `low`
+        must be 0.  Where they are written, there must be no marks on the `lines` lines from the first unit on: nearly
+        always they are among the units that are known to have none."""
+        bank = self.plan.bank
+        offset = self.binary("sub", address, bank.base, 64)
+        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
+        self.check()
+        clean = self.text.fresh("clean")
+        if lines:
+            other, near = self.text.fresh("other"), self.text.fresh("near")
+            away = self.binary("sub", address, self.word("clean", "i64"), 64)
+            close = self.compare("ult", away, self.word("room", "i64"), 64)
+            self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
+            if low:
+                self.text.label(near)
+                aligned = self.compare("eq", self.binary("and", address, low, 64), 0, 64)
+                self.text.do(f"br i1 {aligned}, label %{clean}, label %{other}{LIKELY}")
+            self.text.label(other)
+        self.require(self.inside(offset, max(most + 1, 0), low))
+        self.check()
+        if lines:
+            first = self.binary("lshr", offset, LINE, 64)
+            at = self.text.let(f"getelementptr i8, ptr {self._from_state('marks', 'ptr')}, i64 {first}")
+            marks = self.text.let(f"load i{8 * lines}, ptr {at}, align 1")
+            self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
+            self.check()
+            self.text.do(f"br label %{clean}")
+            self.text.label(clean)
+        return self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
+
+    def inside(self, offset: Value, most: int, low: int) -> Value:
+        """Whether an offset is less than `most`, and its bits under `low` are 0."""
+        if not low:
+            return self.compare("ult", offset, most, 64)
+        n = low.bit_length()
+        turned = self.text.pure(f"call i64 @llvm.fshr.i64(i64 {offset}, i64 {offset}, i64 {n})")
+        return self.compare("ult", turned, most + low >> n, 64)
+
+    def word(self, name: str, kind: str) -> str:
+        """A word of the state, or of the caches, that does not change while a region runs; in a loop it is there
+        already."""
+        if self.block.pc in self.region.rounds:
+            self.region.words[name] = kind
+            return f"%{name}"
+        return self._from_state(name, kind)
+
+    def _from_state(self, name: str, kind: str) -> str:
+        base, offset = self.region.place(name)
+        if base != "st":
+            base = self._from_state(base, "ptr")[1:]
+        at = self.text.pure(f"getelementptr i8, ptr %{base}, i64 {offset}")
+        return self.text.pure(f"load {kind}, ptr {at}")
+
+    def _within(self, address: Value) -> dict[Value, int]:
+        """Takes out what is required of the distance of an address from the bank's beginning, with the bounds."""
+        offset = self.binary("sub", address, self.plan.bank.base, 64)
+        found: dict[Value, int] = {}
+        for cond in self.requires:
+            code = self.text.known_code(self._plain_condition(cond)) or ""
+            test = re.fullmatch(r"icmp ule i64 (%[\w.]+), (\d+)", code)
+            if test and test[1] == offset:
+                found[cond] = int(test[2])
+        self.requires = [cond for cond in self.requires if cond not in found]
+        return found
+
+    def _plain_condition(self, cond: Value) -> Value:
+        """A condition without what negates it twice."""
+        while negated := re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(cond) or ""):
+            twice = re.fullmatch(r"xor i1 (%[\w.]+), 1", self.text.known_code(negated[1]) or "")
+            if not twice:
+                break
+            cond = twice[1]
+        return cond
 
     def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:
         """The address, a mask of low bits that must be 0, and the width of the address: what is required of single bits
@@ -754,10 +850,10 @@ class Lowered(Lower):
         block, text = self.block, self.text
         text.label(f"b{block.pc:x}")
         n = text.prefix
-        text.do(f"%{n}b0 = load i64, ptr %budget")
+        text.do(f"%{n}bb = load i64, ptr %budget")
+        text.do(f"%{n}b0 = call i64 @llvm.expect.i64(i64 %{n}bb, i64 0)")
         text.do(f"%{n}b1 = sub i64 %{n}b0, COUNT")
-        text.do(f"%{n}over = icmp slt i64 %{n}b1, 0")
-        text.do(f"br i1 %{n}over, label %{self.bail()}, label %{n}go{UNLIKELY}")
+        text.do(f"br label %{n}go")
         text.label(f"{n}go")
         text.do(f"store i64 %{n}b1, ptr %budget")
         for i, instr in enumerate(instrs):

@@ -19,6 +19,12 @@ from emulator.codegen.shape import Shape
 ENTRIES = 1024
 """Entries of a data cache, for each view."""
 ENTRY = 32
+RANGES = (30, 21)
+"""The logarithms of the units of ranges that are tried as a whole; what is uniform of them is a *window* of a view."""
+WINDOW = 64
+"""Bytes behind all entries, for each view: three words of the window of reads, three of that of writes, and two that
+are 0 if these were looked for since translations were dropped last.  The words of a window: the address behind the last
+at which an access may begin, what an address less that must exceed, and what leads from an address to the host."""
 CODE_ENTRIES = 256
 CODE_ENTRY = 32
 """Bytes: the address of the page, its first record, the host address of its first unit, its last address."""
@@ -31,6 +37,9 @@ LINE = 6
 """The logarithm of the units that one mark stands for."""
 OVERHANG = 8
 """A mark also stands for that many units before it, so that the first unit of an access tells."""
+
+SPAN = 512
+"""The most units of accesses that are checked together against the units without marks."""
 
 OFTEN = 16
 """Instructions that write an element, from which on it changes often."""
@@ -209,6 +218,15 @@ class Plan:
                         if view is not None:
                             found[used.name, view] = None
         return tuple(found)[:8]
+
+    def window(self, view: int, write: bool) -> int:
+        """The offset of a window in the caches."""
+        return len(self.views) * ENTRIES * ENTRY + view * WINDOW + 24 * write
+
+    @cached_property
+    def translations(self) -> int:
+        """The bytes of all data caches of a context."""
+        return max(len(self.views), 1) * (ENTRIES * ENTRY + WINDOW)
 
     def page(self, space: ir.Map) -> int:
         """The logarithm of the units that one entry of a map's cache stands for: the least place where its body cuts

@@ -18,7 +18,7 @@ from typing import assert_never
 from analyzer import ir
 from emulator.codegen.direct import Direct
 from emulator.codegen.plan import LINE, MARK_TABLE, Plan
-from emulator.codegen.values import Text, Unsupported, Value, ones
+from emulator.codegen.values import UNLIKELY, Text, Unsupported, Value, ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +348,12 @@ class Prover:
                 inside = self.either(self.test("ule", at, bank.size >> LINE), at, line)
                 place = self.text.let(f"getelementptr i8, ptr {marks}, i64 {inside}")
                 old = self.text.let(f"load i8, ptr {place}")
+                first, on = self.text.fresh("first"), self.text.fresh("marked")
+                self.text.do(f"br i1 {self.direct.compare('eq', old, 0, 8)}, label %{first}, label %{on}{UNLIKELY}")
+                self.text.label(first)
+                self.text.do(f"call void @narrow(ptr %st, i64 {inside})")
+                self.text.do(f"br label %{on}")
+                self.text.label(on)
                 self.text.do(f"store i8 {self.direct.binary('or', old, MARK_TABLE, 8)}, ptr {place}")
                 fresh = self.direct.compare("eq", self.direct.binary("and", old, MARK_TABLE, 8), 0, 8)
                 seen = self.direct.word("newmarks")

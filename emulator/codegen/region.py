@@ -20,7 +20,13 @@ from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
 from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Instr, Key, Lowered, Touch, place
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
-from emulator.codegen.values import LIKELY, Text, Value, ones, ty
+from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
+
+FETCHED = 64
+"""Bytes that the host fetches at once."""
+SPREAD = 13
+"""Every region is loaded at the beginning of a page of the host.  They begin at different places behind it, for those
+at the same place of a page displace each other from the caches of instructions and of targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +50,14 @@ class Region:
         page: Mapping[int, Instr],
         bounds: tuple[int, int],
         limits: Limits | None = None,
+        windows: frozenset[int] = frozenset(),
     ) -> None:
         self.plan = plan
         self.known = known
         self.page = page
         self.bounds = bounds
         self.limits = limits or Limits()
+        self.windows = windows  # the views that have windows
         self.members: set[int] = set()
         self.links: set[int] = set()
         self.used: dict[Key, int] = {}
@@ -59,6 +67,14 @@ class Region:
         self.groups: dict[tuple[int, int, int], Group] = {}
         self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
         self.sites: dict[tuple[int, int, int], str] = {}
+        self.words: dict[str, str] = {}  # of the state, with their types, that loops need
+
+    def place(self, word: str) -> tuple[str, int]:
+        """Where a word lies: in the state, or in the caches if it is of a window."""
+        if word in self.plan.layout.words:
+            return "st", self.plan.layout.words[word]
+        kind, part, view = word.split(".")
+        return "dtlb", self.plan.window(int(view), kind == "write") + 8 * ("behind", "edge", "lead").index(part)
 
     def width(self, key: Key) -> int:
         kind, name, _ = key
@@ -151,10 +167,13 @@ class Region:
     def _write(self, entry: int, name: str, blocks: Mapping[int, Block]) -> str:
         plan, layout = self.plan, self.plan.layout
         dirty = self._dirty(blocks)
-        out = [f"define {CONVENTION} void @{name}({PARAMETERS}) nounwind {{", "entry:"]
-        for word in ("dtlb", "marks", "itlb"):
-            out.append(f"  %{word}.at = getelementptr i8, ptr %st, i64 {layout.words[word]}")
-            out.append(f"  %{word} = load ptr, ptr %{word}.at")
+        away = (entry // plan.per_parcel * SPREAD & 31) * FETCHED
+        before = f"prefix [{away} x i8] zeroinitializer " if away else ""
+        out = [f"define {CONVENTION} void @{name}({PARAMETERS}) nounwind {before}{{", "entry:"]
+        for word, kind in sorted((self.words | ({"dtlb": "ptr"} if self.windows else {})).items()):
+            base, offset = self.place(word)
+            out.append(f"  %{word}.at = getelementptr i8, ptr %{base}, i64 {offset}")
+            out.append(f"  %{word} = load {kind}, ptr %{word}.at")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
         for key, width in sorted(self.used.items()):
             kind, spot, index = key
@@ -172,11 +191,21 @@ class Region:
         for site in self.sites.values():
             for name_, first in (("page", -1), ("addend", 0)):
                 out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
-        out.append(f"  br label %b{entry:x}")
+        rounds_ = {pc for pc, block in blocks.items() if pc in block.next}
+        out.append(before_loop(f"  br label %b{entry:x}", -1, rounds_))
         cold: list[str] = []
+        needs = needed({pc: block.count for pc, block in blocks.items()}, ways(blocks), entry)
         for pc, block in blocks.items():
             prefix = f"n{pc:x}."
-            lines = [line.replace("COUNT", str(block.count)) for line in block.lines]
+            start, taken, same, total, go, *lines = block.lines
+            lines = [before_loop(line, pc, rounds_) for line in lines]
+            if pc in rounds_:
+                out += [f"{BEFORE}{pc:x}:", f"  br label %b{pc:x}"]
+            out += [start, taken, same, total.replace("COUNT", str(block.count))]
+            if pc in needs:
+                out += self._enough(block, needs[pc], prefix)
+            else:
+                out.append(go)
             out += lines
             for point in block.checkpoints:
                 if point.used:
@@ -220,11 +249,27 @@ class Region:
         call = f"musttail call {CONVENTION} void %{label}.to"
         return [f"  {call}(ptr %st, ptr {rec}, ptr %ram, i64 {budget}, i64 {pc}, i64 {origin})", "  ret void"]
 
+    def _enough(self, block: Block, need: int, prefix: str) -> list[str]:
+        """Goes on if the budget is enough up to the next place where that is asked."""
+        start = block.checkpoints[0]
+        start.used = True
+        return [
+            f"  %{prefix}over = icmp slt i64 %{prefix}b1, {need - block.count}",
+            f"  br i1 %{prefix}over, label %{start.label}, label %{prefix}go{UNLIKELY}",
+        ]
+
+    def _left(self, label: str, prefix: str, more: int) -> list[str]:
+        """What is left of the budget on a way out.  That it is not computed from what it was at the beginning of the
+        block saves a register there: LLVM does not see through `expect`."""
+        return [
+            f"  %{label}.b1 = call i64 @llvm.expect.i64(i64 %{prefix}b1, i64 0)",
+            f"  %{label}.b = add i64 %{label}.b1, {more}",
+        ]
+
     def _bail(self, entry: int, block: Block, point: Checkpoint, dirty_in: set[Key], prefix: str) -> list[str]:
         label = point.label
         out = [f"{label}:", *self._spill(label, dirty_in, point.dirty, prefix)]
-        left = block.count + point.left
-        out.append(f"  %{label}.b = add i64 %{prefix}b1, {left}")
+        out += self._left(label, prefix, block.count + point.left)
         more, rec = self._record(label, entry, point.pc)
         out += [*more, *self._word(label, "interpret")]
         return [*out, *self._tail(label, rec, f"%{label}.b", str(point.pc))]
@@ -232,7 +277,7 @@ class Region:
     def _exit(self, entry: int, block: Block, exit_: Exit, dirty_in: set[Key], prefix: str) -> list[str]:
         label = exit_.label
         out = [f"{label}:", *self._spill(label, dirty_in, exit_.dirty, prefix)]
-        out.append(f"  %{label}.b = add i64 %{prefix}b1, {block.count + exit_.refund}")
+        out += self._left(label, prefix, block.count + exit_.refund)
         budget = f"%{label}.b"
         if exit_.how == "check":
             out += self._word(label, "check")
@@ -268,9 +313,11 @@ class Region:
         scale = (plan.layout.record.size // plan.per_parcel).bit_length() - 1
         n = f"%{label}"
         out = [
+            f"  {n}.itlb.at = getelementptr i8, ptr %st, i64 {plan.layout.words['itlb']}",
+            f"  {n}.itlb = load ptr, ptr {n}.itlb.at",
             f"  {n}.i0 = lshr i64 {n}.pc, {CODE_SHIFT}",
             f"  {n}.i1 = and i64 {n}.i0, {CODE_MASK}",
-            f"  {n}.e = getelementptr i8, ptr %itlb, i64 {n}.i1",
+            f"  {n}.e = getelementptr i8, ptr {n}.itlb, i64 {n}.i1",
             f"  {n}.tag = load i64, ptr {n}.e",
             f"  {n}.p = and i64 {n}.pc, {aligned}",
             f"  {n}.hit = icmp eq i64 {n}.p, {n}.tag",
@@ -332,6 +379,65 @@ def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:
     return found
 
 
-DECLARATIONS = "declare i64 @llvm.fshr.i64(i64, i64, i64)\n" + "".join(
+BEFORE = "before."
+
+
+def before_loop(line: str, here: int, rounds: set[int]) -> str:
+    """A branch to a block that is a loop by itself goes to a block before it, unless it comes from there: so an outer
+    loop that begins at the same place is another one, and LLVM knows which is the inner."""
+    if not line.startswith("  br label %b"):
+        return line
+    target = line.removeprefix("  br label %b")
+    known = target in {f"{pc:x}" for pc in rounds if pc != here}
+    return f"  br label %{BEFORE}{target}" if known else line
+
+
+def ways(blocks: Mapping[int, Block]) -> dict[int, set[int]]:
+    """Where control goes from each block, within the region."""
+    return {pc: block.next & set(blocks) for pc, block in blocks.items()}
+
+
+def needed(counts: Mapping[int, int], ways: Mapping[int, set[int]], entry: int) -> dict[int, int]:
+    """Where the budget is looked at, and how much is needed there: once in each loop, and where the region begins; so
+    much that it lasts until it is looked at again, on the longest way.
+
+    >>> needed({1: 5, 2: 1, 3: 2}, {1: {2, 3}, 2: {3}, 3: {1, 3}}, 1)
+    {1: 6, 3: 2}
+    """
+    order: list[int] = []  # each block behind all that follow it, but for the ends of loops
+    heads, open_, seen = {entry}, set[int](), set[int]()
+    for pc, after in ways.items():
+        if pc in after:  # the budget of the shortest loops is for one round
+            heads |= after
+    stack: list[tuple[int, list[int]]] = []
+
+    def begin(pc: int) -> None:
+        seen.add(pc)
+        open_.add(pc)
+        stack.append((pc, sorted(ways[pc])))
+
+    for start in (entry, *ways):
+        if start in seen:
+            continue
+        begin(start)
+        while stack:
+            pc, left = stack[-1]
+            if not left:
+                stack.pop()
+                open_.discard(pc)
+                order.append(pc)
+                continue
+            to = left.pop()
+            if to in open_:
+                heads.add(to)
+            elif to not in seen:
+                begin(to)
+    most: dict[int, int] = {}
+    for pc in order:
+        most[pc] = counts[pc] + max((most[to] for to in ways[pc] if to not in heads), default=0)
+    return {pc: most[pc] for pc in counts if pc in heads}
+
+
+DECLARATIONS = "declare i64 @llvm.expect.i64(i64, i64)\ndeclare i64 @llvm.fshr.i64(i64, i64, i64)\n" + "".join(
     f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64)
 )

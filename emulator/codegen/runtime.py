@@ -12,7 +12,16 @@ from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_MASK, CODE_PAGE, CODE_SHIFT, ENTRIES, ENTRY, Plan
+from emulator.codegen.plan import (
+    CODE_ENTRIES,
+    CODE_ENTRY,
+    CODE_MASK,
+    CODE_PAGE,
+    CODE_SHIFT,
+    LINE,
+    SPAN,
+    Plan,
+)
 from emulator.codegen.routines import Called, Delivery, Going, Leave, Status
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
 
@@ -63,6 +72,7 @@ class Runtime(Caches):
             "raise_",
             "rollback",
             "flush",
+            "narrow",
             "undecoded",
             "slowly",
         ]
@@ -120,6 +130,7 @@ class Runtime(Caches):
         self._run()
         self._rollback()
         self._flush()
+        self._narrow()
 
     def _unless_spent(self, code: Going, reason: Leave) -> None:
         spent = code.compare("eq", "%b", 0, 64)
@@ -214,9 +225,34 @@ ok:
         text.do("ret void")
         self._add(code, "define void @flush(ptr %st) nounwind noinline", text)
 
+    def _narrow(self) -> None:
+        """The page of a line has got its first mark: if it was among the units without marks, the larger part is left
+        of them.  Who calls drops all translations, and with them the windows of writes."""
+        text = Text()
+        code = Going(self.plan, text)
+        page = code.binary("and", code.binary("shl", "%line", LINE, 64), ones(64) - ones(CODE_PAGE), 64)
+        clean, room = code.word("clean"), code.word("room")
+        size = code.binary("add", room, SPAN, 64)
+        below = code.binary("sub", code.binary("add", page, self.plan.bank.base, 64), clean, 64)
+        there = code.binary("xor", code.compare("eq", room, 0, 64), 1, 1)
+        inside = code.binary("and", there, code.compare("ult", below, size, 64), 1)
+        text.do(f"br i1 {inside}, label %inside, label %out{UNLIKELY}")
+        text.label("inside")
+        behind = code.binary("add", below, 1 << CODE_PAGE, 64)
+        over = code.compare("ult", size, behind, 64)
+        above = code.select(over, 0, code.binary("sub", size, behind, 64), 64)
+        lower = code.compare("ule", above, below, 64)
+        left = code.select(lower, below, above, 64)
+        more = code.compare("ult", SPAN, left, 64)
+        code.put_word("clean", code.select(lower, clean, code.binary("add", clean, behind, 64), 64))
+        code.put_word("room", code.select(more, code.binary("sub", left, SPAN, 64), 0, 64))
+        text.do("br label %out")
+        text.label("out")
+        text.do("ret void")
+        self._add(code, "define void @narrow(ptr %st, i64 %line) nounwind noinline", text)
+
     def _clear(self, code: Going) -> None:
-        views = max(len(self.plan.views), 1)
-        for word, size in (("dtlb", views * ENTRIES * ENTRY), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
+        for word, size in (("dtlb", self.plan.translations), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
             code.text.do(f"call void @llvm.memset.p0.i64(ptr {code.pointer(word)}, i8 -1, i64 {size}, i1 false)")
 
     def _lookup(self, code: Going) -> None:

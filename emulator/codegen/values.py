@@ -42,6 +42,7 @@ class Text:
         self.block = "entry"
         self._fresh = 0
         self.known: dict[str, str] = {}
+        self._codes: dict[object, str] = {}
         self._edges: dict[str, dict[str, str]] = {}
 
     def fresh(self, stem: str = "v") -> str:
@@ -59,11 +60,13 @@ class Text:
         known = self.known.get(code)
         if known is None:
             known = self.known[code] = self.let(code)
+            self._codes[known] = code
         return known
 
     def known_code(self, value: object) -> str | None:
         """The code of a shared value that is known here."""
-        return next((code for code, name in self.known.items() if name == value), None)
+        code = self._codes.get(value)
+        return code if code is not None and self.known.get(code) == value else None
 
     def do(self, code: str) -> None:
         self.lines.append(f"  {code}")

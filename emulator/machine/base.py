@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from analyzer import ir
 from analyzer.errors import UsageError
+from emulator.codegen.direct import unspecified
 from emulator.evaluate import hashed
 from emulator.interface import ClockSource, Deadline, Exit, Reason, Region, Unspecified
 from emulator.machine.timeline import Clock, Timeline
@@ -44,7 +45,6 @@ class BaseMachine(ABC):
         self._steps = 0
         self._lost = 0  # steps that did not retire an instruction
         self._running = False
-        self._functions = {e.name: len(e.args) for e in _unspecified(isa)}
 
     # -- what a tier gives ---------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class BaseMachine(ABC):
         return self.steps if clock.source == "steps" else self.retired
 
     def bind(self, name: str, answer: Unspecified) -> None:
-        if name not in self._functions:
+        if all(name != known for known, _, _ in unspecified(self._isa)):
             raise UsageError(f"{self._isa.name} has no unspecified function {name}")
         self._answers[name] = answer
 
@@ -277,18 +277,3 @@ class BaseMachine(ABC):
 
     def _clocks_were_set(self) -> None:  # noqa: B027  # only a tier that keeps them elsewhere must know
         """The offsets of clocks are others than before."""
-
-
-def _unspecified(isa: ir.Isa) -> list[ir.Arbitrary]:
-    """The unspecified functions that an Isa calls."""
-    blocks = [i.body for i in isa.instructions] + [p.body for p in isa.procedures.values()]
-    blocks += [space.body for space in isa.spaces.values() if isinstance(space, ir.Map)]
-    for space in isa.spaces.values():
-        if isinstance(space, ir.Bus):
-            blocks += [space.read.body] + ([] if space.write is None else [space.write.body])
-    if isa.deliver is not None:
-        blocks.append(isa.deliver.body)
-    exprs = [e for block in blocks for stmt in ir.statements(block) for e in ir.expressions(stmt)]
-    exprs += [e for i in isa.interrupts for e in (i.cond, *i.args)]
-    exprs += [e for trap in isa.traps.values() for _, e in trap.attributes]
-    return [term for expr in exprs for term in ir.subterms(expr) if isinstance(term, ir.Arbitrary)]

@@ -11,7 +11,7 @@ from emulator.codegen.plan import LINE, OVERHANG, Plan
 from emulator.codegen.values import Unsupported, known
 from emulator.decode import decoder
 from emulator.interface import Exit, Ram, Region
-from emulator.machine.plain import PlainMachine, WholeRun
+from emulator.machine.plain import PlainMachine, WholeRun, written
 from emulator.reference.code import code
 from emulator.reference.events import Policy
 from emulator.reference.run import Leave
@@ -100,16 +100,10 @@ class BlocksMachine(PlainMachine):
     def _step(self) -> Exit | None:
         """One step on the reference; what it writes to marked memory makes the blocks forgotten."""
         ended = super()._step()
-        for memory, address, units in self._written():
+        assert self._last is not None
+        for memory, address, units in written(self._isa, self._last):
             self._wrote(memory, address, units)
         return ended
-
-    def _written(self) -> list[tuple[str, int, int]]:
-        return [
-            (touch.cell[0], touch.cell[1], touch.bits // self._isa.spaces[touch.cell[0]].unit)
-            for touch in getattr(self._last, "accesses", ())
-            if touch.kind == "write"
-        ]
 
     # -- making --------------------------------------------------------------------------------------------------------
 

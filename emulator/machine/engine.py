@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 from analyzer import ir
+from emulator.machine.objects import Objects, default_folder
 
 _ready = False
 
@@ -31,45 +30,10 @@ def _initialize() -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.set_option("popek", "-disable-lsr")
+        llvm.set_option("popek", "-enable-tail-merge=0")
+        llvm.set_option("popek", "-disable-constant-hoisting")
+        llvm.set_option("popek", "-x86-experimental-pref-innermost-loop-alignment=6")
         _ready = True
-
-
-class Objects:
-    """Objects on disk, by the digest of what they were made from.  A damaged file counts as none."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
-
-    def get(self, digest: str) -> bytes | None:
-        if self.folder is None:
-            return None
-        try:
-            data = (self.folder / f"{digest}.o").read_bytes()
-        except OSError:
-            return None
-        check, body = data[:32], data[32:]
-        return body if hashlib.sha256(digest.encode() + body).digest() == check else None
-
-    def put(self, digest: str, body: bytes) -> None:
-        """Keeps an object; where that is not possible, it is not kept."""
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(digest.encode() + body).digest() + body)
-            Path(name).replace(self.folder / f"{digest}.o")
-        except OSError:
-            return
-
-
-def default_folder() -> Path:
-    """Where objects are kept: `POPEK_CACHE`, else the user's cache folder."""
-    named = os.environ.get("POPEK_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "popek"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +56,7 @@ class Engine:
         self.objects = objects or Objects(default_folder())
         target = llvm.Target.from_default_triple()
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="small")
+        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=1, reloc="pic", codemodel="small")
         self._jit = llvm.create_lljit_compiler(
             target.create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
         )
@@ -160,6 +124,15 @@ class Engine:
             return None
         return self.load(name, code, names.decode().split(), note.decode())
 
+    def note(self, parts: Sequence[str], line: str) -> None:
+        """Keeps a line under a name."""
+        self.objects.put(self.digest("note", *parts), line.encode())
+
+    def noted(self, parts: Sequence[str]) -> str | None:
+        """The line that was kept."""
+        kept = self.objects.get(self.digest("note", *parts))
+        return None if kept is None else kept.decode()
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -184,6 +157,7 @@ def fingerprint(isa: ir.Isa) -> str:
 
 RunType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 FlushType = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+NarrowType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 ProveType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 ReadType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64)
 WriteType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64, ctypes.c_uint64)

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from analyzer import ir
 from emulator.evaluate import ArbitraryPolicy
 from emulator.interface import Exit
-from emulator.machine.plain import WholeReference, judge
+from emulator.machine.plain import WholeReference, judge, written
 from emulator.reference.events import Policy
 from emulator.state import State
 from emulator.storage import RamCells, Storage
-
-Written = list[tuple[str, int, int]]
-"""Memory, address and units of what was written."""
 
 
 class ReferenceStep:
@@ -26,15 +23,10 @@ class ReferenceStep:
         self.policy = Policy(arbitrary=arbitrary)
         self.cells = {name: RamCells(storage) for name, storage in storages.items()}
 
-    def step(self, state: State, machine: object) -> tuple[Exit | None, int, int, Written]:
+    def step(self, state: State, machine: object) -> tuple[Exit | None, int, int, list[tuple[str, int, int]]]:
         """Executes one step on `state` and the memory: the end of the run if it is one, steps, steps that retired
         nothing, and what was written."""
         state.memories = dict(self.cells)
         event = WholeReference(self.isa, state, self.policy).step_whole()
         ended, steps, lost = judge(event)
-        written: Written = []
-        for touch in getattr(event, "accesses", ()):
-            space = self.isa.spaces[touch.cell[0]]
-            if touch.kind == "write" and isinstance(space, ir.Memory):
-                written.append((touch.cell[0], touch.cell[1], touch.bits // space.unit))
-        return ended, steps, lost, written
+        return ended, steps, lost, written(self.isa, event)

@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import assert_never
 
 from analyzer import ir
@@ -19,7 +20,7 @@ from emulator.codegen.decoder import KEYS, contextual, decoder, place
 from emulator.codegen.direct import unspecified
 from emulator.codegen.handler import handler
 from emulator.codegen.layout import Bank, Layout, slot
-from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, Plan
+from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Plan
 from emulator.codegen.region import DECLARATIONS
 from emulator.codegen.region import Region as HotRegion
 from emulator.codegen.routines import Leave, memories
@@ -33,7 +34,9 @@ from emulator.machine.engine import (
     AskType,
     Engine,
     FlushType,
+    Made,
     Module,
+    NarrowType,
     ProveType,
     ReadType,
     RunType,
@@ -55,12 +58,17 @@ PATIENCE = 8
 """Regions that are made at one address, if the code there changes again and again."""
 ALLOWANCE = 0.25
 """Seconds of processor time that regions may take to make before they must keep to their share of the time."""
+VISITED = 6
+"""An address must have become hot again so many times less than it takes jumps to become hot, before a region is made
+that was not kept: making one takes as long as ten million steps of the interpreter."""
 VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
 """Instructions that the driver decodes together."""
 EAGER = 1000
 """Instructions that the driver decodes before it makes a decoder, if none was kept."""
+EMPTY = (1 << 64) - 1
+"""What is in a cache that holds nothing."""
 LARGEST = 16
 """The logarithm of the units of the largest page of code."""
 
@@ -120,8 +128,10 @@ class NativeMachine(BaseMachine):
         )
         self._code = made.addresses
         self._kept: list[object] = [made.library]
+        self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
+        self._narrow_native = NarrowType(self._code["narrow"])
         self._prove = ProveType(self._code["prove.fetch"])
         self._callbacks = (
             ReadType(self._device_read),
@@ -134,7 +144,18 @@ class NativeMachine(BaseMachine):
         self._put("device_write", write)
         self._put("code_written", written)
         self._put("arbitrary", ask)
-        for name in ("exit_", "exit_budget", "lookup", "check", "attend", "interpret", "raise_", "rollback", "flush"):
+        for name in (
+            "exit_",
+            "exit_budget",
+            "lookup",
+            "check",
+            "attend",
+            "interpret",
+            "raise_",
+            "rollback",
+            "flush",
+            "narrow",
+        ):
             self._put(name, self._code[name])
         self._put("slowly", self._code["slowly"])
         self._put("keys", self._keys.address)
@@ -149,6 +170,7 @@ class NativeMachine(BaseMachine):
         self._put("variants", self._variants.address)
         self._put("threshold", self._hot * BACK)
         self._put("generation", 1)
+        self._widen()
         for name, clock in self._clocks.items():
             self._write_slot(self._layout.elements[name], 64, clock.offset)
         if self._bank.size:
@@ -231,9 +253,9 @@ class NativeMachine(BaseMachine):
     def _drive_native(self) -> Exit | None:
         check = entry = self._code["check"]
         while True:
-            began = time.thread_time()
+            began = time.perf_counter()
             self._run_native(self._state.address, self._host, entry)
-            self._ran += time.thread_time() - began
+            self._ran += time.perf_counter() - began
             entry = check
             if self._failure is not None:
                 failure, self._failure = self._failure, None
@@ -280,7 +302,8 @@ class NativeMachine(BaseMachine):
         return self._read_slot(self._layout.elements[self._plan.pc], self._plan.pc_width)
 
     def _heat(self, pc: int, record: int) -> bool:
-        """Makes a region of the code that is jumped to at an address, if it is worth it."""
+        """Makes a region of the code that is jumped to at an address, if it is worth it: one that was made before by
+        now, others if control comes back here again and again."""
         page = self._page_of(record)
         if page is None:
             return False
@@ -292,20 +315,25 @@ class NativeMachine(BaseMachine):
         expected = used / made_before if made_before else 0.0
         if used + expected > ALLOWANCE + self._share * self._ran:
             return False
-        known = self._known()
+        visits = page.visits[pc] = page.visits.get(pc, 0) + 1
+        if 1 < visits < self._hot // VISITED:
+            return False
+        known, windows = self._known(), self._windows()
 
         def source() -> Module:
-            region = HotRegion(self._plan, known, page, (page.lo, page.hi))
+            region = HotRegion(self._plan, known, page, (page.lo, page.hi), windows=windows)
             text = region.function(pc, "region")
             if text is None:
                 return Module("", ())
             return Module(PROFILES + DECLARATIONS + text, ("region",), self._cover(page, region.covered))
 
         line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
-        what = repr((pc, page.lo, page.hi, sorted(known.items()), line))
-        made = self._engine.make(
-            source, [*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note)
-        )
+        what = repr((pc, page.lo, page.hi, sorted(known.items()), sorted(windows), line))
+        asked = ([*self._name, what], REGION_PASSES, "region", lambda note: self._covers(page, note))
+        enough = visits >= self._hot // VISITED
+        made = self._engine.make(source, *asked) if enough else self._engine.kept(*asked)
+        if made is None:
+            return False
         if not made.addresses:
             page.install(pc, *[page.buffer.words[page.offset(pc) // 8]] * 2)
             return False
@@ -333,6 +361,15 @@ class NativeMachine(BaseMachine):
         if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
             return False
         return all(self._decode_range(page, first, last) for first, last in runs(addresses))
+
+    def _windows(self) -> frozenset[int]:
+        """The views of the present context that have a window."""
+        words = self._contexts[self._word("key") if self._plan.key else 0].dtlb.words
+        return frozenset(
+            i
+            for i in range(len(self._plan.views))
+            if any(words[self._plan.window(i, write) // 8 + 1] != EMPTY for write in (False, True))
+        )
 
     def _known(self) -> dict[str, int]:
         """The elements of the present context."""
@@ -377,6 +414,7 @@ class NativeMachine(BaseMachine):
         self._pages.clear()
         self._table.data[:] = bytes(self._table.size)
         self._marks.data[:] = bytes(self._marks.size)
+        self._widen()
         self._put("generation", self._word("generation") + 1)
 
     def _page_at(self, pc: int) -> Exit | None:
@@ -505,6 +543,9 @@ class NativeMachine(BaseMachine):
             return
         if len(numbers) + len(missing) >= VARIANTS:
             raise MemoryError(f"a program that needs more than {VARIANTS} handlers")
+        missing = [v for v in missing if not self._take_handler(v)]
+        if not missing:
+            return
         named = [(f"h{i}", variant) for i, variant in enumerate(missing)]
 
         def source() -> Module:
@@ -515,11 +556,26 @@ class NativeMachine(BaseMachine):
             declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
             return Module(PROFILES + declared + "\n".join(texts.values()), tuple(texts))
 
-        made = self._engine.make(source, [*self._name, repr(missing)], PASSES, "handlers")
-        self._kept.append(made.library)
-        addresses = made.addresses
+        asked = ([*self._name, repr(missing)], PASSES, "handlers")
+        self._batches[repr(missing)] = made = self._engine.make(source, *asked)
         for name, variant in named:
-            self._number(variant, addresses.get(name, self._code["reference"]))
+            self._number(variant, made.addresses.get(name, self._code["reference"]))
+            self._engine.note([*self._name, repr(variant)], f"{name} {missing!r}")
+
+    def _take_handler(self, variant: Variant) -> bool:
+        """Takes a handler from among those that were made with it for an earlier program, if they were kept."""
+        noted = self._engine.noted([*self._name, repr(variant)])
+        if noted is None:
+            return False
+        name, batch = noted.split(" ", 1)
+        made = self._batches.get(batch)
+        if made is None:
+            made = self._engine.kept([*self._name, batch], PASSES, "handlers")
+        if made is None:
+            return False
+        self._batches[batch] = made
+        self._number(variant, made.addresses.get(name, self._code["reference"]))
+        return True
 
     def _number(self, variant: Variant | None, address: int) -> None:
         """Gives a variant its number; the decoder finds it by its key."""
@@ -543,10 +599,17 @@ class NativeMachine(BaseMachine):
         for line in range(first, last + 1):
             if not self._marks.data[line]:
                 start = line >> k << k
-                drop = drop or not any(self._marks.data[start : start + (1 << k)])
+                if not any(self._marks.data[start : start + (1 << k)]):
+                    self._narrow_native(self._state.address, line)
+                    drop = True
             self._marks.data[line] |= MARK_CODE
         if drop and self._plan.views:
             self._flush()
+
+    def _widen(self) -> None:
+        """There are no marks."""
+        self._put("clean", self._bank.base)
+        self._put("room", max((self._bank.size >> LINE << LINE) - SPAN, 0))
 
     def _invalidate(self, address: int, units: int) -> None:
         """Forgets what was decoded from these units of the bank."""
@@ -673,32 +736,43 @@ class NativeMachine(BaseMachine):
     def _view(self) -> State:
         state = object.__new__(State)
         state.isa, state.choices, state.memories = self._isa, dict(self._choices), {}
-        state.elements = {name: self._get(name) for name in self._isa.elements}
-        state.files = {}
-        for file in self._isa.files.values():
-            start, each = self._layout.files[file.name] // 8, slot(file.width) // 8
-            words = self._state.words[start : start + each * file.size].tolist()
-            if each == 1:
-                state.files[file.name] = words
-            else:
-                state.files[file.name] = [
-                    sum(words[i * each + j] << 64 * j for j in range(each)) for i in range(file.size)
-                ]
+        words = self._state.words.tolist()
+        state.elements = {name: words[at] for name, at in self._narrow}
+        for name in (*self._wide, *self._clocks):
+            state.elements[name] = self._get(name)
+        state.files = {file.name: self._entries(file) for file in self._isa.files.values()}
         return state
+
+    @cached_property
+    def _narrow(self) -> list[tuple[str, int]]:
+        """The elements that take one word, and where it is."""
+        offsets = self._layout.elements
+        return [(e.name, offsets[e.name] // 8) for e in self._isa.elements.values() if e.width <= 64]
+
+    @cached_property
+    def _wide(self) -> list[str]:
+        return [e.name for e in self._isa.elements.values() if e.width > 64]
+
+    def _entries(self, file: ir.File) -> list[int]:
+        start, each = self._layout.files[file.name] // 8, slot(file.width) // 8
+        words: list[int] = self._state.words[start : start + each * file.size].tolist()
+        if each == 1:
+            return words
+        return [sum(words[i * each + j] << 64 * j for j in range(each)) for i in range(file.size)]
 
     def _take(self, view: State) -> None:
         for name, value in view.elements.items():
             if value != self._get(name):
                 self._set(name, value)
         for file in self._isa.files.values():
-            changed = False
-            for i, value in enumerate(view.files[file.name]):
-                at = self._layout.entry(file, i)
-                if value != self._read_slot(at, file.width):
-                    changed = True
-                    self._put("calm", 0)
-                    self._write_slot(at, file.width, value)
-            if changed and self._ready and file.name in self._plan.roots:
+            before = self._entries(file)
+            if before == view.files[file.name]:
+                continue
+            for i, (value, was) in enumerate(zip(view.files[file.name], before, strict=True)):
+                if value != was:
+                    self._write_slot(self._layout.entry(file, i), file.width, value)
+            self._put("calm", 0)
+            if self._ready and file.name in self._plan.roots:
                 self._flush()
 
     def _wrote(self, memory: str, address: int, units: int) -> None:

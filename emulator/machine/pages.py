@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.lowered import Instr
-from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, ENTRIES, ENTRY, Plan
+from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Variant, control
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
@@ -95,6 +95,7 @@ class CodePage(Mapping[int, Instr]):
         self.buffer.data[start : start + after * self.stride] = self.outside * after
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
+        self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Context:
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
         itlb = Buffer(CODE_ENTRIES * CODE_ENTRY)
-        dtlb = Buffer(max(len(plan.views), 1) * ENTRIES * ENTRY)
+        dtlb = Buffer(plan.translations)
         for buffer in (itlb, dtlb):
             buffer.data[:] = b"\xff" * buffer.size
         return Context(key, itlb, dtlb, generation)

@@ -15,6 +15,7 @@ from emulator.reference.events import (
     Halted,
     Policy,
     Stuck,
+    Touch,
     Trapped,
     Undefined,
     Unpredicted,
@@ -151,6 +152,24 @@ class PlainMachine(BaseMachine):
         for name, entries in state.files.items():
             view.files[name][:] = entries
         self._take(view)
+
+
+def written(isa: ir.Isa, event: Event) -> list[tuple[str, int, int]]:
+    """Memory, address and units of what a step wrote."""
+    match event:
+        case Trapped():
+            return [*_writes(isa, event.accesses), *_writes(isa, event.delivery)]
+        case Completed() | Undefined() | Unpredicted():
+            return _writes(isa, event.accesses)
+        case Halted() | DoubleFault() | Stuck():
+            return []
+
+
+def _writes(isa: ir.Isa, touches: tuple[Touch, ...]) -> list[tuple[str, int, int]]:
+    spaces = ((*touch.cell, isa.spaces[touch.cell[0]], touch) for touch in touches if touch.kind == "write")
+    return [
+        (name, cell, touch.bits // space.unit) for name, cell, space, touch in spaces if isinstance(space, ir.Memory)
+    ]
 
 
 def judge(event: Event) -> tuple[Exit | None, int, int]:

@@ -17,9 +17,14 @@ from emulator.evaluate import ArbitraryPolicy, Environment, hashed, value_of
 from emulator.interface import Exit, Reason, Region
 from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
+from emulator.monitor.counters import Counters
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
-from emulator.monitor.exiting import COMMITTED, LEFT, TRAP, argument, exiting, used
+from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, TRAP, argument, exiting, used
 from emulator.monitor.place import Placement
+from emulator.monitor.plan import Plan
+from emulator.monitor.rebind import SLOW
+from emulator.monitor.residence import Residence
+from emulator.monitor.routines import WHY, routed
 from emulator.monitor.shadow import ShadowMap
 from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
 from emulator.reference.events import Trapped
@@ -42,9 +47,17 @@ class CompiledHost:
         table: int,
         tier: Tier = "auto",
         blocks: Sequence[Placement] = (),
+        resident: tuple[Plan, Sequence[Placement], Mapping[str, int]] | None = None,
     ) -> None:
         self._bare = isa
+        self._terms: Terms
         self._isa = exiting(isa, forms, table, blocks)
+        self.routines: Residence | None = None
+        if resident is not None:
+            routines = routed(self._isa, *resident, forms)
+            if routines is not None:
+                self._isa = routines.isa
+                self.routines = Residence(routines)
         machine = build(self._isa, regions, choices, tier)
         assert isinstance(machine, BaseMachine)
         self.machine = machine
@@ -67,6 +80,10 @@ class CompiledHost:
     @property
     def regions(self) -> tuple[Region, ...]:
         return self.machine.regions
+
+    @property
+    def routed(self) -> bool:
+        return self.routines is not None
 
     @property
     def state(self) -> State:
@@ -102,18 +119,38 @@ class CompiledHost:
 
     def _direct(self, most: int, terms: Terms, steps: int, lost: int) -> Left:
         """Runs at most `most` steps, with `steps` behind it of which `lost` retired nothing."""
-        machine, elements = self.machine, self._state.elements
-        elements[LEFT] = 0
+        self._state.elements[LEFT] = 0
         if self.table is not None:
             self._look_up(terms)
+        if self.routines is not None:
+            assert terms.resident is not None
+            self.routines.load(self._state, terms.resident, terms.shadow, self.table)
         self._tick(terms, steps, lost)
         self._give()
+        self._terms = terms
+        return self.resume(most)
+
+    def resume(self, most: int) -> Left:
+        machine = self.machine
         before = machine.retired
         ended = machine.run(most)
+        how = machine._get(LEFT)
+        steps = ended.steps - int(how == GONE)  # the exit is itself a step, which retires nothing
+        lost = steps - (machine.retired - before)
+        if self.routines is not None and ended.reason is Reason.BUDGET and not how:
+            return Left(Why.SPENT, steps, lost, aboard=self)
+        routed = self.settle()
+        return replace(self._left(ended, self._terms, steps, lost), routed=routed)
+
+    def settle(self) -> Counters | None:
         self._look()
-        retired = machine.retired - before
-        left = elements[LEFT]  # the exit is itself a step, which retires nothing
-        return self._left(ended, terms, ended.steps - left, ended.steps - left - retired)
+        if self.routines is None:
+            return None
+        terms = self._terms
+        assert terms.resident is not None
+        for clock in () if terms.ticking is None else terms.ticking.clocks:
+            clock.offset = self.machine._clocks[clock.element].offset  # a routine may have set it
+        return self.routines.store(self._state, terms.resident)
 
     def _look_up(self, terms: Terms) -> None:
         """Lets lookups find what the shadow has for the present context."""
@@ -159,7 +196,9 @@ class CompiledHost:
         state = self._state
         if self._mode(Environment(state.elements, state.files, state.choices, {}), {}) not in terms.inside:
             return Left(Why.ESCAPED, steps, lost)
-        if state.elements[LEFT]:
+        if state.elements[LEFT] == LOOK:
+            return Left(Why.SPENT, steps, lost)
+        if state.elements[LEFT] == GONE:
             return self._trapped(steps, lost)
         return Left(Why.SPENT if ended.reason is Reason.BUDGET else Why.ENDED, steps, lost)
 
@@ -167,6 +206,8 @@ class CompiledHost:
         """What a trap has left in the monitor's elements."""
         elements = self._state.elements
         kind = list(self._isa.traps.values())[elements[TRAP]]
+        if kind.name == SLOW:
+            return self._asked(steps, lost)
         args = tuple(elements[argument(name)] for name, _ in kind.params)
         if kind.name.startswith(MISS):
             return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
@@ -175,6 +216,16 @@ class CompiledHost:
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
         caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name != name)
         return Left(Why.TRAP, steps, lost, event, caught)
+
+    def _asked(self, steps: int, lost: int) -> Left:
+        """A routine leaves the step to the slow monitor: the trap is as if it had come at once."""
+        elements, traps = self._state.elements, list(self._bare.traps.values())
+        if elements[WHY] == len(traps):
+            return Left(Why.ASKED, steps, lost)
+        kind = traps[elements[WHY]]
+        files = {file: tuple(entries) for file, entries in self._state.files.items()}
+        event = Trapped(kind.name, (), kind.kind, True)
+        return Left(Why.TRAP, steps, lost, event, Caught(dict(elements), files, self._state.pc(), 0, False))
 
     def _missed(self, name: str, args: tuple[int, ...]) -> Miss:
         """The access that found nothing.  An argument that is as if the spec had not given it counts as not given."""

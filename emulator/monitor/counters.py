@@ -33,6 +33,16 @@ class Counters:
         """The share of the guest's steps that ran directly; 1 for no steps."""
         return self.direct / self.steps if self.steps else 1.0
 
+    def add(self, more: Counters) -> None:
+        """Counts what somebody else has counted."""
+        self.direct += more.direct
+        self.emulated += more.emulated
+        self.reflected += more.reflected
+        self.interpreted += more.interpreted
+        self.filled += more.filled
+        self.exits.update(more.exits)
+        self.routines.update(more.routines)
+
     def as_data(self) -> dict[str, object]:
         """For JSON."""
         return {

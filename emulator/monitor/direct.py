@@ -15,6 +15,7 @@ from emulator.evaluate import ArbitraryPolicy, Environment, value_of
 from emulator.interface import Region
 from emulator.machine.plain import LeaveAbsent, PlainMachine, WholeReference, WholeRun
 from emulator.machine.timeline import Clock
+from emulator.monitor.counters import Counters
 from emulator.monitor.place import Placement
 from emulator.reference.code import Code
 from emulator.reference.events import (
@@ -42,6 +43,7 @@ class Why(Enum):
     SPENT = "the steps are spent, or the monitor watches for something"
     TRAP = "a trap arrived at the monitor"
     MISS = "the shadow map has no entry"
+    ASKED = "a routine of the host leaves an interrupt to the monitor"
     ESCAPED = "the guest reached a mode that is not its own, without a trap"
     ENDED = "the machine cannot go on by itself"
 
@@ -72,7 +74,8 @@ class Caught:
 @dataclass(frozen=True, slots=True)
 class Left:
     """The end of a direct run: steps taken in the guest, and how many of them retired nothing.  `caught` is there after
-    a trap; without it the guest's state is the host's."""
+    a trap; without it the guest's state is the host's.  `routed` counts what the host's own routines did; a guest that
+    is still `aboard` has not been given back."""
 
     why: Why
     steps: int
@@ -80,6 +83,20 @@ class Left:
     event: Event | None = None
     caught: Caught | None = None
     miss: Miss | None = None
+    routed: Counters | None = None
+    aboard: Aboard | None = None
+
+
+class Aboard(Protocol):
+    """A guest in a host that has its routines: it may run on, if nobody wants to see or to change its state."""
+
+    def resume(self, most: int) -> Left:
+        """Runs on, at most `most` steps."""
+        ...
+
+    def settle(self) -> Counters | None:
+        """Brings the host's state and the record up to date; what routines did since that was done last."""
+        ...
 
 
 Watch = Callable[[dict[str, int], int, int], bool]
@@ -129,7 +146,8 @@ class Shadow(Protocol):
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms a guest runs: the modes that are its own, the map that it runs under (None: the machine's), the
-    memory that is its own, the answers of functions that the spec does not specify, and its clocks."""
+    memory that is its own, the answers of functions that the spec does not specify, its clocks, and what a host's
+    routines need (None: they are not to run)."""
 
     inside: frozenset[int]
     shadow: Shadow | None
@@ -137,10 +155,24 @@ class Terms:
     arbitrary: ArbitraryPolicy
     watch: Watch | None = None
     ticking: Ticking | None = None
+    resident: Resident | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A virtual machine as routines know it: its record, which they change, and what its monitor has chosen."""
+
+    record: State
+    chosen: Mapping[str, int]
 
 
 class Host(Protocol):
     """A machine that guests run on."""
+
+    @property
+    def routed(self) -> bool:
+        """Does it run routines of the monitor, and take the guest's interrupts, by itself?"""
+        ...
 
     @property
     def isa(self) -> ir.Isa: ...
@@ -325,6 +357,10 @@ class HostMachine(PlainMachine):
         super().__init__(isa, regions, choices)
         self.reference = DirectReference(isa, self._state, self._reference.policy)
         self._reference = self.reference
+
+    @property
+    def routed(self) -> bool:
+        return False
 
     @property
     def state(self) -> State:

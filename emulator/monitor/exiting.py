@@ -29,6 +29,10 @@ COMMITTED = "monitor.committed."
 
 TRAP_BITS = 16
 
+LEFT_BITS = 2
+GONE, LOOK = 1, 2
+"""Values of `LEFT`: a trap has left the guest; the guest's step is done, and the monitor is to look at its state."""
+
 
 def argument(name: str) -> str:
     """The element in which a trap leaves an argument."""
@@ -45,7 +49,10 @@ def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[
     for form in forms.values():
         traps[form.trap().name] = form.trap()
     params = {name: width for kind in traps.values() for name, width in kind.params}
-    added = [ir.Element(LEFT, 1, ir.Role.PROCESSOR, reset=0), ir.Element(TRAP, TRAP_BITS, ir.Role.CONTROL, reset=0)]
+    added = [
+        ir.Element(LEFT, LEFT_BITS, ir.Role.PROCESSOR, reset=0),
+        ir.Element(TRAP, TRAP_BITS, ir.Role.CONTROL, reset=0),
+    ]
     added += [ir.Element(argument(name), width or 1, ir.Role.CONTROL, reset=0) for name, width in params.items()]
     if forms:
         added.append(ir.Element(CONTEXT, CONTEXTS, ir.Role.MAP, reset=0))
@@ -68,7 +75,7 @@ def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[
 
 def _exit(params: Mapping[str, int]) -> ir.Block:
     """What stands in the place of the delivery."""
-    sets = [ir.Set(TRAP, ir.Local("t", TRAP_BITS)), ir.Set(LEFT, ir.Const(1, 1))]
+    sets = [ir.Set(TRAP, ir.Local("t", TRAP_BITS)), ir.Set(LEFT, ir.Const(LEFT_BITS, GONE))]
     for name, width in params.items():
         local = ir.Local(f"t.{name}", width)
         sets.append(ir.Set(argument(name), local if width else ir.ToBits(local)))

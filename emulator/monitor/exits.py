@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from analyzer import ir
 from emulator.disassemble import disassemble
 from emulator.interface import Machine
 from emulator.peek import Peek
@@ -45,6 +46,11 @@ class Handled:
         other = self.trap is not None and not at.cause.endswith(f" {self.trap}")
         done = f"{self.done}: {self.trap}" if other else self.done
         return f"{at.step:>8}  {at.mode}  {at.pc:0{at.digits}x}  {at.cause:<21}  {done:<21}  {at.text}"
+
+
+def cause(kind: ir.TrapKind) -> str:
+    """An exit by a trap of this kind, as it is counted."""
+    return f"{kind.kind.value} {kind.name}"
 
 
 Tell = Callable[[Handled], None]

@@ -122,9 +122,11 @@ def held_of(isa: ir.Isa, held: MachineState, choices: Mapping[str, int] | None =
 
 
 def _gap(isa: ir.Isa, region: Ram, taken: Sequence[int]) -> int:
-    """The lowest place, page by page, with room."""
+    """The region's own place, where that is free; else the lowest one, page by page, with room."""
     space = isa.spaces[region.memory]
     at, busy = 0, set(taken)
+    if region.base % PAGE == 0 and not any(a in busy for a in range(region.base, region.base + region.size, PAGE)):
+        return region.base
     while at + region.size <= 1 << space.address_width:
         hit = next((a for a in range(at, at + region.size, PAGE) if a in busy), None)
         if hit is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from analyzer import ir
 from analyzer.allocator import Allocation, Allocator, Request
@@ -22,6 +23,9 @@ from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan
 from emulator.monitor.table import SIZE
 from emulator.monitor.vm import Grant, VirtualMachine
+from emulator.state import State
+
+Exits = Literal["seen", "compiled"]
 
 QUANTUM = 10_000
 """Steps that a virtual machine runs before the next one has its turn."""
@@ -34,6 +38,9 @@ class Monitor:
     monitor that itself runs in a virtual machine.  `room` is the number of machines that the host has memory for; they
     are all as large as the first.  `check` looks after RESOURCE-CONTROL on every exit.  Guests run on the `tier`:
     `auto` is the fastest that serves the plan, the reference for an unsafe one, whose guests may do anything.
+
+    `exits` says who deals with exits: routines in generated code (`compiled`), as far as they can, which nobody looks
+    at; or always Python (`seen`), which RESOURCE-CONTROL at every exit and traces of exits need.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class Monitor:
         room: int = 1,
         check: bool = True,
         tier: Tier = "reference",
+        exits: Exits = "seen",
     ) -> None:
         self.plan = plan
         self.allocator = allocator
@@ -52,6 +60,7 @@ class Monitor:
         self.room = room
         self.check = check
         self.tier = tier
+        self.exits = exits
         self.machines: list[VirtualMachine] = []
         self.host: HostMachine | CompiledHost | None = None
         self._places: list[tuple[int, ...]] = []
@@ -73,8 +82,8 @@ class Monitor:
         if self.host is None:
             first = self._allocate(regions, choices, None, {})
             layout = lay(self.plan, first.held, [regions] * self.room)
-            blocks = _blocks(regions, layout.places[0]) if self.room == 1 else ()
-            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules, blocks)
+            alone = _placed(regions, layout.places[0]) if self.room == 1 else None
+            self.host = self._host(layout.regions, {**choices, **layout.choices}, first.granules, alone, choices)
             self._places = list(layout.places)
         return self._on(self.host, self._places.pop(0), regions, choices)
 
@@ -103,9 +112,10 @@ class Monitor:
         regions: Sequence[Region],
         choices: Mapping[str, int],
         granules: Mapping[str, int],
-        blocks: Sequence[Placement] = (),
+        alone: Sequence[Placement] | None = None,
+        virtual: Mapping[str, int] | None = None,
     ) -> HostMachine | CompiledHost:
-        """The machine at the bottom.
+        """The machine at the bottom.  A virtual machine that is alone on it has these places, and these choices.
 
         Raises:
             UsageError: guests of this plan cannot run on generated code.
@@ -122,7 +132,10 @@ class Monitor:
         at = 0
         for memory in {form.memory.name for form in found.values()}:
             rams, at = beside(isa, rams, memory, SIZE)
-        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks)
+        blocks = alone if alone is not None and len(alone) == 1 else ()
+        routed = alone is not None and self.exits == "compiled" and self.tier in ("auto", "interpreter", "regions")
+        resident = (self.plan, alone or (), State(isa, virtual).choices) if routed else None
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks, resident)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]
@@ -188,7 +201,7 @@ class Monitor:
         return (*self._outer, *self.machines)
 
 
-def _blocks(regions: Sequence[Region], at: tuple[int, ...]) -> tuple[Placement, ...]:
-    """The place of a virtual machine's only region of RAM, if it has but one."""
+def _placed(regions: Sequence[Region], at: tuple[int, ...]) -> tuple[Placement, ...]:
+    """The places of a virtual machine's regions of RAM."""
     rams = [r for r in regions if isinstance(r, Ram)]
-    return (Placement(rams[0].memory, rams[0].base, rams[0].size, at[0]),) if len(rams) == 1 else ()
+    return tuple(Placement(r.memory, r.base, r.size, place) for r, place in zip(rams, at, strict=True))

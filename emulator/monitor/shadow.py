@@ -57,6 +57,8 @@ NATURAL = 1 << 41
 Context = tuple[object, ...]
 Unit = tuple[str, int]
 
+Epoch = tuple[bool, bool, tuple[int, ...]]
+
 MOST_ENTRIES = 1 << 14
 """Entries of all contexts; past them the shadow starts anew, so that no guest exhausts the memory of the host."""
 
@@ -108,6 +110,8 @@ class ShadowMap:
         flat: Flat = never,
     ) -> None:
         self.version = 0
+        self.stayed = False
+        """The guest has run for long."""
         self.filled = self.refused = self.invalidated = 0
         self.covers = frozenset(plan.shadowed)
         self._isa = plan.isa
@@ -182,12 +186,26 @@ class ShadowMap:
             return False
         held = tuple(self._record.elements[n] for n in self._held)
         known = self._flat.get(held)
-        if known is None and self.filled >= SETTLED:
+        if known is None and self.settled:
             if len(self._flat) >= MOST_TOKENS:
                 self._flat.clear()
             values = dict(zip(self._held, held, strict=True))
             known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
         return bool(known)
+
+    @property
+    def traced(self) -> bool:
+        """Are there tables to be watched (SHADOW-TRACED)?"""
+        return bool(self._tables)
+
+    @property
+    def settled(self) -> bool:
+        """Does the guest stay for long enough to ask whether its contexts are flat?"""
+        return self.stayed or self.filled >= SETTLED
+
+    def epoch(self) -> Epoch:
+        """What contexts and their answers depend on besides elements: the same as long as they stay true."""
+        return self.traced, self.settled, tuple(self._token(n) for n in self._files)
 
     def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
         """What the state makes of an argument that the spec does not give: that of the innermost machine."""

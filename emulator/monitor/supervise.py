@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer import ir
+from analyzer.errors import UsageError
 from emulator.devices.console import Console
 from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.counters import Counters
@@ -20,13 +21,15 @@ MOST_EXITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Supervised:
-    """How a monitored run went: that of the program, and what each monitor counted, from the outermost on."""
+    """How a monitored run went: that of the program, and what each monitor counted, from the outermost on.  Guests ran
+    on generated code (`compiled`), which dealt with most of their exits, too (`routed`)."""
 
     outcome: Outcome
     technique: str
     scheme: str
     checked: bool
     compiled: bool
+    routed: bool
     levels: tuple[Counters, ...]
 
     def sentences(self) -> Iterator[str]:
@@ -54,6 +57,7 @@ class Supervised:
             "scheme": self.scheme,
             "resource_control": self.control(),
             "host": "generated code" if self.compiled else "reference",
+            "exits": "generated code" if self.routed else "one by one",
             "monitors": [counters.as_data() for counters in self.levels],
         }
 
@@ -93,13 +97,19 @@ def supervise(
     """
     system = prepare(isa, program, options, console, monitor.make)
     levels = monitor.levels
+    routed = monitor.host is not None and monitor.host.routed
+    if tell is not None and routed:
+        raise UsageError(
+            "exits that generated code deals with are not seen", "a monitor with `exits` seen tells of them"
+        )
     if tell is not None:
         for number, level in enumerate(levels, 1):
             level.tell = _telling(tell, number if len(levels) > 1 else None)
     outcome = follow(system, options.budget, keyboard)
     counters = tuple(level.counters for level in levels)
     compiled = isinstance(monitor.host, CompiledHost)
-    return Supervised(outcome, monitor.plan.technique, monitor.plan.scheme.name, monitor.check, compiled, counters)
+    technique, scheme = monitor.plan.technique, monitor.plan.scheme.name
+    return Supervised(outcome, technique, scheme, monitor.check, compiled, routed, counters)
 
 
 def _telling(tell: Callable[[str], None], number: int | None) -> Callable[[Handled], None]:

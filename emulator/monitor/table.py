@@ -121,15 +121,17 @@ class Form:
         away = ir.Binary("sub", address, ir.Const(width, block.base & (1 << width) - 1))
         inside = ir.Compare("ule", away, ir.Const(width, block.size - (1 << ALIGNED_BITS)))
         moved = ir.Const(self.memory.address_width, block.at - block.base & (1 << self.memory.address_width) - 1)
-        below = ir.Binary("add", cut(address, self.memory.address_width), moved)
+        below: ir.Expr = cut(address, self.memory.address_width)
+        if moved.value:
+            below = ir.Binary("add", below, moved)
         passed = tuple(ir.Local(p.name, p.width) for p in self.space.params)
         missed = ir.Trap(MISS + self.space.name, (address, ir.Local("bits", 16), ir.Local("access", 2), *passed))
         flat = ir.Compare("eq", ir.Get(FLAT, 1), ir.Const(1, 1))
-        ways: ir.Block = (
-            ir.When(ir.Not(ir.Logic("and", ir.Local("natural", 0), inside)), (missed,)),
-            ir.Return(below),
-        )
-        return ir.When(flat, ways)
+        conds: list[ir.Expr] = [ir.Local("natural", 0), inside]
+        if width > self.memory.address_width:  # it follows; a code generator merges it with what is asked of the rest
+            above = ir.Extract(address, width - 1, self.memory.address_width)
+            conds.append(ir.Compare("eq", above, ir.Const(width - self.memory.address_width, 0)))
+        return ir.When(flat, (*(ir.When(ir.Not(cond), (missed,)) for cond in conds), ir.Return(below)))
 
     def _held(self, param: ir.MapParam) -> ir.Expr:
         """The default of an argument in the map that looks up."""
@@ -246,6 +248,8 @@ class ShadowTable:
         """Addresses of slots that were written since somebody looked."""
         self.defaults: dict[int, dict[str, int]] = {}
         """Of each context: what arguments are that the spec does not give, by their elements."""
+        self.flushes = 0
+        """How often the numbers of contexts were given anew."""
         self._contexts: dict[Context, int] = {}
         self._held: dict[int, tuple[Context, Key]] = {}
         self._shadow: ShadowMap | None = None
@@ -289,6 +293,7 @@ class ShadowTable:
 
     def flushed(self) -> None:
         """All entries were taken away."""
+        self.flushes += 1
         for index in self._held:
             self._write(index, (0, 0, 0))
         self._held.clear()

@@ -9,8 +9,8 @@ RESOURCE-CONTROL
     accessed.  With `check`, this is looked at on every exit; a breach is an error, not a count.  A guest of which the
     scheme's assumptions are not true is interpreted.
 RECORD-TRUE
-    Between two steps the record is the state of the virtual machine, whole.  While the guest runs, the passed elements
-    are in the host, and the others of the record do not change.
+    Between two steps the record is, when somebody looks, the state of the virtual machine, whole.  While the guest
+    runs, the passed elements are in the host, and the others of the record do not change.
 REFLECT-BY-SPEC
     A trap of the guest is delivered by the spec's delivery procedure, on the record.
 
@@ -32,6 +32,7 @@ from emulator.machine.base import BaseMachine
 from emulator.machine.plain import judge
 from emulator.monitor.counters import Counters
 from emulator.monitor.direct import (
+    Aboard,
     Caught,
     DirectPolicy,
     DirectReference,
@@ -40,6 +41,7 @@ from emulator.monitor.direct import (
     LeaveMiss,
     Left,
     Miss,
+    Resident,
     Shadow,
     Terms,
     Ticking,
@@ -58,6 +60,9 @@ from emulator.storage import Absent, RamCells, Storage
 
 INTERPRETED = "interpreted"
 """The cause of a step in a mode that does not run directly, or of a guest that is not as the scheme assumes."""
+
+LONG = 1 << 22
+"""Steps after which a guest has run for long."""
 
 MOST_FILLS = 256
 """Entries that are filled for one instruction before it is emulated."""
@@ -104,10 +109,11 @@ class VirtualMachine(BaseMachine):
         self.host = host
         self.grant = grant
         self.check = check
-        self.counters = Counters()
+        self._counters = Counters()
+        self._aboard: Aboard | None = None
         self.tell: Tell | None = None
-        self.record = State(plan.isa, choices)
-        self.record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
+        self._record = State(plan.isa, choices)
+        self._record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
         self.reference = DirectReference(plan.isa, self.record, Policy(arbitrary=self._arbitrary))
         self.shadow = (
             ShadowMap(plan, self.record, self.placements, grant.granules, grant.flat) if plan.shadowed else None
@@ -124,10 +130,54 @@ class VirtualMachine(BaseMachine):
         self._saved_files = tuple(n for n in plan.division.passed if n not in elements)
         self._held = tuple(n for n in plan.division.held if n in elements)
         self._held_files = tuple(n for n in plan.division.held if n not in elements)
-        self._polls = _polls(plan)
+        self._polls = _polls(plan) and not host.routed
         self._assumed = tuple(value_of(a.expr, plan.isa) for a in plan.scheme.guest if not a.prelude)
         self._missed: Miss | None = None
         self._fills = 0
+
+    @property
+    def record(self) -> State:
+        """The state of the virtual machine.  A guest whose host has its routines is asked to give it back first."""
+        self._ashore()
+        return self._record
+
+    @property
+    def counters(self) -> Counters:
+        self._ashore()
+        return self._counters
+
+    def _ashore(self) -> None:
+        """Takes the state of a guest that is still aboard.
+
+        Raises:
+            Breach: it is in a mode that is not its own.
+        """
+        if self._aboard is None:
+            return
+        host, self._aboard = self._aboard, None
+        self._tally(host.settle())
+        state = self.host.state
+        if self._host_mode() not in self.plan.inside:
+            raise self._escaped()
+        self._save(state.elements, state.files)
+
+    def _save(self, elements: Mapping[str, int], files: Mapping[str, Sequence[int]]) -> None:
+        """The guest's own state, into the record."""
+        for name in self._saved:
+            self._record.elements[name] = elements[name]
+        for name in self._saved_files:
+            self._record.files[name][:] = files[name]
+
+    def _tally(self, routed: Counters | None) -> None:
+        """What the host's routines did was no direct step."""
+        if routed is not None:
+            self._counters.direct -= routed.steps
+            self._counters.add(routed)
+            self._changed()
+
+    def _escaped(self) -> Breach:
+        mode = self.plan.isa.mode.named(self._host_mode())
+        return Breach(f"the guest has reached mode {mode} without a trap")
 
     # -- the allocator -------------------------------------------------------------------------------------------------
 
@@ -157,10 +207,7 @@ class VirtualMachine(BaseMachine):
         files = state.files if caught is None else caught.files
         if self.check:
             self._custody(elements, files)
-        for name in self._saved:
-            self.record.elements[name] = elements[name]
-        for name in self._saved_files:
-            self.record.files[name][:] = files[name]
+        self._save(elements, files)
 
     def _custody(self, elements: Mapping[str, int], files: Mapping[str, Sequence[int]]) -> None:
         """RESOURCE-CONTROL."""
@@ -177,16 +224,27 @@ class VirtualMachine(BaseMachine):
 
     def _round(self, most: int, watch: Watch | None, ticking: Ticking | None = None) -> Round:
         """Runs the guest directly until it leaves, and deals with that; or makes one step on the record."""
-        if self.reference.mode_code() not in self.plan.direct or not self._as_assumed():
-            return self._virtual(INTERPRETED, watch, ticking)
-        if self._pending() or any(self.record.elements[n] for n in self._code.processor):
-            return self._virtual("interrupt", watch, ticking)
-        self.enter()
-        left = self.host.direct(most, self._terms(watch, ticking))
-        self.leave(left)
+        if self.shadow is not None and not self.shadow.stayed and self._steps >= LONG:
+            self._ashore()
+            self.shadow.stayed = True
+        if self._aboard is not None and watch is None and ticking is None:
+            left = self._aboard.resume(most)
+        else:
+            self._ashore()
+            if self.reference.mode_code() not in self.plan.direct or not self._as_assumed():
+                return self._virtual(INTERPRETED, watch, ticking)
+            if self._pending() or any(self.record.elements[n] for n in self._code.processor):
+                return self._virtual("interrupt", watch, ticking)
+            self.enter()
+            left = self.host.direct(most, self._terms(watch, ticking))
         self._steps += left.steps
         self._lost += left.lost
-        self.counters.direct += left.steps
+        self._counters.direct += left.steps
+        self._aboard = left.aboard
+        if left.aboard is not None:
+            return Round()
+        self.leave(left)
+        self._tally(left.routed)
         return self.dispatch(left, watch, None if ticking is None else ticking.later(left.steps, left.lost))
 
     def dispatch(self, left: Left, watch: Watch | None = None, ticking: Ticking | None = None) -> Round:
@@ -203,9 +261,10 @@ class VirtualMachine(BaseMachine):
         match left.why:
             case Why.SPENT:
                 return Round(watched=watch is not None)
+            case Why.ASKED:
+                return self._virtual("interrupt", watch, ticking)
             case Why.ESCAPED:
-                mode = self.plan.isa.mode.named(self._host_mode())
-                raise Breach(f"the guest has reached mode {mode} without a trap")
+                raise self._escaped()
             case Why.MISS:
                 assert left.miss is not None
                 self.counters.exits["shadow miss"] += 1
@@ -336,7 +395,8 @@ class VirtualMachine(BaseMachine):
         answers = self.reference.policy.arbitrary
         if self._clocks:
             ticking = Ticking(tuple(self._clocks.values()), self._steps, self._lost)
-        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking)
+        resident = Resident(self.record, self.grant.chosen) if self.host.routed else None
+        return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking, resident)
 
     def _watching(self, watch: Watch | None) -> Watch | None:
         """What is to be asked before each direct step: guest state alone may raise an interrupt."""
@@ -369,6 +429,7 @@ class VirtualMachine(BaseMachine):
         return None
 
     def _get(self, element: str) -> int:
+        self._ashore()
         clock = self._clocks.get(element)
         return self.record.elements[element] if clock is None else clock.value(self._count(clock))
 
@@ -394,6 +455,7 @@ class VirtualMachine(BaseMachine):
         self._changed()
 
     def _wrote(self, memory: str, address: int, units: int) -> None:
+        self._ashore()
         if self.shadow is not None:
             self.shadow.wrote(memory, address, units)
         for placement in self.placements:
@@ -425,6 +487,10 @@ class VirtualMachine(BaseMachine):
             self.shadow.flush()
 
     # -- a host: monitors nest -----------------------------------------------------------------------------------------
+
+    @property
+    def routed(self) -> bool:
+        return False
 
     @property
     def state(self) -> State:

@@ -54,7 +54,8 @@ class Completed:
 class Trapped:
     """The instruction trapped.  `memory` says that a map raised it, which makes it a memory trap whatever its kind.
     `instruction` is None if there was none yet (an interrupt, a fetch, an undefined encoding).  `during` are traps that
-    were raised before, whose delivery this one ended."""
+    were raised before, whose delivery this one ended.  `accesses` are those of the instruction, `delivery` those that
+    the delivery made."""
 
     trap: str
     args: tuple[int, ...]
@@ -65,6 +66,7 @@ class Trapped:
     during: tuple[str, ...] = ()
     accesses: tuple[Touch, ...] = ()
     span: Span | None = None
+    delivery: tuple[Touch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

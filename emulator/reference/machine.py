@@ -200,7 +200,11 @@ class Machine:
             try:
                 self._deliver(run, kind, trap.values)
             except LeaveDone:
+<<<<<<< HEAD
                 return replace(event, accesses=tuple(run.accesses))
+=======
+                return _delivered(event, run)
+>>>>>>> main
             except LeaveTrap as nested:
                 run.undo()
                 raised.append(trap.trap)
@@ -212,9 +216,14 @@ class Machine:
                 return _undelivered(event)
             except (LeaveStuck, RecursionError) as stuck:
                 run.undo()
+                self._go(run, here)
                 return Stuck(str(stuck), instruction, stuck)
             else:
+<<<<<<< HEAD
                 return replace(event, accesses=tuple(run.accesses))
+=======
+                return _delivered(event, run)
+>>>>>>> main
 
     def _deliver(self, run: Run, kind: ir.TrapKind, args: tuple[int, ...]) -> None:
         """Runs the delivery procedure with the trap's number as `t` and its attributes and parameters as `t.name`."""
@@ -232,18 +241,12 @@ class Machine:
         run.set_element(pc, address & (1 << self.isa.elements[pc].width) - 1)
 
 
+def _delivered(event: Trapped, run: Run) -> Trapped:
+    return replace(event, delivery=tuple(run.accesses[len(event.accesses) :]))
+
+
 def _undelivered(event: Trapped) -> Trapped:
-    return Trapped(
-        event.trap,
-        event.args,
-        event.kind,
-        False,
-        event.instruction,
-        event.memory,
-        event.during,
-        event.accesses,
-        event.span,
-    )
+    return replace(event, delivered=False)
 
 
 @dataclass(frozen=True, slots=True)

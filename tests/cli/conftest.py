@@ -78,3 +78,24 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["POPEK_CACHE"]
     else:
         os.environ["POPEK_CACHE"] = before
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> str:
+    """The starter with three ways to set the map, of which only the first has its check; and with a second scheme."""
+    head, _, tail = starter("family").partition('instr "setmap')
+    _, _, tail = tail.partition("// Everything runs")
+    rows = """table Way { z | way | safe
+            "one" | 00 | 1
+            "two" | 01 | 0
+            "three" | 10 | 0 }
+for Way { instr setmap "map {z} {ra}, {rb}" = 0x12 ra rb way _:2 {
+  trap privileged if M == user and safe == 1
+  base = ra
+  bound = rb
+} }
+"""
+    second = "scheme second { run super as user, user as user; monitor super; expect not_virtualizable }\n"
+    tail = tail.replace("expect virtualizable", "expect not_virtualizable")
+    (tmp_path / "family.isa").write_text(f"{head}{rows}//{tail}{second}", encoding="utf-8")
+    return "family.isa"

@@ -53,7 +53,7 @@ def test_a_changed_machine_is_another(tmp_path: Path, text: str) -> None:
     isa, _ = load_source(Source("pg1974.isa", text))
     other, _ = load_source(Source("pg1974.isa", text + "\n"))
     options = Options(cache=cache)
-    keep_report(cache, isa, options, analyze(isa, Options(graph=False, witnesses=False)))
+    keep_report(cache, isa, options, analyze(isa, Options(graph=False, witnesses="none")))
     assert kept_report(cache, isa, options) is not None
     assert kept_report(cache, other, options) is None
     assert kept_report(cache, isa, Options(cache=cache, only=("lpsw",))) is None

@@ -37,7 +37,7 @@ def test_the_record_is_of_this_spec(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_verdicts_are_as_recorded() -> None:
-    options = Options(jobs=len(os.sched_getaffinity(0)), witnesses=False, graph=False)
+    options = Options(jobs=len(os.sched_getaffinity(0)), witnesses="none", graph=False)
     entries = tuple(entry_of(name, analyze(load(name), options)) for name in NAMES)
     assert_golden(RECORDED, to_text(entries))
 

@@ -41,6 +41,14 @@ def test_on_generated_code(popek: Popek) -> None:
     assert "2083 steps: 96.78 % direct, 43 emulated, 24 reflected" in ran.err
 
 
+def test_exits_in_generated_code(popek: Popek) -> None:
+    ran = popek("vmm", "pg1974", HELLO, "--no-check", "--stats", "json")
+    found = json.loads(ran.err)
+    assert (ran.code, ran.out, found["exits"]) == (0, SAID, "generated code")
+    (counters,) = found["monitors"]
+    assert (counters["emulated"], counters["reflected"]) == (43, 24)
+
+
 def test_depth_and_stats(popek: Popek) -> None:
     ran = popek("vmm", "pg1974", HELLO, "--depth", "2", "--stats", "json", "--no-check", *SLOW)
     found = json.loads(ran.err)

@@ -40,10 +40,7 @@ before push_sreg, push_fs_gs, pop_sreg, pop_fs_gs, les_lds, lss_lfs_lgs, pushf, 
     ("s_in_s_open", "rv64"): """\
 state intercept caught : bool reset 0
 
-before csrrw, csrrs, csrrc, csrrwi, csrrsi, csrrci {
-  trap illegal if caught and mode == S and csrn.code == 0x180
-}
-
+before csrrw, csrrs, csrrc, csrrwi, csrrsi, csrrci { trap illegal if caught and mode == S and csrn.code == 0x180 }
 before sfence_vma { trap illegal if caught and mode == S }""",
 }
 """What each machine lacks.  That of `rv64` is what version 1.10 of its privileged architecture added, and calls TVM."""

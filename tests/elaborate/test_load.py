@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_a_folder_is_no_spec(tmp_path: Path) -> None:
     (tmp_path / "odd.isa").mkdir()
     with pytest.raises(UsageError):
         load(str(tmp_path / "odd.isa"))
+
+
+def test_what_has_no_end_is_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no spec /dev/zero"):
+        load("/dev/zero")
+    os.mkfifo(tmp_path / "pipe.isa")
+    with pytest.raises(UsageError, match="there is no spec"):
+        load(str(tmp_path / "pipe.isa"))
+    spec = tmp_path / "mine.isa"
+    spec.write_text('isa mine extends pg1974\nimport "/dev/zero"\n')
+    with pytest.raises(SpecError) as caught:
+        load(str(spec))
+    assert [(d.code, str(d.span)) for d in caught.value.diagnostics] == [("PG321", f"{spec}:2:8")]
+    spec.write_text("// \n" * (1 << 20) + "isa mine extends pg1974\n")
+    with pytest.raises(SpecError) as caught:
+        load(str(spec))
+    assert [(d.code, str(d.span)) for d in caught.value.diagnostics] == [("PG111", f"{spec}:1:1")]
 
 
 def test_line_ends_of_other_systems(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from diagnosed import told
 
 from analyzer import ir
 from analyzer.errors import SpecError
+from analyzer.hints import HINTS
 from analyzer.passes import check, show
 from analyzer.source import Source
 from analyzer.syntax.load import load, load_source, load_with_warnings
@@ -69,6 +70,15 @@ def test_every_code_is_pinned() -> None:
     pages = {path.stem for path in (ROOT / "analyzer/diagnostics").glob("PG[123]*.md")}
     assert raised() == pages
     assert pinned() == pages
+
+
+def test_every_error_has_a_hint() -> None:
+    assert {code for code in HINTS if code < "PG332"} == {c for c in raised() if c < "PG332"}
+    for path in CASES:
+        if path.stem.startswith("err_"):
+            with pytest.raises(SpecError) as caught:
+                load(str(path))
+            assert [str(d) for d in caught.value.diagnostics if d.severity == "error" and not d.hint] == []
 
 
 PAGES = sorted(path for path in (ROOT / "analyzer/diagnostics").glob("PG[23]*.md") if path.stem != "PG322")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from specs import spec
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.benchmark import Bench, Guest, Row, Suite, as_data, load_suite, table
+from emulator.benchmark import Bench, Guest, Row, Suite, Workshop, as_data, load_suite, table
+from emulator.devices.console import Console
+from emulator.interface import Reason
+from emulator.machine import Tier
+from emulator.run import Options, follow, prepare
 
 
 def row(seconds: Mapping[str, tuple[float, ...]], group: str = "flat", events: int | None = None) -> Row:
@@ -44,10 +52,57 @@ def test_the_table() -> None:
 def test_the_bundled_suite_is_whole() -> None:
     suite = load_suite()
     assert suite.reference in suite.peers
-    for guest in (suite.null, *suite.guests):
+    assert {guest.spec for guest in suite.guests} == set(suite.nulls)
+    for guest in (*suite.nulls.values(), *suite.guests):
+        assert guest.build is None or guest.build in suite.builds
+        assert guest.reference is None or guest.reference in guest.peers
         assert set(guest.peers) <= set(suite.peers)
         made = {f"{{made}}/{name}" for name in guest.make}
         assert all(source in made or (suite.here / source).exists() for source in guest.sources)
+
+
+def test_a_guest_may_have_a_reference_of_its_own() -> None:
+    rows = [
+        Row(
+            Guest("one", "toy", ("a.c",), "others", reference="old"),
+            "0" * 64,
+            1_000_000,
+            {"old": (6.0,), "popek": (1.0,)},
+        ),
+        row({"old": (2.0,), "peer": (8.0,), "popek": (1.0,)}, "others"),
+    ]
+    assert [found.ratio("popek", "peer") for found in rows] == [6.0, 8.0]
+    assert table(rows, "peer")[-1] == "others: 6.93x old and peer (geometric mean), 6.00x at least"
+    assert [guest["reference"] for guest in as_data(rows, {}, "peer")["guests"]] == ["old", "peer"]
+
+
+CHECKSUMS = {"ka10": 0o102724506131, "s370": 0x075965DE}
+"""Of one round of the classic guests, as SIMH and Hercules print them."""
+
+
+@pytest.mark.parametrize("tier", ["interpreter", "regions"])
+@pytest.mark.parametrize(("name", "place", "index", "bits"), [("ka10", "ac", 1, None), ("s370", "core", 0x800, 32)])
+def test_classic_guests_compute_what_they_compute_on_classic_emulators(
+    name: str, place: str, index: int, bits: int | None, tier: Tier, tmp_path: Path
+) -> None:
+    suite = load_suite()
+    built = Workshop(suite, tmp_path).built(suite.nulls[name], "assembly")
+    system = prepare(spec(name), built, Options(tier=tier), Console())
+    assert follow(system, 1_000_000).ended.reason is Reason.STOPPED
+    assert system.machine.read(place, index, bits) == CHECKSUMS[name]
+
+
+@pytest.mark.parametrize(("name", "peer", "line"), [("ka10", "simh", "AC1:"), ("s370", "hercules", "R:00000800")])
+def test_classic_emulators_compute_it(name: str, peer: str, line: str, tmp_path: Path) -> None:
+    suite = load_suite()
+    if shutil.which(suite.versions[peer][0]) is None:
+        (pytest.fail if os.environ.get("CI_ORACLES") else pytest.skip)(f"{peer} is not installed")
+    built = Workshop(suite, tmp_path).built(suite.nulls[name], peer)
+    command = [word.format(**{peer: built}) for word in suite.peers[peer]]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    said = next(found for found in done.stdout.decode(errors="replace").splitlines() if line in found)
+    checksum = f"{CHECKSUMS[name]:o}" if peer == "simh" else f"{CHECKSUMS[name]:08X}"
+    assert checksum in said
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
@@ -59,7 +114,7 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
         raise AssertionError(name)
 
     def bench(*command: str) -> Bench:
-        return Bench(Suite("peer", {"bare": command}, {}, {}, guest, (guest,), tmp_path), never, tmp_path)
+        return Bench(Suite("peer", {"bare": command}, {}, {}, {}, {"toy": guest}, (guest,), tmp_path), never, tmp_path)
 
     with pytest.raises(UsageError, match="no benchmark another"):
         list(bench("true").rows(["another"], 1))

@@ -84,27 +84,18 @@ def test_prints_what_it_should(name: str, isa: ir.Isa, tmp_path: Path) -> None:
     assert (outcome.code, text) == (0, golden(name)), outcome.sentence()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(
+    "tier", [tier if tier == "regions" else pytest.param(tier, marks=pytest.mark.slow) for tier in TIERS]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_prints_what_it_should_on_every_tier(name: str, tier: Tier, isa: ir.Isa, tmp_path: Path) -> None:
     outcome, text = ran(isa, name, tmp_path, tier)
     assert (outcome.code, text) == (0, golden(name)), outcome.sentence()
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", NAMES)
 def test_prints_the_same_under_qemu(name: str, tmp_path: Path) -> None:
-    compare_with_qemu(name, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(QUICK)))
-def test_prints_the_same_under_qemu_in_the_end(name: str, tmp_path: Path) -> None:
-    compare_with_qemu(name, tmp_path)
-
-
-def compare_with_qemu(name: str, out: Path) -> None:
     import build
 
     needs(build.COMPILER, build.QEMU)
-    assert build.under_qemu(build.build(name, out)) == (golden(name), 0)
+    assert build.under_qemu(build.build(name, tmp_path)) == (golden(name), 0)

@@ -10,14 +10,17 @@ from emulator.machine.blocks import BlocksMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from tests.machine import programs
-from tests.machine.compare import stops
+from tests.machine.compare import Company
 from tests.specs import spec
 
 SPECS = ("pg1974", "ka10", "s370", "m68000", "ia32", "rv64")
 
 HOT = {"interpreter": 0, "regions": 2}
 STOPS = 24
-"""In each program."""
+"""In each program of the sample."""
+
+MANY, TOGETHER = 200, 10
+"""Stops of a program in the slow suite, and programs that the same machines run."""
 
 
 def machines(isa: ir.Isa, engine: Engine) -> dict[str, BaseMachine]:
@@ -32,7 +35,7 @@ def machines(isa: ir.Isa, engine: Engine) -> dict[str, BaseMachine]:
 @pytest.mark.parametrize("name", SPECS)
 def test_sample(name: str, engine: Engine) -> None:
     isa = spec(name)
-    assert stops(isa, 0, machines(isa, engine), STOPS) > STOPS
+    assert Company(isa, machines(isa, engine)).stops(0, STOPS) > STOPS
 
 
 @pytest.mark.slow
@@ -40,5 +43,7 @@ def test_sample(name: str, engine: Engine) -> None:
 def test_many(name: str, engine: Engine) -> None:
     """Together 100,000 stops, on each tier."""
     isa = spec(name)
-    for seed in range(16_700 // STOPS):
-        stops(isa, seed, machines(isa, engine), STOPS)
+    for first in range(0, 16_700 // MANY, TOGETHER):
+        company = Company(isa, machines(isa, engine))
+        for seed in range(first, first + TOGETHER):
+            company.stops(seed, MANY)

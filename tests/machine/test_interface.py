@@ -128,6 +128,20 @@ def test_nothing_is_left_of_an_access_to_nowhere(rv64: ir.Isa, tier: Tier) -> No
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_nothing_is_left_of_a_trap_that_is_delivered_to_nowhere(tier: Tier) -> None:
+    """INT resumes behind itself, but its gate is read where no memory is: the machine still stands before it."""
+    isa = spec("ia32")
+    m = build(isa, [Ram("phys", 0, 1 << 14)], tier=tier)
+    for address, unit in assemble(isa, "nop\nint 3\n", 0x100).cells.items():
+        m.write("phys", unit, address)
+    for place, value in (("idtr.base", 0x100000), ("idtr.limit", 0x7FF), ("eip", 0x100)):
+        m.write(place, value)
+    ended = m.run(9)
+    assert (ended.reason, ended.steps, ended.address) == (Reason.ABSENT, 1, 0x100000 + 8 * 3)
+    assert m.read("eip") == 0x101
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_a_snapshot_is_all_that_changes(rv64: ir.Isa, tier: Tier) -> None:
     m = machine(rv64, tier, LOOP)
     m.clock("minstret", "retired")
@@ -154,6 +168,24 @@ def test_code_that_changes_itself(rv64: ir.Isa, tier: Tier) -> None:
         own.write("x", value, index)
     own.run(20 * 2 + 3 + 4 * 2)
     assert own.read("x", 5) == 28
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_frame_of_a_trap_may_fall_on_code(tier: Tier) -> None:
+    """The handler is hot when its stack comes to lie so that the next frame is its code: SR is MOVE.L D0,D0, and the
+    return address ORI.B #4,D0."""
+    m = build(spec("m68000"), [Ram("bus", 0, 1 << 16)], tier=tier, hot=3)
+    for address, unit in assemble(spec("m68000"), "addq.l #1, d0\ntrap #0\n", 0x500).cells.items():
+        m.write("bus", unit, address)
+    for place, index, value in (("sr", None, 0x2000), ("sp", None, 0x3000), ("pc", None, 0x500), ("bus", 0x82, 5)):
+        m.write(place, value, index)
+    m.run(2 * 23)
+    assert (m.read("d", 0), m.read("sp")) == (23, 0x3000 - 23 * 6)
+    m.write("sp", 0x506)
+    m.run(2)
+    assert (m.read("pc"), m.read("sp"), m.read("bus", 0x500, 16)) == (0x500, 0x500, 0x2000)
+    m.run(2)
+    assert (m.read("pc"), m.read("d", 0)) == (0x506, 24 | 4)
 
 
 @pytest.mark.parametrize("tier", TIERS)

@@ -45,7 +45,7 @@ def test_all_of_pg1974_is_proved() -> None:
 
 def test_with_a_report_the_direct_ones_and_the_premises_are_listed() -> None:
     isa = spec("pg1974-jrst1")
-    report = analyze(isa, Options(witnesses=False, graph=False)).schemes[0]
+    report = analyze(isa, Options(witnesses="none", graph=False)).schemes[0]
     proof = prove(Setting(isa, isa.scheme()), report, only=("lpsw",))
     assert [o.name for o in proof.broken] == [row.instruction for row in report.rows if row.hole == "yes"] != []
     assert [p.premise for p in proof.premises] == [f"P{n}" for n in range(1, 10)]

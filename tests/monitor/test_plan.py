@@ -44,7 +44,7 @@ def test_maps_are_composed_where_registers_serve() -> None:
 
 
 def report_of(isa: ir.Isa) -> SchemeReport:
-    return analyze(isa, Options(witnesses=False, graph=False)).schemes[0]
+    return analyze(isa, Options(witnesses="none", graph=False)).schemes[0]
 
 
 def test_a_verdict_of_yes_gives_a_plan() -> None:

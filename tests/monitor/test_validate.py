@@ -79,7 +79,7 @@ VARIANTS = ("decb", "halt", "jrst1", "lra", "nopr", "rdbase", "rdmode")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_plain_monitor_fails_by_the_instruction_that_the_analysis_names(variant: str) -> None:
     isa = spec(f"pg1974-{variant}")
-    culprits = analyze(isa, Options(witnesses=False, graph=False)).schemes[0].theorems[0].culprits
+    culprits = analyze(isa, Options(witnesses="none", graph=False)).schemes[0].theorems[0].culprits
     (found,) = validate(monitor_of(isa), 50).divergences
     assert found.instruction in culprits
 

@@ -129,5 +129,5 @@ def test_the_verdict_flips_and_names_it(name: str) -> None:
 
 def culprits(isa: ir.Isa) -> set[str]:
     """Those of Theorem 1, under the only scheme."""
-    report: Report = analyze(isa, Options(witnesses=False, graph=False))
+    report: Report = analyze(isa, Options(witnesses="none", graph=False))
     return set(report.schemes[0].theorems[0].culprits)

@@ -211,6 +211,6 @@ def test_what_is_found_is_virtualizable() -> None:
     """The settings around it, and what the analysis says of them."""
     for given, status in (("A and B", "holds"), ("A and not B", "violated"), ("not A and B", "violated")):
         isa = machine("A, B : bool", setb="A", setc="B", assume=f'assume {given} "as set"')
-        report = analyze(isa, Options(graph=False, witnesses=False))
+        report = analyze(isa, Options(graph=False, witnesses="none"))
         assert report.schemes[0].theorems[0].status == status
         assert setting(isa) == ["A", "B"]

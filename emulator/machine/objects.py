@@ -1,0 +1,46 @@
+"""What is kept on disk between runs, by name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+class Objects:
+    """Objects on disk, by the digest of what they were made from.  A damaged file counts as none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def get(self, digest: str) -> bytes | None:
+        if self.folder is None:
+            return None
+        try:
+            data = (self.folder / f"{digest}.o").read_bytes()
+        except OSError:
+            return None
+        check, body = data[:32], data[32:]
+        return body if hashlib.sha256(digest.encode() + body).digest() == check else None
+
+    def put(self, digest: str, body: bytes) -> None:
+        """Keeps an object; where that is not possible, it is not kept."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(digest.encode() + body).digest() + body)
+            Path(name).replace(self.folder / f"{digest}.o")
+        except OSError:
+            return
+
+
+def default_folder() -> Path:
+    """Where objects are kept: `POPEK_CACHE`, else the user's cache folder."""
+    named = os.environ.get("POPEK_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "popek"
