@@ -200,11 +200,7 @@ class Machine:
             try:
                 self._deliver(run, kind, trap.values)
             except LeaveDone:
-<<<<<<< HEAD
-                return replace(event, accesses=tuple(run.accesses))
-=======
                 return _delivered(event, run)
->>>>>>> main
             except LeaveTrap as nested:
                 run.undo()
                 raised.append(trap.trap)
@@ -219,11 +215,7 @@ class Machine:
                 self._go(run, here)
                 return Stuck(str(stuck), instruction, stuck)
             else:
-<<<<<<< HEAD
-                return replace(event, accesses=tuple(run.accesses))
-=======
                 return _delivered(event, run)
->>>>>>> main
 
     def _deliver(self, run: Run, kind: ir.TrapKind, args: tuple[int, ...]) -> None:
         """Runs the delivery procedure with the trap's number as `t` and its attributes and parameters as `t.name`."""

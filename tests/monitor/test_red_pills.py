@@ -31,7 +31,7 @@ SILENT = {"halt", "sfence.vma"}
 
 def report_of(name: str, scheme: str | None, only: tuple[str, ...] = ()) -> SchemeReport:
     isa = spec(name)
-    options = Options(graph=False, only=only, schemes=(isa.scheme(scheme).name,))
+    options = Options(witnesses="each", graph=False, only=only, schemes=(isa.scheme(scheme).name,))
     return analyze(isa, options, ReferenceReplayer()).schemes[0]
 
 
