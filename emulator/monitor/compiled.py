@@ -7,7 +7,7 @@ when it leaves).  Held elements are looked at on exits, as always.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -48,10 +48,11 @@ class CompiledHost:
         tier: Tier = "auto",
         blocks: Sequence[Placement] = (),
         resident: tuple[Plan, Sequence[Placement], Mapping[str, int]] | None = None,
+        passed: Collection[str] = (),
     ) -> None:
         self._bare = isa
         self._terms: Terms
-        self._isa = exiting(isa, forms, table, blocks)
+        self._isa = exiting(isa, forms, table, blocks, passed)
         self.routines: Residence | None = None
         if resident is not None:
             routines = routed(self._isa, *resident, forms)

@@ -7,14 +7,15 @@ It is the machine's own but for this:
 - A trap that is raised right after a commit is a kind of its own, `monitor.committed.NAME`, which resumes where the
   machine's resumes: the monitor reflects it as it stands.
 - A shadowed map looks accesses up in the monitor's table (`emulator.monitor.table`).
-- There are no interrupts: those of the host come between two runs.
+- Interrupts are those that the guest's own state alone makes (a trace exception): they leave the guest as traps do.
+  The host's others come between two runs.
 
 So an exit costs no more than a delivery, and is made by the same generated code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from analyzer import ir
@@ -39,9 +40,15 @@ def argument(name: str) -> str:
     return f"monitor.{name}"
 
 
-def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[Placement] = ()) -> ir.Isa:
+def exiting(
+    isa: ir.Isa,
+    forms: Mapping[str, Form],
+    base: int,
+    blocks: Sequence[Placement] = (),
+    passed: Collection[str] = (),
+) -> ir.Isa:
     """The instruction set; `forms` are those of the maps that look up in the table at `base`, or find the guest in one
-    of its `blocks`."""
+    of its `blocks`; `passed` are the elements that hold the guest's own values."""
     traps: dict[str, ir.TrapKind] = {}
     for kind in isa.traps.values():
         traps[kind.name] = replace(kind, resume="here", attributes=())
@@ -65,12 +72,25 @@ def exiting(isa: ir.Isa, forms: Mapping[str, Form], base: int, blocks: Sequence[
         elements={**isa.elements, **{e.name: e for e in added}},
         traps=traps,
         deliver=ir.Procedure("monitor.exit", (), None, _exit(params)),
-        interrupts=(),
+        interrupts=tuple(_staying(i) for i in isa.interrupts if _own(i, frozenset(passed))),
         spaces={name: forms[name].map(base, blocks) if name in forms else space for name, space in isa.spaces.items()},
         instructions=tuple(replace(i, body=committed(i.body)) for i in isa.instructions),
         procedures={name: replace(p, body=committed(p.body)) for name, p in isa.procedures.items()},
         digest="",
     )
+
+
+def _own(interrupt: ir.Interrupt, passed: frozenset[str]) -> bool:
+    """Does the guest's own state alone make it?"""
+    terms = [term for expr in (interrupt.cond, *interrupt.args) for term in ir.subterms(expr)]
+    foreign = any(isinstance(term, ir.Arbitrary | ir.GetEntry) for term in terms)
+    return not foreign and {term.element for term in terms if isinstance(term, ir.Get)} <= passed
+
+
+def _staying(interrupt: ir.Interrupt) -> ir.Interrupt:
+    """The interrupt, once: its cause is still there when the guest has left."""
+    inside = ir.Compare("eq", ir.Get(LEFT, LEFT_BITS), ir.Const(LEFT_BITS, 0))
+    return replace(interrupt, cond=ir.Logic("and", inside, interrupt.cond))
 
 
 def _exit(params: Mapping[str, int]) -> ir.Block:

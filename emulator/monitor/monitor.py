@@ -135,7 +135,8 @@ class Monitor:
         blocks = alone if alone is not None and len(alone) == 1 else ()
         routed = alone is not None and self.exits == "compiled" and self.tier in ("auto", "interpreter", "regions")
         resident = (self.plan, alone or (), State(isa, virtual).choices) if routed else None
-        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks, resident)
+        passed = self.plan.division.passed
+        return CompiledHost(isa, rams, {**choices, **sizes(isa, rams)}, found, at, self.tier, blocks, resident, passed)
 
     def _on(
         self, host: Host, at: tuple[int, ...], regions: Sequence[Region], choices: Mapping[str, int]

@@ -11,7 +11,8 @@ from analyzer.errors import Breach
 from emulator.board import Board
 from emulator.devices.console import Console
 from emulator.interface import Exit, Ram, Reason
-from emulator.machine.plain import PlainMachine
+from emulator.machine import Tier
+from emulator.machine.base import BaseMachine
 from emulator.monitor.monitor import Monitor
 from emulator.monitor.vm import VirtualMachine
 from emulator.piece import Image
@@ -45,16 +46,18 @@ class Parted:
 class Twins:
     """The bare machine and the virtual one, with `size` units of RAM."""
 
-    def __init__(self, isa: ir.Isa, board: Board, image: Image, monitor: Monitor, size: int) -> None:
+    def __init__(
+        self, isa: ir.Isa, board: Board, image: Image, monitor: Monitor, size: int, tier: Tier = "reference"
+    ) -> None:
         self.isa = isa
         self.memory = board.memory
         self.consoles = Console(), Console()
         one, two = self.consoles
-        bare = assemble_system(isa, board, [image], one, ram=size, tier="reference").machine
+        bare = assemble_system(isa, board, [image], one, ram=size, tier=tier).machine
         virtual = assemble_system(isa, board, [image], two, ram=size, make=monitor.make).machine
-        assert isinstance(bare, PlainMachine)
+        assert isinstance(bare, BaseMachine)
         assert isinstance(virtual, VirtualMachine)
-        self.machines: tuple[PlainMachine, VirtualMachine] = bare, virtual
+        self.machines: tuple[BaseMachine, VirtualMachine] = bare, virtual
         ram = next(r for r in bare.regions if isinstance(r, Ram))
         self.base, self.size = ram.base, ram.size
         whole = bare.to_state()
@@ -75,7 +78,8 @@ class Twins:
             cells[:] = memoryview(self.blank)
             for address, unit in dose.cells.items():
                 cells[address - self.base] = unit
-            machine.from_state(state)  # forgets what it knows of memory
+            machine._wrote(self.memory, self.base, self.size)
+            machine.from_state(state)
             console.transcript.clear()
 
     def steps(self, count: int) -> Parted | None:

@@ -184,21 +184,25 @@ class VirtualMachine(BaseMachine):
     def enter(self) -> None:
         """Loads the virtual machine into the host: real(σ, μ) of the criterion.  Passed elements are the record's, held
         ones the monitor's, composed ones both's, and the mode is φ of the virtual mode (MODE-SHADOW)."""
-        record, state, held = self.record, self.host.state, self.grant.held
+        record, state = self.record, self.host.state
         for name in self._loaded:
             state.elements[name] = record.elements[name]
         for name in self._loaded_files:
             state.files[name][:] = record.files[name]
-        entry = {name: held.elements[name] for name in self._held}
+        for name in self._held_files:
+            state.files[name][:] = self.grant.held.files[name]
+        self._entry = self._entering()
+        state.elements.update(self._entry)
+
+    def _entering(self) -> dict[str, int]:
+        """What held elements of the host are to be while the guest runs, as its record is."""
+        entry = {name: self.grant.held.elements[name] for name in self._held}
         entry.update(self.plan.modes[self.reference.mode_code()])
         environment = self._environment()
         chosen: dict[str, int | bool] = dict(self.grant.chosen)
         for name, value in self._composed.items():
             entry[name] = int(value(environment, chosen))
-        for name in self._held_files:
-            state.files[name][:] = held.files[name]
-        state.elements.update(entry)
-        self._entry = entry
+        return entry
 
     def leave(self, left: Left) -> None:
         """Takes the guest's own state back into the record."""
@@ -206,6 +210,8 @@ class VirtualMachine(BaseMachine):
         elements = state.elements if caught is None else caught.elements
         files = state.files if caught is None else caught.files
         if self.check:
+            if left.routed is not None and self.reference.mode_code() in self.plan.direct:
+                self._entry = self._entering()  # the host's routines have changed the record, and entered by it
             self._custody(elements, files)
         self._save(elements, files)
 

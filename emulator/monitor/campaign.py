@@ -1,0 +1,174 @@
+"""Long campaigns: loops of generated instructions, millions of steps each, on generated code, bare and monitored.
+
+Generated guests (`guests`) are short and look everywhere; these look long.  A loop is made of instructions that, one
+after the other, complete on the reference from the state in which it begins; what they do the thousandth time nobody
+knows.  Traps lead back to its beginning, so that a loop that traps goes on, and its exits are tried as well.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+
+from analyzer import ir
+from analyzer.errors import UsageError
+from emulator.board import Board
+from emulator.decode import encode
+from emulator.image import of_program
+from emulator.interface import Reason
+from emulator.machine import Tier
+from emulator.monitor.monitor import Monitor
+from emulator.monitor.twins import Dose, Place, Twins
+from emulator.monitor.validate import told
+from emulator.program import assemble
+from emulator.reference import Completed, Policy
+from emulator.reference import Machine as Reference
+from emulator.state import State
+
+SIZE = 1 << 14
+"""Units of RAM."""
+
+START, TRAPPED, DATA = 0x1000, 0x1800, 0x2000
+"""Where a loop begins, where traps lead, and where its numbers point to."""
+
+LENGTH = 24
+"""Instructions of a loop."""
+
+TRIES = 400
+"""Instructions that are tried for it."""
+
+STRETCHES = (10_000, 100_000, 1_000_000)
+"""Steps between two comparisons: the first few, and later ones."""
+
+STEPS = 4_000_000
+"""Steps that a loop runs."""
+
+MOST_EXITS = 2_000
+"""Exits after which a loop has said enough."""
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What a campaign came to: loops, monitored steps, exits, and the first difference, if there is one."""
+
+    loops: int = 0
+    steps: int = 0
+    exits: int = 0
+    difference: str | None = None
+    instructions: set[str] = field(default_factory=set)
+
+
+class Loops:
+    """Makes loops, the same ones for the same seed, and runs them on both machines."""
+
+    def __init__(self, isa: ir.Isa, board: Board, monitor: Monitor, seed: int = 0, tier: Tier = "regions") -> None:
+        if board.speech is None or not board.speech.go:
+            raise UsageError(f"the board {board.name} does not say how a program goes on", "its table `speech` would")
+        self.isa = isa
+        self.random = random.Random(seed)
+        origin = board.ram[0].base
+        self.at, self.data = origin + START, origin + DATA
+        self.go = board.speech.go.replace("{label}", f"{self.at:#x}")
+        text = f".equ trapped, {origin + TRAPPED:#x}\n{board.speech.before}\n.org {origin + TRAPPED:#x}\n{self.go}\n"
+        frame = assemble(isa, f"{text}.org {self.at:#x}\nstart: {self.go}\n", origin)
+        self.twins = Twins(isa, board, of_program(frame), monitor, SIZE, tier)
+
+    def run(self, steps: int) -> Campaign:
+        """Loops, until both machines have taken so many steps, or differ."""
+        out = Campaign()
+        while out.steps < steps and out.difference is None:
+            dose, names = self._loop()
+            self.twins.begin(dose)
+            out.loops += 1
+            out.instructions |= names
+            self._compared(out)
+        return out
+
+    def _compared(self, out: Campaign) -> None:
+        counters = self.twins.machines[1].counters
+        before, done = sum(counters.exits.values()), 0
+        stretches = chain(STRETCHES, repeat(STRETCHES[-1]))
+        while done < STEPS and out.difference is None:
+            stretch = next(stretches)
+            one, two = (machine.run(stretch) for machine in self.twins.machines)
+            done += two.steps
+            parted = self.twins.parted()
+            if one != two or parted.places:
+                places = ", ".join(map(str, list(parted.places)[:6]))
+                out.difference = f"loop {out.loops}, within {done} steps: {told(one)}, {told(two)}, {places}"
+            exits = sum(counters.exits.values()) - before
+            if one.reason is not Reason.BUDGET or exits > MOST_EXITS:
+                break
+        out.steps += done
+        out.exits += sum(counters.exits.values()) - before
+
+    # -- loops ---------------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> tuple[Dose, set[str]]:
+        """A loop, with the names of its instructions."""
+        isa, memory = self.isa, self.twins.memory
+        places = self._places()
+        state = State(isa, self.twins.start.choices)
+        state.elements.update(self.twins.start.elements)
+        state.files = {name: list(entries) for name, entries in self.twins.start.files.items()}
+        for (name, index), value in places.items():
+            state.write(name, value, index)
+        for i, unit in enumerate(self.twins.blank):
+            state.memories[memory][self.twins.base + i] = unit
+        reference = Reference(isa, state, Policy(arbitrary=lambda name, args, width: 0))
+        cells: dict[int, int] = {}
+        names: set[str] = set()
+        at, count = self.at, 0
+        for _ in range(TRIES):
+            if count >= LENGTH or at > self.at + (TRAPPED - START) // 2:
+                break
+            instruction, units = self._instruction()
+            before = state.copy()
+            for i, unit in enumerate(units):
+                state.memories[memory][at + i] = unit
+            event = reference.step()
+            if isinstance(event, Completed) and state.pc() == at + len(units):
+                cells.update(enumerate(units, at))
+                names.add(instruction.name)
+                at, count = at + len(units), count + 1
+                continue
+            reference.state = state = before
+        cells.update(assemble(isa, self.go, at).cells)
+        return Dose(places, cells), names
+
+    def _places(self) -> Mapping[Place, int]:
+        """Registers that point to data, or hold anything."""
+        chance = self.random
+        places: dict[Place, int] = {}
+        for file in self.isa.files.values():
+            if file.role is not ir.Role.GUEST:
+                continue
+            for index in range(file.size):
+                if index not in file.zeros:
+                    near = self.data + chance.randrange(0, 0x1000, 16)
+                    value = near if chance.random() < 0.6 else chance.getrandbits(file.width)
+                    places[file.name, index] = value & (1 << file.width) - 1
+        return places
+
+    def _instruction(self) -> tuple[ir.Instruction, tuple[int, ...]]:
+        while True:
+            instruction = self.random.choice(self.isa.instructions)
+            operands = {o.name: self._operand(o) for o in instruction.operands}
+            try:
+                return instruction, tuple(encode(self.isa, instruction, operands))
+            except UsageError:
+                continue
+
+    def _operand(self, operand: ir.OperandField) -> int:
+        chance = self.random
+        named = [v for _, values in operand.cases for v in values]
+        if named and chance.random() < 0.9:
+            return chance.choice(named)
+        if operand.width > 12 and chance.random() < 0.7:
+            return (self.data + chance.randrange(0x1000)) & (1 << operand.width) - 1
+        return chance.getrandbits(operand.width)
+
+
+__all__ = ["Campaign", "Loops"]
