@@ -237,7 +237,7 @@ class Bench:
                     seconds.setdefault(engine, []).append(taken)
             null = self.suite.nulls[guest.spec]
             with tempfile.TemporaryDirectory(dir=self.folder) as cache:
-                self.mine(null, self.workshop.built(null, null.build or next(iter(self.suite.builds))), Path(cache))
+                self.mine(null, self.workshop.built(null, build), Path(cache))
                 taken, steps = self.mine(guest, image, Path(cache))
                 seconds.setdefault(NEW, []).append(taken)
         digest = hashlib.sha256(image.read_bytes()).hexdigest()

@@ -79,12 +79,13 @@ EMULATOR_SEES = {
     "analyzer.source",
     "analyzer.errors",
     "analyzer.ir",
+    "analyzer.passes",
     "analyzer.replayer",
     "analyzer.allocator",
     "analyzer.report",
 }
-"""All that the emulator knows of the analyzer.  The analyzer knows nothing of the emulator: what replays a witness is
-handed to it as a callable."""
+"""All that the emulator knows of the analyzer: the IR, what is read off its text, and what is handed over.  The
+analyzer knows nothing of the emulator: what replays a witness is handed to it as a callable."""
 
 FENCES = {
     "lark": {"analyzer.syntax"},

@@ -17,7 +17,7 @@ from emulator.devices.console import Console
 from emulator.piece import Image, Piece
 from emulator.system import MAKERS, System, assemble_system
 
-SPECS = {"virt": "rv64", "pg74": "pg1974", "s370": "s370", "m68k": "m68000", "pdp10": "ka10"}
+SPECS = {"virt": "rv64", "pg74": "pg1974", "s370": "s370", "m68k": "m68000", "pdp10": "ka10", "pc": "ia32"}
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,10 @@ from emulator.reference import Policy
 
 GUESTS = 2_000
 
-ROUTINES = {
-    "pg1974": ("lpsw", "lrb", "lra", "halt"),
-    "m68010": ("move_to_sr", "move_from_sr", "move_to_usp", "move_from_usp", "movec_to"),
-}
+ROUTINES = {"pg1974": ("lpsw", "lrb", "lra", "halt")}
 """Instructions that monitors of these machines emulate."""
 
-EQUIVALENT = {"pg1974": {"lpsw 1"}, "m68010": set[str]()}
+EQUIVALENT = {"pg1974": {"lpsw 1"}}
 """Mutants that are no others: LPSW need not go on to the next instruction before it loads where to go."""
 
 
