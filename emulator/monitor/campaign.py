@@ -39,14 +39,15 @@ LENGTH = 24
 TRIES = 400
 """Instructions that are tried for it."""
 
-STRETCHES = (10_000, 100_000, 1_000_000)
+STRETCHES = (500, 10_000, 100_000, 1_000_000)
 """Steps between two comparisons: the first few, and later ones."""
 
-STEPS = 4_000_000
+STEPS = 8_000_000
 """Steps that a loop runs."""
 
-MOST_EXITS = 2_000
-"""Exits after which a loop has said enough."""
+RARE = 500
+"""Steps for one exit with which a loop may go on; one that exits more often has said enough after the first
+stretch."""
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Loops:
                 places = ", ".join(map(str, list(parted.places)[:6]))
                 out.difference = f"loop {out.loops}, within {done} steps: {told(one)}, {told(two)}, {places}"
             exits = sum(counters.exits.values()) - before
-            if one.reason is not Reason.BUDGET or exits > MOST_EXITS:
+            if one.reason is not Reason.BUDGET or exits * RARE > max(done, STRETCHES[1]):
                 break
         out.steps += done
         out.exits += sum(counters.exits.values()) - before
@@ -117,7 +118,7 @@ class Loops:
             state.write(name, value, index)
         for i, unit in enumerate(self.twins.blank):
             state.memories[memory][self.twins.base + i] = unit
-        reference = Reference(isa, state, Policy(arbitrary=lambda name, args, width: 0))
+        reference = Reference(isa, state, Policy(deliver=False, arbitrary=lambda name, args, width: 0))
         cells: dict[int, int] = {}
         names: set[str] = set()
         at, count = self.at, 0
@@ -125,7 +126,7 @@ class Loops:
             if count >= LENGTH or at > self.at + (TRAPPED - START) // 2:
                 break
             instruction, units = self._instruction()
-            before = state.copy()
+            elements, files = dict(state.elements), {name: list(entries) for name, entries in state.files.items()}
             for i, unit in enumerate(units):
                 state.memories[memory][at + i] = unit
             event = reference.step()
@@ -134,7 +135,9 @@ class Loops:
                 names.add(instruction.name)
                 at, count = at + len(units), count + 1
                 continue
-            reference.state = state = before
+            state.elements.update(elements)  # what it wrote to memory may stay
+            for name, entries in files.items():
+                state.files[name][:] = entries
         cells.update(assemble(isa, self.go, at).cells)
         return Dose(places, cells), names
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 
 from analyzer import ir
 from analyzer.errors import AssemblyError, UsageError
-from analyzer.passes.effects import EffectsOf
 from analyzer.report import Hole
 from emulator.board import Board, SpeechTable
 from emulator.decode import completed, decode_units, encode
 from emulator.disassemble import show
 from emulator.image import of_program
 from emulator.monitor.monitor import Monitor
+from emulator.monitor.plan import map_reads, reads
 from emulator.monitor.twins import Dose, Parted, Place, Twins
 from emulator.program import assemble
 from emulator.state import split
@@ -74,6 +74,37 @@ class Pill:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """What a block's text reads and writes, procedures included: elements, files, and the maps of its accesses."""
+
+    reads: set[str]
+    writes: set[str]
+    maps: set[str]
+
+    @staticmethod
+    def of(isa: ir.Isa, block: ir.Block) -> Touched:
+        """Of a block."""
+        out, seen, blocks = Touched(set(), set(), set()), set[str](), [block]
+        while blocks:
+            for stmt in ir.statements(blocks.pop()):
+                for expr in ir.expressions(stmt):
+                    out.reads.update(reads(expr))
+                match stmt:
+                    case ir.Set():
+                        out.writes.add(stmt.element)
+                    case ir.SetEntry():
+                        out.writes.add(stmt.file)
+                    case ir.Load() | ir.Store() if not stmt.access.table:
+                        out.maps.add(stmt.access.space)
+                    case ir.Call() if stmt.procedure not in seen:
+                        seen.add(stmt.procedure)
+                        blocks.append(isa.procedures[stmt.procedure].body)
+                    case _:
+                        pass
+        return out
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Text at an address: an instruction, or some in the board's words (`whole`), which are gone through to their
     end."""
@@ -114,7 +145,7 @@ class Brewer:
         self.at, self.trapped = self.origin + PILL, self.origin + TRAPPED
         self.frame = assemble(isa, self._before() + f"\n.org {self.at}\nstart:\n", self.origin)
         self.twins = Twins(isa, board, of_program(replace(self.frame, entry=self.at)), monitor, SIZE)
-        self.effects = EffectsOf(isa)
+        self.touched = {i.name: Touched.of(isa, i.body) for i in isa.instructions}
         self.unit = isa.unit
         self.runs = 0
         self._known: dict[tuple[bytes, int], tuple[int, ...]] = {}
@@ -264,9 +295,9 @@ class Brewer:
         self, instruction: ir.Instruction, operands: Mapping[str, int], hints: Sequence[int]
     ) -> Iterator[Ingredients]:
         """Beginnings without end, the plainest first."""
-        effects = self.effects.block(instruction.body)
+        text = self.touched[instruction.name]
         guest = {n for n, f in self.isa.files.items() if f.role is ir.Role.GUEST}
-        touched = (effects.reads | effects.writes) - guest
+        touched = (text.reads | text.writes) - guest
         about = sorted(n for n in touched if n in self.isa.elements and n != self.isa.fetch.pc)
         about += sorted(n for n in touched if n in self.isa.files)
         fixed = {o.name for o in instruction.operands if o.cases}
@@ -375,7 +406,7 @@ class Brewer:
     def _extended(self, given: Ingredients, parted: Parted) -> Iterator[tuple[Ingredients, Parted]]:
         """The program with one instruction more, of those that are about what differs."""
         names = {name for name, _ in parted.places}
-        fitting = [i for i in self.isa.instructions if names & self.effects.block(i.body).reads]
+        fitting = [i for i in self.isa.instructions if names & self.touched[i.name].reads]
         fitting += [i for i in self.isa.instructions if names & self._walked(i)]
         pool = [*self.own, *self.spots, *(v for pair in parted.places.values() for v in pair)]
         for _ in range(PROBES if fitting else 0):
@@ -391,8 +422,13 @@ class Brewer:
 
     def _walked(self, instruction: ir.Instruction) -> set[str]:
         """What the maps read that an instruction's accesses go through."""
-        windows = self.effects.block(instruction.body).windows
-        return {name for window in windows for name in self.effects.map(window).reads}
+        found: set[str] = set()
+        for name in self.touched[instruction.name].maps:
+            space = self.isa.spaces[name]
+            while isinstance(space, ir.Map):
+                found |= map_reads(self.isa, space)[0]
+                space = self.isa.spaces[space.below]
+        return found
 
     # -- tasting -------------------------------------------------------------------------------------------------------
 
