@@ -15,6 +15,7 @@ from functools import cached_property
 from analyzer import ir
 from emulator.codegen.layout import Bank, Layout
 from emulator.codegen.shape import Shape
+from emulator.reference.stopping import shutdowns, stopping
 
 ENTRIES = 1024
 """Entries of a data cache, for each view."""
@@ -199,7 +200,11 @@ class Plan:
 
     @cached_property
     def processor(self) -> tuple[str, ...]:
-        return tuple(e.name for e in self.isa.elements.values() if e.role is ir.Role.PROCESSOR)
+        return stopping(self.isa)
+
+    @cached_property
+    def shutdowns(self) -> frozenset[str]:
+        return shutdowns(self.isa)
 
     # -- caches --------------------------------------------------------------------------------------------------------
 

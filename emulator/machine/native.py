@@ -279,7 +279,8 @@ class NativeMachine(BaseMachine):
                     self._put("attention", 0)
                     return None
                 case Leave.HALTED:
-                    return Exit(Reason.HALTED, 0, name=self._plan.processor[self._word("info0")])
+                    name = self._plan.processor[self._word("info0")]
+                    return Exit(Reason.SHUTDOWN if name in self._plan.shutdowns else Reason.HALTED, 0, name=name)
                 case Leave.UNDELIVERED:
                     return Exit(Reason.UNDELIVERED, 0, name=list(self._isa.traps)[self._word("info0")])
                 case Leave.DOUBLE_FAULT:
