@@ -174,7 +174,8 @@ class Handler(Tail):
         if self.journalled:
             self.undo()
         self.regs[PC] = self.here if kind.resume == "here" else self.next_pc()
-        self.go(self.routine(f"deliver.{kind.name}"), "poison", "%b", self.wide_pc())
+        here = self.extend(self.here, self.plan.pc_width, 64)
+        self.go(self.routine(f"deliver.{kind.name}"), "poison", "%b", self.wide_pc(), here)
 
     def next_pc(self) -> Value:
         return self.binary("add", self.here, self.variant.length, self.plan.pc_width)

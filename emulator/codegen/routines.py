@@ -82,7 +82,8 @@ class Going(Tail):
 
 
 class Delivery(Going):
-    """The delivery procedure for one kind of trap."""
+    """The delivery procedure for one kind of trap.  `%x` is the address of the instruction, `%pc` where the trap is; if
+    delivery has to be left, nothing of the instruction is done."""
 
     def __init__(self, plan: Plan, text: Text, kind: ir.TrapKind) -> None:
         super().__init__(plan, text)
@@ -115,7 +116,7 @@ class Delivery(Going):
         if target is None:
             table = self.at(self.plan.routine("deliver." + next(iter(self.isa.traps))))
             target = self.text.let(f"load ptr, ptr {self.away(table, self.binary('shl', number, 3, 64))}")
-        self.go(target, "poison", "%b", "%pc")
+        self.go(target, "poison", "%b", "%pc", "%x")
 
     def trap(self, kind: ir.TrapKind, args: list[Value]) -> None:
         for i, (arg, (_, w)) in enumerate(zip(args, kind.params, strict=True)):
@@ -131,8 +132,9 @@ class Delivery(Going):
         self.text.do(f"br i1 {self.compare('eq', status, int(Status.LEAVE), 64)}, label %{left}, label %{none}")
         self.text.label(left)
         self.text.do(f"call void @rollback(ptr %st, ptr {self.pointer('journal0')})")
-        self.regs[PC] = "%pc" if self.plan.pc_width == 64 else "%here"
-        self.go("@exit_", "poison", "%b", self.wide_pc())
+        self.put_word("nest", 0)
+        self.put_word("reason", self.word("info1"))
+        self.go("@exit_", "poison", "%b", "%x")
         self.text.label(none)
         self.unpredictable()
         self.text.label(trap)

@@ -333,7 +333,7 @@ ok:
             this, on = code.text.fresh("this"), code.text.fresh("on")
             code.text.do(f"br i1 {code.compare('eq', number, i, 64)}, label %{this}, label %{on}")
             code.text.label(this)
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if kind.resume == "here" else after)
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if kind.resume == "here" else after, "%pc")
             code.text.label(on)
         code.text.do("unreachable")
 
@@ -423,7 +423,7 @@ ok:
             for i, (arg, (_, w)) in enumerate(zip(interrupt.args, kind.params, strict=True)):
                 value = code.extend(code.value(arg), w, 64)
                 code.text.do(f"store i64 {value}, ptr {code.at(plan.layout.arguments + 8 * i)}")
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc")
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc", "%pc")
             code.text.label(on)
         self._resume(code)
 
@@ -509,7 +509,8 @@ ok:
         except Unsupported:
             plain = Going(self.plan, Text())
             plain.prologue()
-            plain.leave(Leave.REFERENCE)
+            plain.put_word("reason", int(Leave.REFERENCE))
+            plain.go("@exit_", "poison", "%b", "%x")
             self._add(plain, head, plain.text)
 
     # -- memory --------------------------------------------------------------------------------------------------------

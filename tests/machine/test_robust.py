@@ -6,6 +6,7 @@ import gc
 import random
 import resource
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ import pytest
 from analyzer import ir
 from emulator.interface import Ram, Reason
 from emulator.machine import native
+from emulator.machine.base import BaseMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import PATIENCE, NativeMachine
+from emulator.machine.plain import PlainMachine
 from emulator.program import assemble
 from emulator.state import State
 from tests.machine import programs
-from tests.machine.compare import go
+from tests.machine.compare import assert_same, go
 from tests.machine.settings import SIZE, setting
 from tests.specs import spec
 
@@ -149,3 +152,46 @@ def test_a_jump_to_where_no_instruction_can_begin(hot: int, engine: Engine) -> N
     assert machine.read("pc") == 0x401
     machine.run(1)
     assert (machine.read("pc"), machine.read("sp")) == (handler, 0x3000 - 14)
+
+
+def beside_the_reference(name: str, engine: Engine, hot: int, texts: dict[int, str]) -> Iterator[BaseMachine]:
+    """The reference and a machine on generated code, with programs by their addresses."""
+    isa = spec(name)
+    for machine in (
+        PlainMachine(isa, programs.regions(isa)),
+        NativeMachine(isa, programs.regions(isa), None, engine, hot, share=1e9),
+    ):
+        memory = next(iter(machine._storages))
+        for base, text in texts.items():
+            for address, unit in assemble(isa, text, base).cells.items():
+                machine.write(memory, unit, address)
+        yield machine
+
+
+@pytest.mark.parametrize("hot", [0, 2], ids=["interpreter", "regions"])
+def test_a_store_around_the_end_of_memory_changes_code_at_its_beginning(hot: int, engine: Engine) -> None:
+    texts = {0: "nop\njmp (0x400).l", 0x400: "move.l d0, (0xFFFFFE).l\njmp (0).l"}
+    plain, other = beside_the_reference("m68000", engine, hot, texts)
+    for machine in (plain, other):
+        machine.write("sr.S", 1)
+        machine.write("d", 0x5281, 0)  # addq.l #1, d1
+        machine.write("pc", 0)
+        machine.run(4 * 10)
+    assert plain.read("d", 1) == 9
+    assert_same("", plain, other)
+
+
+def test_a_delivery_to_where_nothing_is_leaves_the_instruction_undone(engine: Engine) -> None:
+    plain, other = beside_the_reference("ia32", engine, 0, {0x100: "nop\nint 9"})
+    gate = (0x0008_0000 | 0x8E << 40).to_bytes(8, "little")
+    segment = (0x00CF9A000000FFFF).to_bytes(8, "little")
+    for machine in (plain, other):
+        machine.write_units("phys", 0x3000 + 8 * 9, gate)
+        machine.write_units("phys", 0x4008, segment)
+        for place, value in (("idtr.base", 0x3000), ("idtr.limit", 0x7FF), ("gdtr.base", 0x4000), ("gdtr.limit", 0x1F)):
+            machine.write(place, value)
+        machine.write("r", 0x9D170000, 4)
+        machine.write("eip", 0x100)
+        assert machine.run(10).reason is Reason.ABSENT
+    assert plain.read("eip") == 0x101
+    assert_same("", plain, other)
