@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
-from analyzer.examine import Examined, Wanted, examine_one
+from analyzer.examine import Examined, Wanted, examine_kin, examine_one
 from analyzer.expectations import about_causes, expectations
 from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
@@ -193,10 +194,35 @@ def _examined(
     _prepare(setting, [s for _, s in todo], options)
     sources = Sources()
     pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, replayer, options))]
-    pieces += [(weight(setting, w, s), partial(examine_one, setting, w, replayer, sources, s)) for w, s in todo]
+    for kin in _kin(setting, todo):
+        work = sum(weight(setting, w, s) for w, s in kin)
+        pieces.append((work, partial(examine_kin, setting, replayer, sources, kin)))
     results = spread(pieces, options.jobs)
     besides = next(results)
-    return results, besides
+    return chain.from_iterable(results), besides
+
+
+def _kin(setting: Setting, todo: list[tuple[Wanted, Subject]]) -> Iterator[list[tuple[Wanted, Subject]]]:
+    """Subjects in a row that look alike, a few at a time."""
+    alike: list[tuple[Wanted, Subject]] = []
+    for wanted, subject in todo:
+        if alike and (len(alike) == MANY or _looks(setting, alike[-1][1]) != _looks(setting, subject)):
+            yield alike
+            alike = []
+        alike.append((wanted, subject))
+    if alike:
+        yield alike
+
+
+MANY = 16
+"""Subjects that are examined one after another."""
+
+
+def _looks(setting: Setting, subject: Subject) -> Any:
+    """What two subjects share that are alike, and can be told without looking closely."""
+    instruction, effects = subject.instruction, setting.effects.block(subject.instruction.body)
+    operands = tuple((o.name, o.width) for o in instruction.operands)
+    return instruction.family, operands, effects.tables, effects.traps, len(effects.reads), len(effects.writes)
 
 
 def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:

@@ -6,10 +6,12 @@ speed of the machine or on what ran before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from typing import Any
 
 from analyzer.symbolic.builder import Builder
+from analyzer.symbolic.echo import Echo, Question
 from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
 from analyzer.symbolic.naming import Naming
@@ -44,6 +46,9 @@ class Smt(Builder):
         self._models: list[Model] = []
         self._bases: dict[Term, _Base] = {}
         self.naming: Naming | None = None  # what questions are shortened by
+        self.questions: list[Question] = []  # what was asked, if somebody listens
+        self.listening = False
+        self._echoes: list[Echo] = []
 
     @cached_property
     def context(self) -> Context:
@@ -72,6 +77,13 @@ class Smt(Builder):
         """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
         do so (which is not tried without `guess`: the answer will hardly be yes).  With an `rlimit` of 0 the solver is
         not asked."""
+        answer = self._heard(constraints, ("check", rlimit, guess), lambda: self._check(constraints, rlimit, guess))
+        if answer.model is not None and all(answer.model is not known for known in self._models):
+            self._models.append(answer.model)
+            del self._models[:-MODELS]
+        return answer
+
+    def _check(self, constraints: tuple[Bool, ...], rlimit: int | None, guess: bool) -> Answer:
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
@@ -81,12 +93,7 @@ class Smt(Builder):
         limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
         start = self._models[-1] if self._models else Model()
         answer = self._with_names(formula, constraints, limit, start if guess else None)
-        if answer is None:
-            answer = self._decided(formula, constraints, limit, start if guess else None)
-        if answer.model is not None:
-            self._models.append(answer.model)
-            del self._models[:-MODELS]
-        return answer
+        return answer or self._decided(formula, constraints, limit, start if guess else None)
 
     def _with_names(
         self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None
@@ -157,7 +164,7 @@ class Smt(Builder):
                     return Answer("sat", model)
         solver = Solver(self.context, rlimit, simplifying=True)
         solver.add(*rest.parts)
-        answer = self.ask(solver)
+        answer = self.asked(solver)
         if answer.status == "unknown":
             answer = self._sought(rest.parts) or answer
         if answer.model is None:
@@ -181,8 +188,36 @@ class Smt(Builder):
 
     def ask(self, solver: Solver, *assumptions: Bool) -> Answer:
         """Checks a solver that may already have been used."""
+        how = ("ask", solver.rlimit)
+        return self._heard((*solver.asserted, *assumptions), how, lambda: self.asked(solver, *assumptions))
+
+    def asked(self, solver: Solver, *assumptions: Bool) -> Answer:
+        """Checks a solver, as a part of a question."""
         self.checks += 1
         return solver.check(assumptions)
+
+    # -- twins ---------------------------------------------------------------------------------------------------------
+
+    def listen(self, twins: Iterable[list[Question]]) -> None:
+        """From now on questions are kept, and those that are asked as one of these was are answered as it was."""
+        self.listening = True
+        self._echoes = [Echo(questions) for questions in twins]
+
+    def _heard(self, formulas: tuple[Bool, ...], how: Any, ask: Callable[[], Answer]) -> Answer:
+        """The answer of a twin; if there is none, that to a question."""
+        answer = self._echoed(formulas, how) or ask()
+        if self.listening:
+            self.questions.append(Question(formulas, how, answer))
+        return answer
+
+    def _echoed(self, formulas: tuple[Bool, ...], how: Any) -> Answer | None:
+        while self._echoes:
+            answer = self._echoes[0].answer(formulas, how)
+            if answer is not None and _is_answer(answer, formulas):
+                del self._echoes[1:]
+                return answer
+            del self._echoes[0]
+        return None
 
 
 class _Base:
@@ -200,9 +235,14 @@ class _Base:
         solver.limit(rlimit)
         solver.push()
         solver.add(*images)
-        answer = smt.ask(solver)
+        answer = smt.asked(solver)
         solver.pop()
         return answer, self.rest
+
+
+def _is_answer(answer: Answer, formulas: tuple[Bool, ...]) -> bool:
+    """If it has a model, is that one of the formulas?"""
+    return answer.model is None or all(_is_model(answer.model, f, opaque=True) for f in formulas)
 
 
 def _is_model(model: Model, formula: Bool, opaque: bool = False) -> bool:
