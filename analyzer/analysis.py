@@ -24,7 +24,7 @@ from analyzer.passes.show import spec_hash
 from analyzer.premises import caveats, premises
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
-from analyzer.spread import spread
+from analyzer.spread import Common, spread
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.placing import home_of, know_home
@@ -191,13 +191,12 @@ def _examined(
     setting: Setting, replayer: Replayer | None, todo: list[tuple[Wanted, Subject]], options: Options
 ) -> tuple[Iterator[Examined], Besides]:
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
-    _prepare(setting, [s for _, s in todo], options)
     sources = Sources()
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, replayer, options))]
+    pieces: list[tuple[int, Callable[[], Any]]] = [(0, partial(_besides, setting, replayer, options))]
     for kin in _kin(setting, todo):
         work = sum(weight(setting, w, s) for w, s in kin)
         pieces.append((work, partial(examine_kin, setting, replayer, sources, kin)))
-    results = spread(pieces, options.jobs)
+    results = spread(pieces, options.jobs, _common(setting, [s for _, s in todo], options), early=1)
     besides = next(results)
     return chain.from_iterable(results), besides
 
@@ -225,21 +224,20 @@ def _looks(setting: Setting, subject: Subject) -> Any:
     return instruction.family, operands, effects.tables, effects.traps, len(effects.reads), len(effects.writes)
 
 
-def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:
-    """What many subjects need, found before the work on them is spread."""
+def _common(setting: Setting, todo: list[Subject], options: Options) -> Common:
+    """What many subjects need."""
     worlds = ("v", "r") if options.witnesses != "none" and todo else ()
     blocks = (setting.effects.block(s.instruction.body) for s in todo)
     traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
-    pieces.append((0, partial(setting.arrivals, traps)))
-    *homes, arrivals = spread(pieces, options.jobs, few=1)
-    for world, home in zip(worlds, homes, strict=True):
-        know_home(setting, world, home)
-    setting.know_arrivals(arrivals)
 
+    def tell(found: list[Any]) -> None:
+        *homes, arrivals = found
+        for world, home in zip(worlds, homes, strict=True):
+            know_home(setting, world, home)
+        setting.know_arrivals(arrivals)
 
-HEAVY = 1000
-"""The weight of what is to be begun first."""
+    works: list[Callable[[], Any]] = [partial(home_of, setting, world) for world in worlds]
+    return Common([*works, partial(setting.arrivals, traps)], tell)
 
 
 @dataclass(frozen=True, slots=True)

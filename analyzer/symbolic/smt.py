@@ -7,6 +7,7 @@ speed of the machine or on what ran before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -73,31 +74,33 @@ class Smt(Builder):
         solver.add(*constraints)
         return solver
 
-    def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True) -> Answer:
+    def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True, thorough: bool = True) -> Answer:
         """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
         do so (which is not tried without `guess`: the answer will hardly be yes).  With an `rlimit` of 0 the solver is
-        not asked."""
-        answer = self._heard(constraints, ("check", rlimit, guess), lambda: self._check(constraints, rlimit, guess))
+        not asked; what can be asked in other words need not be asked thoroughly."""
+        limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
+        effort = _Effort(limit, guess, thorough)
+        answer = self._heard(constraints, effort, lambda: self._check(constraints, effort))
         if answer.model is not None and all(answer.model is not known for known in self._models):
             self._models.append(answer.model)
             del self._models[:-MODELS]
         return answer
 
-    def _check(self, constraints: tuple[Bool, ...], rlimit: int | None, guess: bool) -> Answer:
+    def _check(self, constraints: tuple[Bool, ...], effort: _Effort) -> Answer:
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
         for model in reversed(self._models):
             if _is_model(model, formula):
                 return Answer("sat", model)
-        limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
-        start = self._models[-1] if self._models else Model()
-        answer = self._with_names(formula, constraints, limit, start if guess else None)
-        return answer or self._decided(formula, constraints, limit, start if guess else None)
+        return self._with_names(formula, constraints, effort) or self._decided(formula, constraints, effort)
 
-    def _with_names(
-        self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None
-    ) -> Answer | None:
+    @property
+    def _start(self) -> Model:
+        """Where a search begins."""
+        return self._models[-1] if self._models else Model()
+
+    def _with_names(self, formula: Bool, constraints: tuple[Bool, ...], effort: _Effort) -> Answer | None:
         """The answer to the question with names for large terms; None if that has a model which could not be made one
         of the terms, or nothing in it has a name."""
         naming = self.naming
@@ -106,7 +109,7 @@ class Smt(Builder):
         named = tuple(map(naming, constraints))
         if all(a is b for a, b in zip(named, constraints, strict=True)):
             return None
-        answer = self._decided(self.and_(*named), named, limit, None if start is None else naming.told(start))
+        answer = self._decided(self.and_(*named), named, effort, naming)
         if answer.model is None:
             return answer
         if not _is_model(answer.model, formula):
@@ -117,15 +120,18 @@ class Smt(Builder):
             return Answer("sat", near)
         return answer
 
-    def _decided(self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None) -> Answer:
-        """The answer, looked for near this model first."""
+    def _decided(
+        self, formula: Bool, constraints: tuple[Bool, ...], effort: _Effort, naming: Naming | None = None
+    ) -> Answer:
+        """The answer; if anything is guessed, it is looked for near the latest model first."""
+        start = (self._start if naming is None else naming.told(self._start)) if effort.guess else None
         base = self._base(constraints)
         if base is None:
-            return self._searched(formula, simplified(self, formula), limit, start)
+            return self._searched(formula, simplified(self, formula), effort, start)
         images = [base.rest.image(c) for c in constraints[1:]]
         both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
-        ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
-        return self._searched(formula, both, limit, start, ask_first)
+        ask_first = partial(base.asked, self, images, min(effort.rlimit, QUICK_RLIMIT))
+        return self._searched(formula, both, effort, start, ask_first)
 
     def _base(self, constraints: tuple[Bool, ...]) -> _Base | None:
         """A large conjunction that comes first, which many questions begin with: it is simplified, and told to a
@@ -141,7 +147,7 @@ class Smt(Builder):
         self,
         formula: Bool,
         rest: Simplified,
-        rlimit: int,
+        effort: _Effort,
         start: Model | None,
         ask_first: Callable[[], tuple[Answer, Simplified]] | None = None,
     ) -> Answer:
@@ -152,7 +158,7 @@ class Smt(Builder):
             model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
-        if not rlimit:
+        if not effort.rlimit:
             return Answer("unknown", reason="the solver was not to be asked")
         if ask_first is not None:
             answer, of = ask_first()
@@ -162,7 +168,9 @@ class Smt(Builder):
                 model = of.completed(answer.model)
                 if _is_model(model, formula):
                     return Answer("sat", model)
-        solver = Solver(self.context, rlimit, simplifying=True)
+            if not effort.thorough:
+                return Answer("unknown", reason="it was not asked thoroughly")
+        solver = Solver(self.context, effort.rlimit, simplifying=True)
         solver.add(*rest.parts)
         answer = self.asked(solver)
         if answer.status == "unknown":
@@ -218,6 +226,15 @@ class Smt(Builder):
                 return answer
             del self._echoes[0]
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Effort:
+    """How a question is answered: see `check`."""
+
+    rlimit: int
+    guess: bool
+    thorough: bool
 
 
 class _Base:
