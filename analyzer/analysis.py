@@ -7,9 +7,11 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
@@ -216,8 +218,7 @@ HEAVY = 1000
 """The weight of what is to be begun first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Besides:
+class Besides(Struct, frozen=True):
     """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
     false at reset, the moves that traps make, the examples that come out otherwise."""
 

@@ -59,6 +59,8 @@ class EffectsOf:
             for expr in ir.expressions(stmt):
                 self._expr(expr, out)
             match stmt:
+                case ir.Let() | ir.When():  # first: most are
+                    pass
                 case ir.Set():
                     out.writes.add(stmt.element)
                 case ir.SetEntry():
@@ -114,12 +116,12 @@ class EffectsOf:
         """The elements and files that an expression reads; whether an UNKNOWN value is in it."""
         reads, unknown = set(), False
         for term in ir.subterms(expr):
-            if isinstance(term, ir.Get):
+            if type(term) is ir.Get:
                 if term.element in self.isa.elements:
                     reads.add(term.element)
-            elif isinstance(term, ir.GetEntry):
+            elif type(term) is ir.GetEntry:
                 reads.add(term.file)
-            elif isinstance(term, ir.Unknown):
+            elif type(term) is ir.Unknown:
                 unknown = True
         return reads, unknown
 

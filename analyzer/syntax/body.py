@@ -214,15 +214,13 @@ def find(env: Env, name: ast.Name) -> tuple[Entity, Env]:
     """
     for _ in range(DEEPEST):
         entity = env.scope.find(name.text)
-        match entity:
-            case None:
-                raise undefined(env, name)
-            case Poison(why=why):
-                raise Failure(why)
-            case Cell(column, ast.Name() as inner):
-                env, name = env.at(env.scope.hiding(column)), inner
-            case _:
-                return entity, env
+        if entity is None:
+            raise undefined(env, name)
+        if type(entity) is Poison:
+            raise Failure(entity.why)
+        if type(entity) is not Cell or type(entity.node) is not ast.Name:
+            return entity, env
+        env, name = env.at(env.scope.hiding(entity.column)), entity.node
     raise failure("PG304", f"{name.text} refers to itself", name.span)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.syntax import ast, instructions, names, schemes
