@@ -227,10 +227,15 @@ def if_(cond: Expr, then: Expr, other: Expr) -> Expr:
     return ir.If(cond, then, other)
 
 
+_OPAQUE = {ir.Operand, ir.Local, ir.Get, ir.GetEntry}
+
+
 def extract(arg: Expr, hi: int, lo: int) -> Expr:
     """Bits hi..lo, pushed into concatenations and extensions."""
     if lo == 0 and hi == width(arg) - 1:
         return arg
+    if type(arg) in _OPAQUE:  # most are
+        return ir.Extract(arg, hi, lo)
     match arg:
         case Const(_, value):
             return const(value >> lo, hi - lo + 1)

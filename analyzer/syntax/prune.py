@@ -81,15 +81,14 @@ class Locals(Struct, frozen=True):
         inner = [self.within(s, span) for block in ir.nested(stmt) for s in block]
         read = union([*(self.read(expr, span) for expr in ir.expressions(stmt)), *(names for _, names, _ in inner)])
         let = union(names for _, _, names in inner)
-        match stmt:
-            case ir.Let():
-                let = frozenset((stmt.local,))
-            case ir.Set(name) | ir.SetEntry(name):
-                self.state.add(name)
-            case ir.Trap(name):
-                self.traps.add(name)
-            case _:
-                pass
+        if type(stmt) is ir.Let:
+            let = frozenset((stmt.local,))
+        elif type(stmt) is ir.Set:
+            self.state.add(stmt.element)
+        elif type(stmt) is ir.SetEntry:
+            self.state.add(stmt.file)
+        elif type(stmt) is ir.Trap:
+            self.traps.add(stmt.trap)
         self.stmts[id(stmt)] = stmt, read, let
         return stmt, read, let
 
