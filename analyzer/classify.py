@@ -43,7 +43,9 @@ class Truth(Enum):
         return Truth.YES if self is other is Truth.YES else Truth.UNKNOWN
 
     def __or__(self, other: Truth) -> Truth:
-        return ~(~self & ~other)
+        if self is Truth.YES or other is Truth.YES:
+            return Truth.YES
+        return Truth.NO if self is other is Truth.NO else Truth.UNKNOWN
 
 
 YES, NO, UNKNOWN = Truth.YES, Truth.NO, Truth.UNKNOWN
