@@ -216,7 +216,7 @@ class Asker:
         if not ways or base is False:
             return Answer("unsat")
         smt = self.pair.smt
-        answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT)
+        answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT, thorough=False)
         if answer.status != "unknown":
             return answer
         undecided = None

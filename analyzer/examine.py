@@ -5,6 +5,8 @@ A subject is examined in a solver context of its own, so what is found does not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from analyzer import report
@@ -15,6 +17,7 @@ from analyzer.premises import broken_by, concerns
 from analyzer.repair import weakest_guard
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
+from analyzer.symbolic.echo import Question
 from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT
@@ -42,16 +45,33 @@ class Examined(Struct, frozen=True):
     broken: tuple[str, ...] = ()
 
 
+def examine_kin(
+    setting: Setting, replayer: Replayer | None, sources: Sources, kin: Sequence[tuple[Wanted, Subject]]
+) -> list[Examined]:
+    """Subjects that are perhaps alike, one after another: what one was asked need not be asked of its twin."""
+    asked: list[list[Question]] = []
+    return [examine_one(setting, wanted, replayer, sources, s, asked if len(kin) > 1 else None) for wanted, s in kin]
+
+
 def examine_one(
-    setting: Setting, wanted: Wanted, replayer: Replayer | None, sources: Sources, subject: Subject
+    setting: Setting,
+    wanted: Wanted,
+    replayer: Replayer | None,
+    sources: Sources,
+    subject: Subject,
+    asked: list[list[Question]] | None = None,
 ) -> Examined:
-    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
+    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness.  What others were
+    `asked` answers the same questions; if it does not answer all, this one's are put beside it."""
     moving = wanted.moves and may_change_mode(setting, subject)
     concerned = concerns(setting, subject)
     if plain(setting, subject.instruction):
         pair = Pair(setting, subject, wanted.rlimit) if concerned else None
         return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
     asker = Asker(setting, subject, wanted.rlimit, wanted.causes)
+    smt = asker.pair.smt
+    if asked is not None:
+        smt.listen(asked)
     finding = judge(asker)
     told = finding.faithful.hole is not NO and wanted.conditions
     examined = Examined(
@@ -60,7 +80,9 @@ def examine_one(
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
-    asker.pair.smt.close()
+    if asked is not None and smt.checks:
+        asked.append(smt.questions)
+    smt.close()
     return examined
 
 
