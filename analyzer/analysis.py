@@ -7,10 +7,12 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
@@ -240,8 +242,7 @@ def _common(setting: Setting, todo: list[Subject], options: Options) -> Common:
     return Common([*works, partial(setting.arrivals, traps)], tell)
 
 
-@dataclass(frozen=True, slots=True)
-class Besides:
+class Besides(Struct, frozen=True):
     """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
     false at reset, the moves that traps make, the examples that come out otherwise."""
 

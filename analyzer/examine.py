@@ -6,7 +6,8 @@ A subject is examined in a solver context of its own, so what is found does not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer import report
 from analyzer.classify import NO, YES, Asker, Finding, examine, judge, plain
@@ -23,8 +24,7 @@ from analyzer.symbolic.smt import DEFAULT_RLIMIT
 from analyzer.witness import FoundWitness, find_witness
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked besides the classes: each cause of behavior sensitivity, the conditions of holes, their witnesses
     too, the moves between modes; and the budget of a query."""
 
@@ -35,8 +35,7 @@ class Wanted:
     causes: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """A finding, what is told of its hole, the moves between modes that the instruction makes, and the invariants that
     it breaks."""
 

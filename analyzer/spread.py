@@ -8,9 +8,10 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -21,8 +22,7 @@ RARELY = 100_000
 """Objects made between two looks for garbage in a worker: terms live as long as what they are about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(Struct, frozen=True):
     """What all pieces need: works whose results every process is told before it does a piece."""
 
     works: Sequence[Callable[[], Any]] = ()

@@ -12,16 +12,16 @@ those that are looked at where a term says.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from analyzer.symbolic.model import Entries, Model
 from analyzer.symbolic.solver import Answer
 from analyzer.symbolic.term import Array, Bool, Term
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Formulas that were asked about together, how, and the answer."""
 
     formulas: tuple[Bool, ...]

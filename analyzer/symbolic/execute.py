@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
+from msgspec import Struct
+
 from analyzer import ir
 from analyzer.source import Span
 from analyzer.symbolic.smt import Bits, Bool, Smt
@@ -43,8 +45,7 @@ class Frame:
         self.widths[name] = width
 
 
-@dataclass(frozen=True, slots=True)
-class TrapExit:
+class TrapExit(Struct, frozen=True):
     """A trap under `guard`.  `trap` is None for a memory trap of an abstract map; `memory` says that an access raised
     it; `restored` is the state that a trap leaves, before its delivery."""
 
@@ -57,8 +58,7 @@ class TrapExit:
     span: Span | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """An access through the window under `guard`: which map, what kind, at what cell.
 
     `key` identifies the access (map, kind, width); `place` are the terms that say where (arguments and address);
@@ -76,8 +76,7 @@ class Event:
     span: Span | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A write or a trap in program order: what, under which guard, with which value."""
 
     guard: Bool

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from analyzer.symbolic.term import FOLDED, Array, Bits, Bool, Term, bit_of, fold, mask, nodes, signed
 
 MAX_CHAIN = 12
@@ -16,8 +18,7 @@ class Opaque(Exception):
     """A term without a value that could be computed: a quantifier."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     """The value of an array or function: entries by index or arguments, and the value of all others."""
 
     known: Mapping[Any, int]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
+
 from analyzer import ir
 from analyzer.symbolic.execute import Changes, Executor, Frame, Run, TrapExit
 from analyzer.symbolic.naming import Naming
@@ -22,8 +24,7 @@ from analyzer.symbolic.windows import Windows, World
 # -- one side ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """One way for a run to end, under `guard`: completed, or trapped with `to_monitor` saying whether control arrives
     in the monitor's mode.  `after` is the state there; `trap` is None for a completion."""
 
@@ -169,8 +170,7 @@ class Side:
 # -- what is asked about -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """An instruction, or the encodings of it that name one case of a dispatch space (`csrrw` of `mstatus`): the operand
     and its values, none standing for all that have no name."""
 

@@ -9,11 +9,12 @@ Then the cells that it leads to are given what the model shows there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
@@ -390,8 +391,7 @@ def _addressing(atom: Term) -> bool:
 # -- homes -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """Map registers and tables of one world under which the first addresses of every space can be read and written, at
     places of their own."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.passes.effects import EffectsOf
@@ -157,8 +159,7 @@ def _covered(name: str, listed: set[str]) -> bool:
 # -- delivery ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What the delivery procedure does: the state it leaves, whether that is in the monitor's mode, and the monitor's
     parametrised invariants, instantiated with the trap's attributes."""
 

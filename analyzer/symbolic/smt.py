@@ -7,9 +7,10 @@ speed of the machine or on what ran before.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
+
+from msgspec import Struct
 
 from analyzer.symbolic.builder import Builder
 from analyzer.symbolic.echo import Echo, Question
@@ -228,8 +229,7 @@ class Smt(Builder):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Effort:
+class _Effort(Struct, frozen=True):
     """How a question is answered: see `check`."""
 
     rlimit: int

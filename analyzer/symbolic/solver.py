@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from msgspec import Struct
 from z3 import z3consts, z3core
 
 from analyzer.errors import EngineError
@@ -67,8 +67,7 @@ SIMPLIFYING = ("simplify", "propagate-values", "solve-eqs", "elim-uncnstr", "sim
 entries."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the solver said.  `model` is set for `sat`; `reason` for `unknown`."""
 
     status: Literal["sat", "unsat", "unknown"]

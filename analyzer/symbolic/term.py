@@ -28,8 +28,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Bits = Any  # int | Term
 Bool = Any  # bool | Term
@@ -38,8 +39,7 @@ Array = Any  # Term
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 50_000))  # functions on terms recur as deep as terms are
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """An unknown function of bit vectors; a result of width 0 is a boolean."""
 
     name: str

@@ -16,7 +16,8 @@ So an exit costs no more than a delivery, and is made by the same generated code
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.codegen.plan import blocks

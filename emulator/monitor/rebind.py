@@ -13,8 +13,9 @@ the instruction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.codegen.shape import Shape

@@ -15,7 +15,9 @@ step (the trap `SLOW`), or after it (`LEFT` is `LOOK`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor.contexts import Contexts

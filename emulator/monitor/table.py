@@ -13,7 +13,9 @@ a granule have one for each width and alignment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor.place import Placement

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from monitored import monitor_of, plan_of, spec, system
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.allocation import allocate
@@ -119,9 +120,9 @@ def test_a_trap_long_after_a_commit_is_in_the_way() -> None:
     (first, *others) = isa.instructions
     changed = replace(isa, instructions=(replace(first, body=body), *others))
     why = f"{first.name} may trap after it has committed a part of what it does"
-    assert objection(replace(plan, isa=changed), {}) == why
+    assert objection(dataclasses.replace(plan, isa=changed), {}) == why
     with pytest.raises(UsageError, match=re.escape(why)):
-        Monitor(replace(plan, isa=changed), allocate, tier="blocks")._host((), {}, {})
+        Monitor(dataclasses.replace(plan, isa=changed), allocate, tier="blocks")._host((), {}, {})
 
 
 def test_what_decides_on_a_translation() -> None:

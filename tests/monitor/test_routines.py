@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
+import msgspec
 import pytest
 from monitored import plan_of, spec, system
 
@@ -144,7 +145,7 @@ def unreflected(patch: pytest.MonkeyPatch) -> None:
         found = list(whole(self))
         plain = [i for i, kind in enumerate(found) if kind.attributes and not self.isa.traps[kind.name[8:]].params]
         for i, j in zip(plain, plain[1:] + plain[:1], strict=True):
-            found[i] = replace(found[i], attributes=whole(self)[j].attributes)
+            found[i] = msgspec.structs.replace(found[i], attributes=whole(self)[j].attributes)
         return found
 
     patch.setattr(Splicer, "kinds", kinds)
