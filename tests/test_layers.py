@@ -36,6 +36,7 @@ LAYERS = (
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),
     ("analyzer.obligations", "analyzer.allocation"),
     ("analyzer.examine",),
+    ("analyzer.kin",),
     ("analyzer.cache",),
     ("analyzer.options",),
     ("analyzer.memo", "analyzer.kept"),
