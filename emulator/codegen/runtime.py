@@ -292,7 +292,8 @@ ok:
         self._fetch()
 
     def _fetch(self) -> None:
-        """Reads the parcel at an address as instruction fetch does; what it is does not matter."""
+        """Reads the parcel at an address as instruction fetch does; what it is does not matter.  A fetch that writes
+        (an accessed bit) is part of its instruction, and undone if that traps: the reference executes both."""
         text = Text()
         code = Called(self.plan, text)
         code.prologue()
@@ -301,9 +302,13 @@ ok:
         args = [code.value(a) if i >= len(fetch.given) or fetch.given[i] else None for i, a in enumerate(fetch.args)]
         at = code.fit("%pc", 64, space.address_width)
         code.access(fetch.space, at, fetch.parcel, "fetch", args, False, None, False)
-        first = code.pointer("journal0")
-        text.do(f"store ptr {first}, ptr {code.at(self.plan.layout.words['journal'])}")
-        text.do("ret i64 0")
+        same = text.let(f"icmp eq ptr {code.pointer('journal')}, {code.pointer('journal0')}")
+        text.do(f"br i1 {same}, label %read, label %wrote")
+        text.label("read")
+        text.do(f"ret i64 {int(Status.DONE)}")
+        text.label("wrote")
+        code.put_word("info1", int(Leave.REFERENCE))
+        text.do(f"ret i64 {int(Status.LEAVE)}")
         self._add(code, "define i64 @fetch(ptr %st, ptr %ram, i64 %pc) nounwind noinline", text)
 
     def _raise(self, code: Going) -> None:
