@@ -21,7 +21,8 @@ SHADOW-NATURAL
 
 SHADOW-FLAT
     No entries are needed in a context in which the virtual map passes all addresses of the guest's RAM on as they are
-    (proved), as long as there is no table whose cells must be traced.
+    (proved), as long as no cell of it must be traced.  Of a virtual machine with a monitor in it, that RAM is what the
+    innermost guest has.
 
 On the reference executor a shadow is asked at each translation, in place of the host's own map.  A host with tables of
 the machine's own format would have them filled instead; the rules are the same.  A host on generated code has a mirror
@@ -68,6 +69,9 @@ SETTLED = 24
 LINE = 6
 """The logarithm of the units that writable entries are kept account of together."""
 
+WORDS = 1 << 6
+"""Words of 64 bits that say which lines are watched."""
+
 MOST_LINES = 1 << 16
 """Writable lines that are kept account of; past them the shadow starts anew, too."""
 
@@ -99,7 +103,8 @@ class Mirror(Protocol):
 
 class ShadowMap:
     """The shadow of one virtual machine.  `granules` gives for maps the number of low address bits below which they
-    translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access."""
+    translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access.  `block` is
+    the memory of the machine that flat contexts lead to; None: all of it."""
 
     def __init__(
         self,
@@ -108,6 +113,7 @@ class ShadowMap:
         placements: Sequence[Placement],
         granules: Mapping[str, int],
         flat: Flat = never,
+        block: Placement | None = None,
     ) -> None:
         self.version = 0
         self.stayed = False
@@ -119,6 +125,10 @@ class ShadowMap:
         self._placements = placements
         self._granules = granules
         self._passes = flat
+        self._block = block
+        self._watched = 0
+        """Traced units in the block."""
+        self._lines: list[int] | None = None
         self._flat: dict[tuple[int, ...], bool] = {}
         names = sorted(set().union(*(_reads(plan.isa, name) for name in plan.shadowed)))
         elements, files = plan.isa.elements, plan.isa.files
@@ -182,7 +192,7 @@ class ShadowMap:
     def flat(self, state: State) -> bool:
         """Do all maps pass on all addresses of the virtual machine as they are, in the present context, and is no table
         to be watched (SHADOW-FLAT)?  Asked of the solver where a guest stays for long."""
-        if self._outer is not None or self._tables or self._passed:
+        if self._outer is not None or self._watched or self._passed:
             return False
         held = tuple(self._record.elements[n] for n in self._held)
         known = self._flat.get(held)
@@ -193,10 +203,17 @@ class ShadowMap:
             known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
         return bool(known)
 
-    @property
-    def traced(self) -> bool:
-        """Are there tables to be watched (SHADOW-TRACED)?"""
-        return bool(self._tables)
+    def lines(self) -> Sequence[int]:
+        """Which lines are watched (SHADOW-TRACED): a bit for each number of a line, modulo the bits of 64 words."""
+        if self._lines is None:
+            self._lines = [0] * WORDS
+            for _, address in self._tables:
+                self._lines[address >> LINE + 6 & WORDS - 1] |= 1 << (address >> LINE & 63)
+        return self._lines
+
+    def _in_block(self, unit: Unit) -> bool:
+        block = self._block
+        return block is None or (unit[0] == block.memory and block.holds(unit[1]))
 
     @property
     def settled(self) -> bool:
@@ -205,7 +222,7 @@ class ShadowMap:
 
     def epoch(self) -> Epoch:
         """What contexts and their answers depend on besides elements: the same as long as they stay true."""
-        return self.traced, self.settled, tuple(self._token(n) for n in self._files)
+        return bool(self._watched), self.settled, tuple(self._token(n) for n in self._files)
 
     def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
         """What the state makes of an argument that the spec does not give: that of the innermost machine."""
@@ -331,7 +348,11 @@ class ShadowMap:
             self.flush()
         self.filled += 1
         for unit in tables:
-            self._tables.setdefault(unit, set()).add(at)
+            if unit not in self._tables:
+                self._tables[unit] = set()
+                self._watched += self._in_block(unit)
+                self._lines = None
+            self._tables[unit].add(at)
             self._drop(self._writable.pop((unit[0], unit[1] >> LINE), set()))  # SHADOW-TRACED
         self.entries[at] = entry
         if self.mirror is not None:
@@ -343,8 +364,12 @@ class ShadowMap:
     def wrote(self, memory: str, address: int, units: int) -> None:
         """The virtual machine's memory was written other than through an entry."""
         if self._tables:
-            for i in range(units):
-                self._drop(self._tables.pop((memory, address + i), set()))
+            for unit in ((memory, address + i) for i in range(units)):
+                gone = self._tables.pop(unit, None)
+                if gone is not None:
+                    self._watched -= self._in_block(unit)
+                    self._lines = None
+                    self._drop(gone)
 
     def _drop(self, gone: set[tuple[Context, Key]]) -> None:
         for at in gone:
@@ -365,6 +390,7 @@ class ShadowMap:
         self._seen.clear()
         self._context = None
         self._tables.clear()
+        self._watched, self._lines = 0, None
         self._writable.clear()
         self.version += 1
 
