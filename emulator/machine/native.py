@@ -47,6 +47,7 @@ from emulator.machine.fallback import ReferenceStep
 from emulator.machine.pages import Buffer, CodePage, Context, Variants
 from emulator.state import State
 from emulator.storage import Bank as HostBank
+from emulator.storage import Storage
 
 PASSES = ("instruction_combine", "simplify_cfg")
 REGION_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
@@ -85,8 +86,9 @@ class NativeMachine(BaseMachine):
         hot: int = 0,
         share: float = 0.5,
         eager: int = EAGER,
+        storages: Mapping[str, Storage] | None = None,
     ) -> None:
-        super().__init__(isa, regions, choices)
+        super().__init__(isa, regions, choices, storages)
         self._engine = engine or Engine()
         self._bank = Bank.of(isa, [r for r in regions if isinstance(r, Ram)])
         self._layout = Layout(isa)

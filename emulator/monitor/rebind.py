@@ -208,13 +208,16 @@ class Rebinding:
         """What leads to the host's access (translation, and the way to where the virtual machine lies), the access, and
         its address in the virtual machine's memory."""
         before, memory, address = self._translated(access, locals_)
-        place, units = self._place(memory), access.bits // memory.unit
-        if units > place.size:
-            raise NoRoutine(f"an access wider than {memory.name}")
-        at, width = self.local(), memory.address_width
-        away = ir.Binary("sub", ir.Local(at, width), ir.Const(width, place.base))
-        inside = ir.Compare("ule", away, ir.Const(width, place.size - units))
-        real = ir.Binary("add", away, ir.Const(width, place.at))
+        units, at, width = access.bits // memory.unit, self.local(), memory.address_width
+        here = ir.Local(at, width)
+        inside: ir.Expr = ir.FALSE
+        real: ir.Expr = here
+        for place in self._places(memory, units):
+            away = ir.Binary("sub", here, ir.Const(width, place.base))
+            within = ir.Compare("ule", away, ir.Const(width, place.size - units))
+            moved = ir.Binary("add", away, ir.Const(width, place.at))
+            real = moved if inside == ir.FALSE else ir.If(within, moved, real)
+            inside = within if inside == ir.FALSE else ir.Logic("or", within, inside)
         before += [ir.Let(at, address), ir.When(ir.Not(inside), (self.slow(),))]
         found = ir.Access(memory.name, real, access.bits, access.kind, table=access.table)
         return before, found, ir.Local(at, width)
@@ -267,16 +270,17 @@ class Rebinding:
             self._make(name, (*params, ("access", 2), ("bits", 16)), returns, space.body)
         return name
 
-    def _place(self, memory: ir.Memory) -> Placement:
-        """Where the virtual machine's memory lies: in one region, which its own limit does not cut."""
-        places = [p for p in self.placements if p.memory == memory.name]
-        if len(places) != 1:
-            raise NoRoutine(f"{memory.name} has {len(places)} regions")
+    def _places(self, memory: ir.Memory, units: int) -> Sequence[Placement]:
+        """Where the virtual machine's memory lies: in regions that its own limit does not cut, the largest last."""
+        places = sorted((p for p in self.placements if p.memory == memory.name), key=lambda p: p.size)
+        places = [place for place in places if units <= place.size]
+        if not places:
+            raise NoRoutine(f"no region of {memory.name} has {units} units")
         if memory.size is not None:
             size = value_of(memory.size, self.isa)(Environment({}, {}, dict(self.choices), {}), {})
-            if int(size) < places[0].base + places[0].size:
-                raise NoRoutine(f"{memory.name} ends within its region")
-        return places[0]
+            if any(int(size) < place.base + place.size for place in places):
+                raise NoRoutine(f"{memory.name} ends within a region")
+        return places
 
 
 def _bit(address: ir.Expr) -> ir.Expr:
