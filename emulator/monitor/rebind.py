@@ -21,7 +21,7 @@ from emulator.codegen.shape import Shape
 from emulator.evaluate import Environment, value_of
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan
-from emulator.monitor.shadow import LINE
+from emulator.monitor.shadow import LINE, SPREAD, TRACED_BITS, TRACED_INDEX
 
 VIRTUAL = "virtual."
 """Names of the virtual machine's own: elements, files, traps, procedures."""
@@ -31,10 +31,7 @@ SLOW = "monitor.slow"
 
 TRACED = "monitor.traced"
 """The file that has a bit for each watched line of the virtual machine's memory (SHADOW-TRACED), which no routine
-writes.  Lines whose numbers are the same in their low 12 bits share one."""
-
-TRACED_INDEX, TRACED_BITS = 6, 6
-"""The logarithms of its entries, and of the bits of an entry."""
+writes.  Some lines share one."""
 
 CAUSE, HERE = "monitor.cause", "monitor.here"
 CAUSE_BITS = 16
@@ -284,13 +281,13 @@ class Rebinding:
 
 
 def _bit(address: ir.Expr) -> ir.Expr:
-    """The bit of `TRACED` for the line of an address."""
-    width, word = ir.width(address), 1 << TRACED_BITS
+    """The bit of `TRACED` for the line of an address (see `emulator.monitor.shadow.spot`)."""
+    width, word = ir.width(address), 64
     wide = ir.Extend(False, address, word) if width < word else address
-    index = ir.Extract(wide, LINE + TRACED_BITS + TRACED_INDEX - 1, LINE + TRACED_BITS)
-    entry = ir.GetEntry(TRACED, index, word)
-    by = ir.Extend(False, ir.Extract(wide, LINE + TRACED_BITS - 1, LINE), word)
-    return ir.Extract(ir.Binary("lshr", entry, by), 0, 0)
+    mixed = ir.Binary("mul", ir.Binary("lshr", wide, ir.Const(word, LINE)), ir.Const(word, SPREAD))
+    index = ir.Extract(mixed, word - 1, word - TRACED_INDEX)
+    by = ir.Extend(False, ir.Extract(mixed, word - TRACED_INDEX - 1, word - TRACED_INDEX - TRACED_BITS), word)
+    return ir.Extract(ir.Binary("lshr", ir.GetEntry(TRACED, index, word), by), 0, 0)
 
 
 def _map_files(plan: Plan) -> frozenset[str]:

@@ -19,11 +19,12 @@ from dataclasses import dataclass, field, replace
 
 from analyzer import ir
 from emulator.monitor.contexts import Contexts
-from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS
+from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS, staying
 from emulator.monitor.exits import cause
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, reads
-from emulator.monitor.rebind import CAUSE, CAUSE_BITS, HERE, SLOW, TRACED, TRACED_BITS, TRACED_INDEX, VIRTUAL, NoRoutine, Rebinding, params_of
+from emulator.monitor.rebind import CAUSE, CAUSE_BITS, HERE, SLOW, TRACED, VIRTUAL, NoRoutine, Rebinding, params_of
+from emulator.monitor.shadow import TRACED_BITS, TRACED_INDEX
 from emulator.monitor.table import Form
 
 ENTER = "monitor.enter"
@@ -257,13 +258,14 @@ class Splicer:
         return replace(real, body=(ir.When(first, leaves, reflects),))
 
     def interrupts(self) -> tuple[ir.Interrupt, ...]:
-        """Those of the virtual machine (P6: only when its own masks allow)."""
+        """Those of the virtual machine (P6: only when its own masks allow), as long as it runs: what its delivery leaves
+        to the slow monitor is still pending then."""
         pc = self.isa.fetch.pc
         none = ir.Const(CAUSE_BITS, len(self.isa.traps))
         more = (none, ir.Get(pc, self.rebinding.pc_width))
         expr = self.rebinding.expr
         return tuple(
-            ir.Interrupt(VIRTUAL + i.trap, (*(expr(arg) for arg in i.args), *more), expr(i.cond))
+            staying(ir.Interrupt(VIRTUAL + i.trap, (*(expr(arg) for arg in i.args), *more), expr(i.cond)))
             for i in self.isa.interrupts
         )
 

@@ -69,8 +69,11 @@ SETTLED = 24
 LINE = 6
 """The logarithm of the units that writable entries are kept account of together."""
 
-WORDS = 1 << 6
-"""Words of 64 bits that say which lines are watched."""
+TRACED_INDEX, TRACED_BITS = 6, 6
+"""The logarithms of the words that say which lines are watched, and of their bits."""
+
+SPREAD = 0x9E3779B97F4A7C15
+"""An odd number that spreads lines over those bits."""
 
 MOST_LINES = 1 << 16
 """Writable lines that are kept account of; past them the shadow starts anew, too."""
@@ -204,11 +207,12 @@ class ShadowMap:
         return bool(known)
 
     def lines(self) -> Sequence[int]:
-        """Which lines are watched (SHADOW-TRACED): a bit for each number of a line, modulo the bits of 64 words."""
+        """Which lines are watched (SHADOW-TRACED): a bit of a word for each (`spot`), which some share."""
         if self._lines is None:
-            self._lines = [0] * WORDS
-            for _, address in self._tables:
-                self._lines[address >> LINE + 6 & WORDS - 1] |= 1 << (address >> LINE & 63)
+            self._lines = [0] * (1 << TRACED_INDEX)
+            for line in {address >> LINE for _, address in self._tables}:
+                word, bit = spot(line)
+                self._lines[word] |= 1 << bit
         return self._lines
 
     def _in_block(self, unit: Unit) -> bool:
@@ -393,6 +397,16 @@ class ShadowMap:
         self._watched, self._lines = 0, None
         self._writable.clear()
         self.version += 1
+
+
+def spot(line: int) -> tuple[int, int]:
+    """The word and the bit in it that say of a line whether it is watched.
+
+    >>> spot(0), spot(1)
+    ((0, 0), (39, 35))
+    """
+    mixed = line * SPREAD >> 64 - TRACED_INDEX - TRACED_BITS & (1 << TRACED_INDEX + TRACED_BITS) - 1
+    return mixed >> TRACED_BITS, mixed & (1 << TRACED_BITS) - 1
 
 
 def _reads(isa: ir.Isa, name: str) -> set[str]:
