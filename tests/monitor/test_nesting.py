@@ -11,6 +11,7 @@ from analyzer.allocation import allocate
 from emulator.interface import Reason
 from emulator.monitor import Monitor
 from emulator.monitor.compiled import CompiledHost
+from emulator.monitor.shadow import TRACED_INDEX, ShadowMap
 
 RAM = 0x20000
 BUDGET = 20_000
@@ -71,3 +72,35 @@ def test_machines_take_turns_on_a_host_whose_code_they_do_not_share() -> None:
     for machine in monitor.machines:
         assert machine.host.routed
         assert machine.to_state() == bare.machine.to_state()
+
+
+def unsettled(patch: pytest.MonkeyPatch) -> None:
+    """Every line of memory may be watched, so that no routine stores."""
+    patch.setattr(ShadowMap, "lines", lambda self: [(1 << 64) - 1] * (1 << TRACED_INDEX))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_an_interrupt_that_its_routine_leaves_is_taken_once(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsettled(monkeypatch)
+    isa, monitor = spec("s370"), stacked("s370", None, depth)
+    (bare, said), (deep, heard) = system(isa, "os/s370.s", ram=RAM), system(isa, "os/s370.s", monitor, ram=RAM)
+    assert deep.machine.run(BUDGET) == bare.machine.run(BUDGET)
+    assert deep.machine.to_state() == bare.machine.to_state()
+    assert deep.machine.retired == bare.machine.retired
+    assert bytes(heard.transcript) == bytes(said.transcript) != b""
+
+
+@pytest.mark.parametrize("stack", [RAM + 2, 0x30000, 0xFFFFFE])
+def test_a_delivery_that_meets_an_absent_address_is_no_step(stack: int) -> None:
+    """A trace exception whose frame has no place: the run ends there, on the bare machine and in a routine."""
+    isa = spec("m68010")
+    ends = []
+    for monitor in (None, stacked("m68010", None, 1), stacked("m68010", None, 2)):
+        made, _ = system(isa, "os/m68010.s", monitor, ram=RAM)
+        made.machine.run(40)
+        made.machine.write("sr.T", 1)
+        made.machine.write("sp", stack)
+        ends.append((made.machine.run(10), made.machine.steps, made.machine.retired, made.machine.to_state()))
+    assert ends[0][0].reason is Reason.ABSENT
+    assert ends[0][0].steps == 1
+    assert ends[1:] == ends[:1] * 2
