@@ -42,6 +42,8 @@ class System:
     image: Image
     awaits_keys: bool
     """Whether something typed can interrupt a processor that waits."""
+    pins: Mapping[str, Pin]
+    """Wires that lead to the machine, by where."""
 
 
 def assemble_system(
@@ -89,7 +91,8 @@ def assemble_system(
     top = tables[0][0] + tables[0][1]
     _reset(machine, board, {**board.reset, **image.starts}, {"entry": image.entry, "tree": tree, "ram.end": top})
     awaits_keys = any(table.kind in CONSOLES and table.wires for table in board.device)
-    return System(machine, board, console, made, image, awaits_keys)
+    devices = made if talking is None else {**made, "htif": talking}
+    return System(machine, board, console, devices, image, awaits_keys, bench.pins)
 
 
 def _answering(answer: int | str) -> Unspecified:

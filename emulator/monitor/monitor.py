@@ -129,8 +129,10 @@ class Monitor:
         blocks: tuple[Placement, ...] = ()
         for level in range(self.depth):
             room, mine = (self.room, number) if level == self.depth - 1 else (1, 0)
-            outermost = self._layout if level == self.depth - 1 else None
-            layout = outermost or lay(self.plan, first.held, [inner] * room)
+            if level < self.depth - 1:
+                layout = lay(self.plan, first.held, [inner])
+            else:  # that of the first machine holds for all
+                layout = self._layout = self._layout or lay(self.plan, first.held, [inner] * room)
             rams, table = self._tabled(layout.regions, first.granules, room)
             places = _placed(inner, layout.places[mine])
             inside = blocks[0] if blocks else None
@@ -144,7 +146,6 @@ class Monitor:
             wanted.append(_Wanted(inner, its, layout.places[mine:]))
             inner, its = rams, {**choices, **layout.choices, **sizes(isa, rams)}
             plan = self.plan.around(outfit.isa)
-        self._layout = layout
         shared = self.host.storages if isinstance(self.host, CompiledHost) else None
         machine: Machine = build(outfits[-1].isa, inner, its, self.tier, storages=shared)
         for outfit, each in zip(reversed(outfits), reversed(wanted), strict=True):

@@ -258,8 +258,8 @@ class Splicer:
         return replace(real, body=(ir.When(first, leaves, reflects),))
 
     def interrupts(self) -> tuple[ir.Interrupt, ...]:
-        """Those of the virtual machine (P6: only when its own masks allow), as long as it runs: what its delivery leaves
-        to the slow monitor is still pending then."""
+        """Those of the virtual machine (P6: only when its own masks allow), as long as it runs: one whose delivery is
+        left to the slow monitor is still pending."""
         pc = self.isa.fetch.pc
         none = ir.Const(CAUSE_BITS, len(self.isa.traps))
         more = (none, ir.Get(pc, self.rebinding.pc_width))

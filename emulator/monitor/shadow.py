@@ -31,7 +31,7 @@ of the entries (`emulator.monitor.table`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -368,7 +368,10 @@ class ShadowMap:
     def wrote(self, memory: str, address: int, units: int) -> None:
         """The virtual machine's memory was written other than through an entry."""
         if self._tables:
-            for unit in ((memory, address + i) for i in range(units)):
+            written: Iterable[Unit] = ((memory, address + i) for i in range(units))
+            if units > len(self._tables):
+                written = [unit for unit in self._tables if unit[0] == memory and 0 <= unit[1] - address < units]
+            for unit in written:
                 gone = self._tables.pop(unit, None)
                 if gone is not None:
                     self._watched -= self._in_block(unit)
