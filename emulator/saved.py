@@ -15,7 +15,6 @@ from zlib import compress, decompress
 from zlib import error as Broken
 
 from analyzer.errors import UsageError
-from emulator.devices.attach import Keeps
 from emulator.machine.base import Image
 from emulator.system import System
 
@@ -35,7 +34,7 @@ def kept(system: System) -> str:
         "lost": image.lost,
         "clocks": list(image.clocks),
     }
-    devices = {name: device.kept() for name, device in system.devices.items() if isinstance(device, Keeps)}
+    devices = {name: device.kept() for name, device in system.keeping.items()}
     return json.dumps(
         {
             "format": FORMAT,
@@ -71,9 +70,7 @@ def keep(system: System, text: str) -> None:
         pin.level = found["pins"][name]
     system.console.keep(found["typed"])
     for name, state in sorted(found["devices"].items(), key=lambda item: (item[1].get("due") or 0, item[0])):
-        device = system.devices[name]
-        assert isinstance(device, Keeps)
-        device.keep(state)
+        system.keeping[name].keep(state)
 
 
 def _fits(system: System, found: Mapping[str, Any]) -> None:
@@ -81,9 +78,8 @@ def _fits(system: System, found: Mapping[str, Any]) -> None:
     Raises:
         UsageError: the system is another.
     """
-    there = {name for name, device in system.devices.items() if isinstance(device, Keeps)}
     isa, board = system.machine.isa, system.board.name
     told = found["format"], found["isa"], found["digest"], found["board"], set(found["devices"]), set(found["pins"])
-    if told != (FORMAT, isa.name, isa.digest, board, there, set(system.pins)):
+    if told != (FORMAT, isa.name, isa.digest, board, set(system.keeping), set(system.pins)):
         kept = f"{found['isa']} on the board {found['board']}"
         raise UsageError(f"{kept} was kept, and this is {isa.name} on {board}, or one of them is another version")

@@ -80,9 +80,9 @@ def test_a_device_that_is_left_behind_is_noticed(device: str) -> None:
     there.machine.run(110)
     text = kept(there)
     moved, heard = made("rv64", DISK, None)
-    fresh = moved.devices[device].kept()  # type: ignore[attr-defined]
+    fresh = moved.keeping[device].kept()
     keep(moved, text)
-    moved.devices[device].keep(fresh)  # type: ignore[attr-defined]
+    moved.keeping[device].keep(fresh)
     moved.machine.run(BUDGET)
     assert bytes(heard.transcript) != b"DISK"
 
