@@ -190,8 +190,9 @@ def test_a_broken_table_is_found_out(fault: Callable[[CompiledHost], None]) -> N
     assert not alike or guest.machine.to_state() != bare.machine.to_state()
 
 
-def patched(monitor: Monitor) -> int:
+def patched(tier: Tier) -> int:
     """What a loop counts whose second instruction is written while it runs."""
+    monitor = Monitor(plan_of(spec("rv64"), scheme="m_to_u"), allocate, tier=tier)
     guest, _ = system(spec("rv64"), "asm/rv64.s", monitor, ram=RAM)
     machine = guest.machine
     assert isinstance(machine, VirtualMachine)
@@ -210,10 +211,9 @@ def patched(monitor: Monitor) -> int:
 @pytest.mark.parametrize("tier", ["interpreter", "regions"])
 def test_code_that_was_written_other_than_by_the_guest_runs(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     """As devices and emulated stores write it; a host that is not told runs the old."""
-    isa = spec("rv64")
-    assert patched(monitor_of(isa, scheme="m_to_u", tier=tier)) == 500 + 100
+    assert patched(tier) == 500 + 100
     monkeypatch.setattr(CompiledHost, "wrote", lambda self, memory, address, units: None)
-    assert patched(monitor_of(isa, scheme="m_to_u", tier=tier)) == 500 + 50
+    assert patched(tier) == 500 + 50
 
 
 # -- guests whose own map is off ---------------------------------------------------------------------------------------
