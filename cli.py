@@ -570,6 +570,8 @@ def run_monitored(
     format_: OfFormat = None,
     tier: OnTier = "auto",
     trace: Annotated[bool, typer.Option("--trace", help="Every exit, and what was done about it, on stderr.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Keep the machine in this file when the run ends.")] = None,
+    restore: Annotated[Path | None, typer.Option(help="Go on with the machine that was kept in this file.")] = None,
     stats: Stats = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The program's console and nothing else.")] = False,
 ) -> None:
@@ -587,7 +589,7 @@ def run_monitored(
     exits: Exits = "seen" if check or trace else "compiled"
     monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier, exits)
     with Terminal(sys.stdin) as keyboard:
-        ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None)
+        ran = supervise(isa, program, given, monitor, Console(show), keyboard, told if trace else None, save, restore)
     if stats:
         told(json.dumps(ran.as_data()))
     elif not quiet:

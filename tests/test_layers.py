@@ -63,6 +63,7 @@ LAYERS = (
     ("emulator.elf",),
     ("emulator.image", "emulator.board"),
     ("emulator.system", "emulator.peek"),
+    ("emulator.saved",),
     ("emulator.trace", "emulator.terminal"),
     ("emulator.run", "emulator.tour"),
     ("emulator.gdb", "emulator.benchmark"),

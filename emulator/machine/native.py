@@ -86,8 +86,9 @@ class NativeMachine(BaseMachine):
         hot: int = 0,
         share: float = 0.5,
         eager: int = EAGER,
+        storages: Mapping[str, Storage] | None = None,
     ) -> None:
-        super().__init__(isa, regions, choices)
+        super().__init__(isa, regions, choices, storages)
         self._engine = engine or Engine()
         self._bank = Bank.of(isa, [r for r in regions if isinstance(r, Ram)])
         self._layout = Layout(isa)
