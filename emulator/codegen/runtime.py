@@ -333,7 +333,8 @@ ok:
             this, on = code.text.fresh("this"), code.text.fresh("on")
             code.text.do(f"br i1 {code.compare('eq', number, i, 64)}, label %{this}, label %{on}")
             code.text.label(this)
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if kind.resume == "here" else after)
+            here = kind.resume == "here"
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if here else after, 0 if here else "%x")
             code.text.label(on)
         code.text.do("unreachable")
 
@@ -423,7 +424,7 @@ ok:
             for i, (arg, (_, w)) in enumerate(zip(interrupt.args, kind.params, strict=True)):
                 value = code.extend(code.value(arg), w, 64)
                 code.text.do(f"store i64 {value}, ptr {code.at(plan.layout.arguments + 8 * i)}")
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc")
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc", 0)
             code.text.label(on)
         self._resume(code)
 
@@ -507,8 +508,9 @@ ok:
                 code.end()
             self._add(code, head, text)
         except Unsupported:
-            plain = Going(self.plan, Text())
+            plain = Delivery(self.plan, Text(), kind)
             plain.prologue()
+            plain.back()
             plain.leave(Leave.REFERENCE)
             self._add(plain, head, plain.text)
 
