@@ -14,8 +14,6 @@ from typing import Literal, assert_never
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.interface import Machine, Region
-from emulator.machine.blocks import BlocksMachine
-from emulator.machine.plain import PlainMachine
 
 Tier = Literal["auto", "reference", "blocks", "interpreter", "regions"]
 
@@ -40,10 +38,16 @@ def build(
     compiled = find_spec("llvmlite") is not None
     match tier:
         case "reference":
+            from emulator.machine.plain import PlainMachine
+
             return PlainMachine(isa, regions, choices)
         case "blocks":
+            from emulator.machine.blocks import BlocksMachine
+
             return BlocksMachine(isa, regions, choices)
         case "auto" if not compiled:
+            from emulator.machine.blocks import BlocksMachine
+
             return BlocksMachine(isa, regions, choices)
         case "interpreter" | "regions" | "auto":
             if not compiled:
