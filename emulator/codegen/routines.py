@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from analyzer import ir
+from emulator.codegen.agreed import Leave
 from emulator.codegen.direct import PC, Direct
 from emulator.codegen.handler import Tail
 from emulator.codegen.plan import Plan
@@ -21,23 +22,6 @@ class Status(IntEnum):
     TRAP = 1
     LEAVE = 2
     UNPREDICTABLE = 3
-
-
-class Leave(IntEnum):
-    """Why generated code came back to the driver."""
-
-    BUDGET = 1
-    DECODE = 2  # the record at `record` must be decoded
-    PAGE = 3  # the program counter is in no known page of code
-    CONTEXT = 4  # the context of the state is not known
-    ATTEND = 5  # a wire, a deadline, or a device that failed
-    HALTED = 6  # info0: the number of the element
-    UNDELIVERED = 7  # info0: the number of the trap
-    DOUBLE_FAULT = 8  # info0: the number of the trap
-    HOT = 9  # the record at `record` was jumped to often
-    REFERENCE = 10  # the reference must execute the instruction
-    STOP = 11  # a callback failed: nothing of the instruction is left
-    UNDEFINED = 12
 
 
 class Going(Tail):
@@ -198,8 +182,3 @@ class Called(Direct):
 
     def reg_code(self, key: object) -> tuple[str, int]:
         return ("", self.plan.pc_width) if key == PC else ("add i1 0, 0", 1)
-
-
-def memories(isa: ir.Isa) -> list[str]:
-    """The memories of an Isa; generated code names them by number."""
-    return [name for name, space in isa.spaces.items() if isinstance(space, ir.Memory)]

@@ -8,6 +8,7 @@ the reason is in the state; 3 unpredictable.
 from __future__ import annotations
 
 from analyzer import ir
+from emulator.codegen.agreed import BACK, Leave
 from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
@@ -22,11 +23,8 @@ from emulator.codegen.plan import (
     SPAN,
     Plan,
 )
-from emulator.codegen.routines import Called, Delivery, Going, Leave, Status
+from emulator.codegen.routines import Called, Delivery, Going, Status
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
-
-BACK = 16
-"""What a jump back counts; one forward counts 1."""
 
 
 class Runtime(Caches):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.interface import Machine, Region
-from emulator.machine.blocks import BlocksMachine
-from emulator.machine.plain import PlainMachine
-from emulator.storage import Storage
+
+if TYPE_CHECKING:
+    from emulator.storage import Storage
 
 Tier = Literal["auto", "reference", "blocks", "interpreter", "regions"]
 
@@ -43,10 +43,16 @@ def build(
     compiled = find_spec("llvmlite") is not None
     match tier:
         case "reference":
+            from emulator.machine.plain import PlainMachine
+
             return PlainMachine(isa, regions, choices)
         case "blocks":
+            from emulator.machine.blocks import BlocksMachine
+
             return BlocksMachine(isa, regions, choices)
         case "auto" if not compiled:
+            from emulator.machine.blocks import BlocksMachine
+
             return BlocksMachine(isa, regions, choices)
         case "interpreter" | "regions" | "auto":
             if not compiled:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.codegen.direct import unspecified
+from emulator.codegen.agreed import unspecified
 from emulator.evaluate import hashed
 from emulator.interface import ClockSource, Deadline, Exit, Reason, Region, Unspecified
 from emulator.machine.timeline import Clock, Timeline
