@@ -9,9 +9,10 @@ from abc import abstractmethod
 from collections.abc import Hashable
 
 from analyzer import ir
+from emulator.codegen.agreed import unspecified
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower
-from emulator.codegen.plan import ENTRIES, ENTRY, LINE, Plan, blocks
+from emulator.codegen.plan import ENTRIES, ENTRY, LINE, Plan
 from emulator.codegen.values import LIKELY, Text, Unsupported, Value, ones, ty
 
 PC = ("pc",)
@@ -440,25 +441,3 @@ def below(width: int, whole: int) -> str:
 def unspecified_number(isa: ir.Isa, name: str, arity: int, width: int) -> int:
     """The number by which generated code names an unspecified function: stable for a spec."""
     return unspecified(isa).index((name, arity, width))
-
-
-_unspecified: dict[int, tuple[ir.Isa, list[tuple[str, int, int]]]] = {}
-
-
-def unspecified(isa: ir.Isa) -> list[tuple[str, int, int]]:
-    """The unspecified functions of an Isa: name, number of arguments, width."""
-    known = _unspecified.get(id(isa))
-    if known is not None and known[0] is isa:
-        return known[1]
-    exprs = [e for block in blocks(isa) for stmt in ir.statements(block) for e in ir.expressions(stmt)]
-    exprs += [e for i in isa.interrupts for e in (i.cond, *i.args)]
-    exprs += [e for trap in isa.traps.values() for _, e in trap.attributes]
-    exprs += [p.default for s in isa.spaces.values() if isinstance(s, ir.Map | ir.Bus) for p in s.params if p.default]
-    found = {
-        (term.name, len(term.args), term.width): None
-        for expr in exprs
-        for term in ir.subterms(expr)
-        if isinstance(term, ir.Arbitrary)
-    }
-    _unspecified[id(isa)] = (isa, sorted(found))
-    return _unspecified[id(isa)][1]

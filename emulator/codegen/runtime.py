@@ -8,6 +8,7 @@ the reason is in the state; 3 unpredictable.
 from __future__ import annotations
 
 from analyzer import ir
+from emulator.codegen.agreed import BACK, Leave
 from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
@@ -22,11 +23,8 @@ from emulator.codegen.plan import (
     SPAN,
     Plan,
 )
-from emulator.codegen.routines import Called, Delivery, Going, Leave, Status
+from emulator.codegen.routines import Called, Delivery, Going, Status
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
-
-BACK = 16
-"""What a jump back counts; one forward counts 1."""
 
 
 class Runtime(Caches):
@@ -333,7 +331,8 @@ ok:
             this, on = code.text.fresh("this"), code.text.fresh("on")
             code.text.do(f"br i1 {code.compare('eq', number, i, 64)}, label %{this}, label %{on}")
             code.text.label(this)
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if kind.resume == "here" else after, "%pc")
+            here = kind.resume == "here"
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if here else after, 0 if here else "%x")
             code.text.label(on)
         code.text.do("unreachable")
 
@@ -423,7 +422,7 @@ ok:
             for i, (arg, (_, w)) in enumerate(zip(interrupt.args, kind.params, strict=True)):
                 value = code.extend(code.value(arg), w, 64)
                 code.text.do(f"store i64 {value}, ptr {code.at(plan.layout.arguments + 8 * i)}")
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc", "%pc")
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc", 0)
             code.text.label(on)
         self._resume(code)
 
@@ -507,10 +506,10 @@ ok:
                 code.end()
             self._add(code, head, text)
         except Unsupported:
-            plain = Going(self.plan, Text())
+            plain = Delivery(self.plan, Text(), kind)
             plain.prologue()
-            plain.put_word("reason", int(Leave.REFERENCE))
-            plain.go("@exit_", "poison", "%b", "%x")
+            plain.back()
+            plain.leave(Leave.REFERENCE)
             self._add(plain, head, plain.text)
 
     # -- memory --------------------------------------------------------------------------------------------------------
