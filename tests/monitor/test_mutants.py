@@ -1,5 +1,5 @@
-"""The mutation score of the monitor: each statement of a routine, and of the delivery, is broken in turn, and validation
-notices.  docs/monitor.md has the table."""
+"""The mutation score of the monitor: each statement of a routine, and of the delivery, is broken in turn, and
+validation notices.  docs/monitor.md has the table."""
 
 from __future__ import annotations
 
