@@ -634,10 +634,13 @@ def validate(
     steps: Annotated[int, typer.Option(min=1, help="The most steps of a guest.")] = 24,
     seed: Annotated[int, typer.Option(help="Other guests for another number.")] = 0,
     most: Annotated[int, typer.Option(min=1, help="Differences after which to stop.")] = 1,
+    mutants: Annotated[
+        int | None, typer.Option("--mutants", min=1, help="Break the monitor in so many ways: is each found out?")
+    ] = None,
     output: Annotated[list[str] | None, typer.Option("--output", "-o", help="human or json, with `:FILE`.")] = None,
 ) -> None:
     """Run generated guests on the bare machine and under the monitor, and compare: equivalence, resource control and
-    efficiency."""
+    efficiency.  With `--mutants`, do so for broken monitors, of which guests should find out all."""
     import json
 
     from emulator.monitor.validate import validate
@@ -646,12 +649,29 @@ def validate(
     formats = [parsed_output(text, ("human", "json")) for text in output or ["human"]]
     isa = load(spec)
     monitor = monitor_of(isa, scheme, technique, unsafe, depth, True)
+    if mutants is not None:
+        stop(mutation(monitor, mutants, guests, seed))
     with Progress(isa.name, quiet=False) as progress:
         found = validate(monitor, guests, seed, steps, most=most, progress=progress)
     for format_, file in formats:
         text = json.dumps(found.as_data(), indent=2) if format_ == "json" else "\n".join(lines(found))
         write(f"{text}\n", file)
     stop(FINDINGS if found.divergences else OK)
+
+
+def mutation(monitor: Monitor, most: int, guests: int, seed: int) -> int:
+    """Prints the mutation score; whether a mutant survives."""
+    from analyzer.obligations import same
+    from analyzer.symbolic.setting import Setting
+    from emulator.monitor.mutants import Tests, lines, score
+
+    plan = monitor.plan
+    setting, tests = Setting(plan.isa, plan.scheme), Tests(monitor, guests, seed)
+    names = tests.emulated()
+    with Progress(plan.isa.name, quiet=False) as progress:
+        found = score(tests, names, lambda m: same(setting, m.isa, m.instruction), most, progress)
+    write("".join(f"{line}\n" for line in lines(plan.isa.name, found, names)), None)
+    return FINDINGS if found.survivors else OK
 
 
 @app.command()

@@ -99,7 +99,8 @@ class Loops:
         self.at, self.data, trapped = origin + START, origin + DATA, origin + TRAPPED
         self.go = speech.go.replace("{label}", f"{self.at:#x}")
         first = speech.user.replace("{label}", f"{self.at:#x}") if user else self.go
-        text = f".equ trapped, {trapped:#x}\n{speech.before}\n.org trapped\nstart: {speech.recover}\n{first}\n.entry start\n"
+        text = f".equ trapped, {trapped:#x}\n{speech.before}\n.org trapped\n"
+        text += f"start: {speech.recover}\n{first}\n.entry start\n"
         self.twins = Twins(isa, board, of_program(assemble(isa, text, origin)), monitor, SIZE, tier)
 
     def run(self, steps: int) -> Campaign:
