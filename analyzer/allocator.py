@@ -6,15 +6,15 @@ Answering needs a solver, which the emulator does not have; an `Allocator` is ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from analyzer import ir
 from analyzer.replayer import MachineState
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A virtual machine is to have `size` units from `base` on, which are to be the host's from `at` on.  `virtual` and
     `real` are the choices of the two machines."""
 
@@ -33,8 +33,7 @@ def never(name: str, values: Mapping[str, int]) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(Struct, frozen=True):
     """Values for what the scheme lets the monitor choose; the state that the monitor holds while a guest runs, with the
     cells of memory that it needs; and of each shadowed map the address bits that it passes on unseen.
 

@@ -7,9 +7,12 @@ spread; `jobs` processes share it.  What was found before is taken from the cach
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
@@ -17,13 +20,14 @@ from analyzer.examine import Examined, Wanted, examine_one
 from analyzer.expectations import about_causes, expectations
 from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
+from analyzer.kin import examine_kin, in_kin
 from analyzer.memo import context_key, recalled, subject_key, to_store
 from analyzer.options import Options, Progress
 from analyzer.passes.show import spec_hash
 from analyzer.premises import caveats, premises
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
-from analyzer.spread import spread
+from analyzer.spread import Common, spread
 from analyzer.stuck import stuck_addresses
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.placing import home_of, know_home
@@ -190,34 +194,33 @@ def _examined(
     setting: Setting, replayer: Replayer | None, todo: list[tuple[Wanted, Subject]], options: Options
 ) -> tuple[Iterator[Examined], Besides]:
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
-    _prepare(setting, [s for _, s in todo], options)
     sources = Sources()
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(_besides, setting, replayer, options))]
-    pieces += [(weight(setting, w, s), partial(examine_one, setting, w, replayer, sources, s)) for w, s in todo]
-    results = spread(pieces, options.jobs)
+    pieces: list[tuple[int, Callable[[], Any]]] = [(0, partial(_besides, setting, replayer, options))]
+    for kin in in_kin(setting, todo):
+        work = sum(weight(setting, w, s) for w, s in kin)
+        pieces.append((work, partial(examine_kin, setting, replayer, sources, kin)))
+    results = spread(pieces, options.jobs, _common(setting, [s for _, s in todo], options), early=1)
     besides = next(results)
-    return results, besides
+    return chain.from_iterable(results), besides
 
 
-def _prepare(setting: Setting, todo: list[Subject], options: Options) -> None:
-    """What many subjects need, found before the work on them is spread."""
+def _common(setting: Setting, todo: list[Subject], options: Options) -> Common:
+    """What many subjects need."""
     worlds = ("v", "r") if options.witnesses != "none" and todo else ()
     blocks = (setting.effects.block(s.instruction.body) for s in todo)
     traps = list(dict.fromkeys(t for block in blocks for t in sorted(block.traps)))
-    pieces: list[tuple[int, Callable[[], Any]]] = [(HEAVY, partial(home_of, setting, world)) for world in worlds]
-    pieces.append((0, partial(setting.arrivals, traps)))
-    *homes, arrivals = spread(pieces, options.jobs, few=1)
-    for world, home in zip(worlds, homes, strict=True):
-        know_home(setting, world, home)
-    setting.know_arrivals(arrivals)
+
+    def tell(found: list[Any]) -> None:
+        *homes, arrivals = found
+        for world, home in zip(worlds, homes, strict=True):
+            know_home(setting, world, home)
+        setting.know_arrivals(arrivals)
+
+    works: list[Callable[[], Any]] = [partial(home_of, setting, world) for world in worlds]
+    return Common([*works, partial(setting.arrivals, traps)], tell)
 
 
-HEAVY = 1000
-"""The weight of what is to be begun first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Besides:
+class Besides(Struct, frozen=True):
     """What is asked of the machine as a whole: its stuck addresses, virtual modes without a state, invariants that are
     false at reset, the moves that traps make, the examples that come out otherwise."""
 

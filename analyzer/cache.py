@@ -12,9 +12,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from platformdirs import user_cache_path
 
 from analyzer.version import solver_version, tool_version
@@ -26,8 +26,7 @@ LARGEST = 256 << 20
 """The file is emptied when it has grown past this many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """The file, how many results it has, and its bytes."""
 
     path: Path

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
 
 import msgspec
+from msgspec import Struct
 
 from analyzer.report import Report, SchemeReport, Status
 
@@ -13,8 +13,7 @@ SPECS = files("isa_specs")
 STARTER = files("analyzer") / "starter.isa"
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeVerdict:
+class SchemeVerdict(Struct, frozen=True):
     """The theorems under a scheme, in order, and the number of holes."""
 
     name: str
@@ -22,8 +21,7 @@ class SchemeVerdict:
     holes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A bundled machine.  `spec_hash` says what was analysed, so that drift shows without analysing again."""
 
     name: str

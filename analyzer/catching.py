@@ -9,9 +9,10 @@ an answer has only those bits on which it then depends.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 import analyzer.properties as pg
 from analyzer import ir
@@ -23,8 +24,7 @@ from analyzer.symbolic.smt import Answer, Bool, Smt
 from analyzer.symbolic.term import Term, nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Bit:
+class Bit(Struct, frozen=True):
     """An intercept bit: bit `index` of an element of this `width`."""
 
     element: str
@@ -95,8 +95,7 @@ def _about(setting: Setting, assume: ir.Assume, part: ir.Expr) -> set[str]:
     return effects.reads | effects.windows | effects.physical | {n for n, _ in assume.free}
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """Whether a subject has a hole under some setting, and whether the bits have a say in its traps."""
 
     hole: Truth

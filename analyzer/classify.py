@@ -7,10 +7,12 @@ An instruction whose text touches guest state only is settled by that (`plain`);
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property, partial
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 import analyzer.properties as pg
 from analyzer import ir
@@ -41,7 +43,9 @@ class Truth(Enum):
         return Truth.YES if self is other is Truth.YES else Truth.UNKNOWN
 
     def __or__(self, other: Truth) -> Truth:
-        return ~(~self & ~other)
+        if self is Truth.YES or other is Truth.YES:
+            return Truth.YES
+        return Truth.NO if self is other is Truth.NO else Truth.UNKNOWN
 
 
 YES, NO, UNKNOWN = Truth.YES, Truth.NO, Truth.UNKNOWN
@@ -49,8 +53,7 @@ CAUSES: tuple[Cause, ...] = ("location", "mode", "configuration")
 COMBINED: Cause = "combined"
 
 
-@dataclass(frozen=True, slots=True)
-class Classes:
+class Classes(Struct, frozen=True):
     """The classes of one subject under one scheme.
 
     `control` and `user_control` are in the extended profile, the `classical_` ones in that of 1974.  `causes` names the
@@ -94,8 +97,7 @@ class Classes:
         return ~self.trap_only & ~self.privileged & ~self.sensitive()
 
 
-@dataclass(frozen=True, slots=True)
-class Classes1974:
+class Classes1974(Struct, frozen=True):
     """The column of 1974, by the formulas to the letter."""
 
     privileged: Truth = NO
@@ -112,8 +114,7 @@ class Classes1974:
         return self.user_control | self.user_location
 
 
-@dataclass(frozen=True, slots=True)
-class Faithfulness:
+class Faithfulness(Struct, frozen=True):
     """Is the instruction faithful?  `reasons` say how it is not; `hole_direct` is the same for virtual modes that a
     hybrid monitor runs directly."""
 
@@ -124,8 +125,7 @@ class Faithfulness:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """All that is known of one subject."""
 
     subject: Subject
@@ -216,7 +216,7 @@ class Asker:
         if not ways or base is False:
             return Answer("unsat")
         smt = self.pair.smt
-        answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT)
+        answer = smt.check(base, smt.or_(*ways), rlimit=QUICK_RLIMIT, thorough=False)
         if answer.status != "unknown":
             return answer
         undecided = None

@@ -10,9 +10,10 @@ whether the real run goes on is one literal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
+
+from msgspec import Struct
 
 import analyzer.properties as pg
 from analyzer import ir
@@ -31,8 +32,7 @@ MAX_FACTORED = 8
 """More literals than this are not tried in all combinations."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A condition over σ and operands.  `exact`: `formula` is proved equivalent to the hole; otherwise none was found,
     and it is `False`, which implies the hole.  That the real run goes on for some monitor is a symbol in it."""
 

@@ -13,15 +13,16 @@ The library raises; only `cli.py` exits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer.hints import HINTS
 from analyzer.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """A coded message with its place.  `code` is `PG` and three digits; `popek explain CODE` prints its page."""
 
     code: str

@@ -5,7 +5,7 @@ A subject is examined in a solver context of its own, so what is found does not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from analyzer import report
 from analyzer.classify import NO, YES, Asker, Finding, examine, judge, plain
@@ -15,14 +15,14 @@ from analyzer.premises import broken_by, concerns
 from analyzer.repair import weakest_guard
 from analyzer.replayer import Replayer
 from analyzer.sources import Sources
+from analyzer.symbolic.echo import Question
 from analyzer.symbolic.pair import Pair, Subject
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import DEFAULT_RLIMIT
 from analyzer.witness import FoundWitness, find_witness
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What is asked besides the classes: each cause of behavior sensitivity, the conditions of holes, their witnesses
     too, the moves between modes; and the budget of a query."""
 
@@ -33,8 +33,7 @@ class Wanted:
     causes: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Struct, frozen=True):
     """A finding, what is told of its hole, the moves between modes that the instruction makes, and the invariants that
     it breaks."""
 
@@ -45,15 +44,24 @@ class Examined:
 
 
 def examine_one(
-    setting: Setting, wanted: Wanted, replayer: Replayer | None, sources: Sources, subject: Subject
+    setting: Setting,
+    wanted: Wanted,
+    replayer: Replayer | None,
+    sources: Sources,
+    subject: Subject,
+    asked: list[list[Question]] | None = None,
 ) -> Examined:
-    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness."""
+    """One subject: its classes and, where it has a hole, the hole's condition, guard and witness.  What others were
+    `asked` answers the same questions; if it does not answer all, this one's are put beside it."""
     moving = wanted.moves and may_change_mode(setting, subject)
     concerned = concerns(setting, subject)
     if plain(setting, subject.instruction):
         pair = Pair(setting, subject, wanted.rlimit) if concerned else None
         return Examined(examine(setting, subject), broken=() if pair is None else broken_by(pair))
     asker = Asker(setting, subject, wanted.rlimit, wanted.causes)
+    smt = asker.pair.smt
+    if asked is not None:
+        smt.listen(asked)
     finding = judge(asker)
     told = finding.faithful.hole is not NO and wanted.conditions
     examined = Examined(
@@ -62,7 +70,9 @@ def examine_one(
         moves(asker.pair) if moving else (),
         broken_by(asker.pair) if concerned else (),
     )
-    asker.pair.smt.close()
+    if asked is not None and smt.checks:
+        asked.append(smt.questions)
+    smt.close()
     return examined
 
 

@@ -6,8 +6,9 @@ that is neither a trap nor a gate is a finding: an unguarded way from user to su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.classify import YES, Truth
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """`by` can move the machine from mode `source` to mode `target`; `trap` says that it is a trap's name, `gate` that
     it is an instruction which raises privilege and arrives where the more privileged software has said."""
 

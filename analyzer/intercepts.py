@@ -10,8 +10,11 @@ then those that were declared first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.catching import Bit, Catcher, Choice, Cube, Survey, bits_of, open_scheme, survey, within
@@ -30,8 +33,7 @@ Told = Callable[[int, int, str], None]
 """Called with the number of subjects looked at, their total, and the last one's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Synthesis:
+class Synthesis(Struct, frozen=True):
     """The result.
 
     `setting` are the bits to set (None: no setting works), each with the instructions whose holes it closes; `others`

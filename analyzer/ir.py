@@ -36,10 +36,12 @@ First order: procedures do not recurse, loops are bounded, there are no strings 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Literal, assert_never
+from operator import attrgetter
+from typing import Any, Literal, get_args
+
+from msgspec import Struct
 
 from analyzer.source import Span
 
@@ -83,45 +85,39 @@ BoolOp = Literal["and", "or", "xor"]
 # -- expressions (pure) ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Struct, frozen=True):
     """A bit vector constant; 0 <= value < 2**width."""
 
     width: int
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class BoolConst:
+class BoolConst(Struct, frozen=True):
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Struct, frozen=True):
     """A local variable, a parameter of a procedure, or an attribute of the trap in a delivery; width 0 is boolean."""
 
     name: str
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """Bits encoded in the instruction; the name is that of an `OperandField`."""
 
     name: str
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(Struct, frozen=True):
     """The present value of an element."""
 
     element: str
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class GetEntry:
+class GetEntry(Struct, frozen=True):
     """The present value of entry `index` of a file; entries past its size read as 0."""
 
     file: str
@@ -129,16 +125,14 @@ class GetEntry:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Struct, frozen=True):
     """`neg` and `not` of a bit vector; same width."""
 
     op: UnaryOp
     arg: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     """Both operands and the result have one width.  Division by zero and shifts past the width are as in SMT-LIB:
     `udiv` gives all ones, `urem` the dividend, `shl`/`lshr` 0, `ashr` copies of the sign."""
 
@@ -147,8 +141,7 @@ class Binary:
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(Struct, frozen=True):
     """Bit vectors of one width, or (for `eq`) two booleans, to a boolean."""
 
     op: CompareOp
@@ -156,13 +149,11 @@ class Compare:
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     arg: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(Struct, frozen=True):
     """Booleans to a boolean."""
 
     op: BoolOp
@@ -170,8 +161,7 @@ class Logic:
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     """`then` and `other` have one type."""
 
     cond: Expr
@@ -179,8 +169,7 @@ class If:
     other: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(Struct, frozen=True):
     """Bits hi..lo (0 is the least significant), both included."""
 
     arg: Expr
@@ -188,16 +177,14 @@ class Extract:
     lo: int
 
 
-@dataclass(frozen=True, slots=True)
-class Concat:
+class Concat(Struct, frozen=True):
     """`left` is the more significant half."""
 
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(Struct, frozen=True):
     """To `width`, which is more than that of `arg`."""
 
     signed: bool
@@ -205,22 +192,19 @@ class Extend:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class ToBool:
+class ToBool(Struct, frozen=True):
     """A 1-bit vector as a boolean."""
 
     arg: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class ToBits:
+class ToBits(Struct, frozen=True):
     """A boolean as a 1-bit vector."""
 
     arg: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Entry `index` of a constant table; past its end, 0."""
 
     table: str
@@ -228,16 +212,14 @@ class Lookup:
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """An UNKNOWN value: any value, chosen anew in each run.  `site` is unique in the Isa."""
 
     site: int
     width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Arbitrary:
+class Arbitrary(Struct, frozen=True):
     """An unspecified function of its arguments, the same in all runs: a device's answer, an implementation's choice."""
 
     name: str
@@ -274,59 +256,44 @@ BOOL = 0
 TRUE, FALSE = BoolConst(True), BoolConst(False)
 
 
-_WITH_WIDTH = (Const, Local, Operand, Get, GetEntry, Extend, Lookup, Unknown, Arbitrary)
-_LEAVES = (Const, Local, Get, Operand, BoolConst, Unknown)
-_ONE_PART = (Extract, Unary, Not, Extend, ToBool, ToBits)
-_TWO_PARTS = (Binary, Compare, Logic, Concat)
-
-
 def width(expr: Expr) -> int:
     """The width of `expr` in bits; 0 for a boolean."""
-    if isinstance(expr, _WITH_WIDTH):  # at once: this is asked very often
-        return expr.width
-    match expr:
-        case Unary():
-            return width(expr.arg)
-        case Binary():
-            return width(expr.left)
-        case If():
-            return width(expr.then)
-        case Extract():
-            return expr.hi - expr.lo + 1
-        case Concat():
-            return width(expr.left) + width(expr.right)
-        case ToBits():
-            return 1
-        case BoolConst() | Compare() | Not() | Logic() | ToBool():
-            return BOOL
-        case _:
-            assert_never(expr)
+    return _WIDTH[type(expr)](expr)
 
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     """The direct subexpressions of `expr`, left to right."""
-    if isinstance(expr, _LEAVES):
-        return ()
-    if isinstance(expr, _TWO_PARTS):
-        return (expr.left, expr.right)
-    if isinstance(expr, _ONE_PART):
-        return (expr.arg,)
-    match expr:
-        case GetEntry() | Lookup():
-            return (expr.index,)
-        case If():
-            return (expr.cond, expr.then, expr.other)
-        case Arbitrary():
-            return expr.args
-        case _:
-            assert_never(expr)
+    return _CHILDREN[type(expr)](expr)
+
+
+# Both are asked by the hundred thousand, and `isinstance` of a Struct's class takes 0.1 µs to say no: hence tables.
+
+_WIDTH: Mapping[type, Callable[[Any], int]] = {
+    **dict.fromkeys((Const, Local, Operand, Get, GetEntry), attrgetter("width")),
+    **dict.fromkeys((Extend, Lookup, Unknown, Arbitrary), attrgetter("width")),
+    **dict.fromkeys((BoolConst, Compare, Not, Logic, ToBool), lambda e: BOOL),
+    ToBits: lambda e: 1,
+    Unary: lambda e: width(e.arg),
+    Binary: lambda e: width(e.left),
+    If: lambda e: width(e.then),
+    Extract: lambda e: e.hi - e.lo + 1,
+    Concat: lambda e: width(e.left) + width(e.right),
+}
+_CHILDREN: Mapping[type, Callable[[Any], tuple[Expr, ...]]] = {
+    **dict.fromkeys((Const, BoolConst, Local, Operand, Get, Unknown), lambda e: ()),
+    **dict.fromkeys((Extract, Unary, Not, Extend, ToBool, ToBits), lambda e: (e.arg,)),
+    **dict.fromkeys((Binary, Compare, Logic, Concat), attrgetter("left", "right")),
+    **dict.fromkeys((GetEntry, Lookup), lambda e: (e.index,)),
+    If: attrgetter("cond", "then", "other"),
+    Arbitrary: attrgetter("args"),
+}
+assert _WIDTH.keys() == _CHILDREN.keys() == set(get_args(Expr))
 
 
 # -- statements --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """One access to a space.
 
     `address` has the space's address width and counts units; `bits` is a multiple of the space's unit.  `args` are the
@@ -343,8 +310,7 @@ class Access:
     table: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(Struct, frozen=True):
     """Sets a local; on every path a local is set before it is read."""
 
     local: str
@@ -352,8 +318,7 @@ class Let:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Reads `access.bits` bits into a local; may raise the space's traps."""
 
     local: str
@@ -361,15 +326,13 @@ class Load:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Struct, frozen=True):
     access: Access
     value: Expr
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """Asks the map without accessing: `fault` gives a boolean (would it trap?), `translate` the address in the space
     below (and traps as the access would)."""
 
@@ -379,8 +342,7 @@ class Probe:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Struct, frozen=True):
     """Writes an element."""
 
     element: str
@@ -388,8 +350,7 @@ class Set:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetEntry:
+class SetEntry(Struct, frozen=True):
     """Writes an entry of a file; entries past its size, and hard-wired ones, ignore it."""
 
     file: str
@@ -398,8 +359,7 @@ class SetEntry:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class When:
+class When(Struct, frozen=True):
     """Conditional execution."""
 
     cond: Expr
@@ -408,8 +368,7 @@ class When:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """Runs `body` while `cond` holds, at most `limit` times; when it still holds then, runs `exhausted`.  Locals set in
     `body` are set anew on each round; those named in `carried` live across rounds and after the loop (each is set
     before the loop)."""
@@ -422,8 +381,7 @@ class Loop:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Calls a procedure; `local` receives what it returns (None if it returns nothing)."""
 
     procedure: str
@@ -432,16 +390,14 @@ class Call:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(Struct, frozen=True):
     """Leaves the procedure (procedures, maps and buses only)."""
 
     value: Expr | None = None
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trap:
+class Trap(Struct, frozen=True):
     """Leaves the instruction by a trap; `args` are the parameters of the `TrapKind`."""
 
     trap: str
@@ -449,30 +405,26 @@ class Trap:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The instruction ends here, completed; or `unfinished`, to be run again from its beginning (`again`)."""
 
     span: Span | None = None
     unfinished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What was written so far survives a later trap."""
 
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unpredictable:
+class Unpredictable(Struct, frozen=True):
     """The architecture does not say what happens, beyond what the mode is allowed to do."""
 
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(Struct, frozen=True):
     """Decodes `word` as one instruction and executes it, at most `limit` deep."""
 
     word: Expr
@@ -500,8 +452,7 @@ Stmt = (
 Block = tuple[Stmt, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Procedure:
+class Procedure(Struct, frozen=True):
     """`params` are (name, width), width 0 for a boolean; `returns` is the width of the result, None for none."""
 
     name: str
@@ -514,8 +465,7 @@ class Procedure:
 # -- state -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(Struct, frozen=True):
     """One scalar of state.
 
     `name` is dotted for a field (`mstatus.TVM`).  `legal` lists the only values it can hold (None: all); a write of
@@ -534,8 +484,7 @@ class Element:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(Struct, frozen=True):
     """An array of `size` elements; `zeros` are entries hard-wired to 0.  The index has `index_width` bits."""
 
     name: str
@@ -549,8 +498,7 @@ class File:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterPart:
+class RegisterPart(Struct, frozen=True):
     """Bits hi..lo of a register: an element, an entry of a file (with the register's index), or a constant.  `ro`:
     writes to the register leave these bits alone; `w1c`: a 1 written clears, a 0 keeps."""
 
@@ -563,8 +511,7 @@ class RegisterPart:
     w1c: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Struct, frozen=True):
     """A named layout over elements; `size` is None for a scalar, else it is a file of such layouts.  Parts go from the
     most significant bit down and cover the width."""
 
@@ -574,8 +521,7 @@ class Register:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """Physical memory: 2**address_width units of `unit` bits.  Accesses at or past `size` (an expression over choices
     and constants; None: none) raise `beyond`."""
 
@@ -588,8 +534,7 @@ class Memory:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MapParam:
+class MapParam(Struct, frozen=True):
     """A further argument of a map.  `default` is evaluated at the access, in the state of that moment."""
 
     name: str
@@ -597,8 +542,7 @@ class MapParam:
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Struct, frozen=True):
     """Memory seen through the resource map.
 
     `body` returns an address of the space `below`, or traps.  Its locals are the address (`address`), the arguments of
@@ -616,8 +560,7 @@ class Map:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bus:
+class Bus(Struct, frozen=True):
     """A view used as a space: `read` gets (address, params…) and returns `unit` bits, `write` gets (address, params…,
     value).  Wider accesses are made of several, in address order."""
 
@@ -633,8 +576,7 @@ class Bus:
 Space = Memory | Map | Bus
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """An implementation-defined constant; every value is analysed.  Read with `Get(name)`; never written."""
 
     name: str
@@ -642,15 +584,13 @@ class Choice:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType:
+class EnumType(Struct, frozen=True):
     name: str
     width: int
     members: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A read-only table of constants."""
 
     name: str
@@ -659,8 +599,7 @@ class Table:
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Invariant:
+class Invariant(Struct, frozen=True):
     """A machine invariant: true of every state of every run; proved preserved.  `reason` is shown with the verdict;
     `prelude` are the loads and calls whose locals `expr` reads."""
 
@@ -673,16 +612,14 @@ class Invariant:
 # -- modes, traps, decoding --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(Struct, frozen=True):
     """A processor mode: the value of the mode expression, and its name."""
 
     name: str
     code: int
 
 
-@dataclass(frozen=True, slots=True)
-class ModeOrder:
+class ModeOrder(Struct, frozen=True):
     """`expr` computes the present mode's code.  `ranks` go from the most privileged down; modes of one rank are equally
     or incomparably privileged."""
 
@@ -698,8 +635,7 @@ class ModeOrder:
         return next((mode.name for mode in self.modes() if mode.code == code), str(code))
 
 
-@dataclass(frozen=True, slots=True)
-class TrapKind:
+class TrapKind(Struct, frozen=True):
     """`resume` says where the program counter stands in the delivery.  `attributes` are expressions over `params` (as
     locals) and the state at delivery; the delivery procedure sees them as locals `t.name`, its own number as `t`.
     `defaults` are the parameters that the language lets a `trap` statement leave out."""
@@ -713,8 +649,7 @@ class TrapKind:
     defaults: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(Struct, frozen=True):
     """A trap that is taken before an instruction when `cond` holds; earlier ones win."""
 
     trap: str
@@ -722,8 +657,7 @@ class Interrupt:
     cond: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(Struct, frozen=True):
     """Instructions are read in parcels of `parcel` bits from `space` (with arguments `args`) at the element `pc`;
     `limit` is the greatest length in parcels, past which `beyond` is raised."""
 
@@ -736,8 +670,7 @@ class Fetch:
     beyond: Trap | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Struct, frozen=True):
     """Prefix parcels, in any order before the first segment; the operand `name` has the value of the last one seen, or
     `default`.  In an Isa with prefixes, every instruction has the operand `prefix_parcels` too (8 bits): how many there
     were.  It is part of the instruction's length."""
@@ -751,8 +684,7 @@ class Prefix:
 # -- instructions ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSlice:
+class FieldSlice(Struct, frozen=True):
     """`length` bits of an operand from bit `operand_lo`, at bit `segment_lo` of the segment."""
 
     operand: str
@@ -761,8 +693,7 @@ class FieldSlice:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """The next `width` bits of the instruction stream, read as one number with the Isa's byte order.  Bits under `mask`
     equal `value`; `fields` place operand bits; all other bits are ignored.  `when` (over operands of earlier segments)
     says whether the segment is there."""
@@ -774,8 +705,7 @@ class Segment:
     when: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Literal assembly text."""
 
     text: str
@@ -784,8 +714,7 @@ class Text:
 Style = Literal["decimal", "signed", "hex", "octal", "relative", "names", "set"]
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(Struct, frozen=True):
     """The value of `expr` (an operand, or an extract of one).  `names[v]` is the text for value v under style `names`;
     under `set` the names of the bits that are 1, bit 0 first, joined by `/`.
     `relative`: the address of the next parcel after this operand's stream position (`base` units from the start of
@@ -798,8 +727,7 @@ class Show:
     scale: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Choose:
+class Choose(Struct, frozen=True):
     """The first alternative whose condition (over operands) holds."""
 
     arms: tuple[tuple[Expr, Syntax], ...]
@@ -808,8 +736,7 @@ class Choose:
 Syntax = tuple["Text | Show | Choose", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OperandField:
+class OperandField(Struct, frozen=True):
     """A leaf of the encoding: `width` bits.  `space` marks the number of a dispatch space (CSR, MSR): the analysis
     makes a row for each of `cases` (a name, and the values it stands for)."""
 
@@ -818,8 +745,7 @@ class OperandField:
     cases: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """`place` (a register, element, entry or memory cell by its printed name) = value.  `index` for files and memory,
     `bits` for memory."""
 
@@ -829,8 +755,7 @@ class Fact:
     bits: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """Assembly text, the state before, and the state after or the trap."""
 
     asm: str
@@ -840,8 +765,7 @@ class Example:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """A published class: words of `privileged sensitive innocuous unprivileged control location mode configuration user
     trap_only`, a `not_` before any; for one scheme, or for the spec's first."""
 
@@ -851,8 +775,7 @@ class Expect:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """One row of the manual.  `where` (over operands, and state that is decoder context) restricts the encoding.
     `family` is the name that rows of one template share; `name` is unique."""
 
@@ -872,16 +795,14 @@ class Instruction:
 # -- schemes -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """Elements (or files) that hold the guest's own value in hardware, with the reason."""
 
     names: tuple[str, ...]
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Assume:
+class Assume(Struct, frozen=True):
     """A condition with its reason; `free` are parameters that it holds for all values of (instantiated by name);
     `prelude` are the loads and calls whose locals `expr` reads."""
 
@@ -892,8 +813,7 @@ class Assume:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Compose:
+class Compose(Struct, frozen=True):
     """How the monitor composes a held element's real value from the guest's (read with `Get`) and values that the
     monitor chose (`Local`, see `Scheme.chosen`)."""
 
@@ -901,8 +821,7 @@ class Compose:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(Struct, frozen=True):
     """How a virtual machine's modes are run.
 
     `run` maps the code of each virtual mode to that of the real mode; `monitor` is the monitor's mode.  `assume` are
@@ -930,8 +849,7 @@ class Scheme:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Isa:
+class Isa(Struct, frozen=True):
     """An instruction set.  Names are unique across elements, files, choices, memories, maps and buses."""
 
     name: str
@@ -956,7 +874,7 @@ class Isa:
     instructions: tuple[Instruction, ...]
     invariants: tuple[Invariant, ...]
     schemes: tuple[Scheme, ...]
-    files_read: tuple[str, ...] = field(default=())  # the source files, for spans
+    files_read: tuple[str, ...] = ()  # the source files, for spans
     digest: str = ""  # of the texts it was made from: 16 hex digits
 
     def instruction(self, name: str) -> Instruction:
@@ -989,42 +907,36 @@ def statements(block: Block) -> Iterator[Stmt]:
     """Every statement in `block`, nested ones after the statement that holds them."""
     for stmt in block:
         yield stmt
-        match stmt:
-            case When():
-                yield from statements(stmt.then)
-                yield from statements(stmt.other)
-            case Loop():
-                yield from statements(stmt.body)
-                yield from statements(stmt.exhausted)
-            case _:
-                pass
+        for inner in nested(stmt):
+            yield from statements(inner)
+
+
+def nested(stmt: Stmt) -> tuple[Block, ...]:
+    """The blocks that stand in `stmt`."""
+    if type(stmt) is When:
+        return stmt.then, stmt.other
+    if type(stmt) is Loop:
+        return stmt.body, stmt.exhausted
+    return ()
 
 
 def expressions(stmt: Stmt) -> tuple[Expr, ...]:
     """The expressions that stand directly in `stmt`."""
-    match stmt:
-        case Let():
-            return (stmt.value,)
-        case Load() | Probe():
-            return (stmt.access.address, *stmt.access.args)
-        case Store():
-            return (stmt.access.address, *stmt.access.args, stmt.value)
-        case Set():
-            return (stmt.value,)
-        case SetEntry():
-            return (stmt.index, stmt.value)
-        case When() | Loop():
-            return (stmt.cond,)
-        case Call() | Trap():
-            return stmt.args
-        case Return():
-            return () if stmt.value is None else (stmt.value,)
-        case Execute():
-            return (stmt.word,)
-        case Done() | Commit() | Unpredictable():
-            return ()
-        case _:
-            assert_never(stmt)
+    return _EXPRESSIONS[type(stmt)](stmt)
+
+
+_EXPRESSIONS: Mapping[type, Callable[[Any], tuple[Expr, ...]]] = {
+    **dict.fromkeys((Let, Set), lambda s: (s.value,)),
+    **dict.fromkeys((Load, Probe), lambda s: (s.access.address, *s.access.args)),
+    **dict.fromkeys((When, Loop), lambda s: (s.cond,)),
+    **dict.fromkeys((Call, Trap), attrgetter("args")),
+    **dict.fromkeys((Done, Commit, Unpredictable), lambda s: ()),
+    Store: lambda s: (s.access.address, *s.access.args, s.value),
+    SetEntry: attrgetter("index", "value"),
+    Return: lambda s: () if s.value is None else (s.value,),
+    Execute: lambda s: (s.word,),
+}
+assert _EXPRESSIONS.keys() == set(get_args(Stmt))
 
 
 def subterms(expr: Expr) -> Iterator[Expr]:

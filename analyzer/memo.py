@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir, report
 from analyzer.cache import digest, engine
@@ -25,8 +26,7 @@ SPAN = re.compile(r"Span\([^)]*\)")
 """Where a scheme stands does not matter to what is found under it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An `Examined` without its subject."""
 
     plain: bool

@@ -17,8 +17,11 @@ The placement is arbitrary in these queries, so they are about every virtual mac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.report import SchemeReport, Status
@@ -32,8 +35,7 @@ from analyzer.symbolic.windows import World
 Kind = Literal["place", "emulate", "reflect", "frame", "mode", "direct"]
 
 
-@dataclass(frozen=True, slots=True)
-class Obligation:
+class Obligation(Struct, frozen=True):
     """One thing to be proved; `why` says what is wrong, or why it is open."""
 
     kind: Kind
@@ -42,8 +44,7 @@ class Obligation:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Discharge:
+class Discharge(Struct, frozen=True):
     """A premise of the step from instructions to the monitor, and where it is discharged: `proved` in the report,
     `by` a named place of the monitor, `assumed`, or `fails`."""
 
@@ -53,8 +54,7 @@ class Discharge:
     where: str
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """All obligations of the monitor of a spec under a scheme, and the premises."""
 
     spec: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from analyzer.cache import Cache
 
@@ -17,8 +18,7 @@ Witnesses = Literal["each", "first", "none"]
 without conditions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How to analyse.  `rlimit` is the budget of a query (None: the default); `only` restricts to instructions of these
     names or families, `schemes` to schemes.  `called` is the spec as commands name it (its path; None: the name that it
     has itself).  `cache` keeps what is found, and does not change it.  `examples` are

@@ -8,9 +8,10 @@ corrected classes and the pointwise criterion are explained in docs/theory.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Literal, TypeVar
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.ir import Role
@@ -202,8 +203,7 @@ def makes(pair: Pair, side: Side, access: Event) -> Bool:
 # -- faithfulness ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One way in which an instruction fails to be faithful; `name` is the state concerned."""
 
     kind: Literal["escaped trap", "guest", "held by guest", "held by real", "not restartable", "unpredictable"]

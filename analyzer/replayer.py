@@ -6,14 +6,14 @@ The replaying itself is handed in, because the analyzer runs without an emulator
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from analyzer import ir
 
 
-@dataclass(frozen=True, slots=True)
-class MachineState:
+class MachineState(Struct, frozen=True):
     """A whole state: what is not named is zero."""
 
     elements: Mapping[str, int]
@@ -21,8 +21,7 @@ class MachineState:
     memories: Mapping[str, Mapping[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """What the reference executor did with one state: `ending` is `completes`, `unpredictable`, or the name of the
     trap; `writes` are (space, address, bits, value) in order."""
 

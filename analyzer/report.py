@@ -6,8 +6,9 @@ Values are strings, numbers and tuples only, so that a report goes through JSON 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 Answer = Literal["yes", "no", "unknown"]
 Status = Literal["holds", "violated", "inconclusive", "vacuous", "not applicable"]
@@ -15,8 +16,7 @@ Status = Literal["holds", "violated", "inconclusive", "vacuous", "not applicable
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A place in a source file: line and column of its start and end, from 1; `text` is the first line's text."""
 
     file: str
@@ -27,8 +27,7 @@ class Place:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One row of a witness: a name, its value in the virtual machine and on the real one, as text (None: not there)."""
 
     name: str
@@ -36,8 +35,7 @@ class Cell:
     real: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Struct, frozen=True):
     """Two runs that differ.  `assembly` is the concrete instruction, `encoding` its units in hex; `inputs` say what
     matters of the states before, `outcome` what differs after; `parted` is the statement where the runs part.
     `replayed` says that the reference executor did the same; `replay` is the command that shows it again."""
@@ -51,8 +49,7 @@ class Witness:
     replay: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """An instruction that is not faithful.  `condition` is over the virtual state and operands; `exact` says that it
     was proved equivalent to the hole.  `guard` is the weakest privilege check that would close it, on the mode of
     the real machine."""
@@ -66,8 +63,7 @@ class Hole:
     head: Place | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line of the instruction table.  `cases` are the names of a dispatch space that share the row (CSR names)."""
 
     instruction: str
@@ -93,8 +89,7 @@ class Row:
     source: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TheoremResult:
+class TheoremResult(Struct, frozen=True):
     """A theorem under a scheme, in its three readings: pointwise (decides), set-wise, and 1974 to the letter."""
 
     number: int
@@ -108,8 +103,7 @@ class TheoremResult:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Premise:
+class Premise(Struct, frozen=True):
     """P1–P9: what the step from "no hole" to a monitor needs; `status` "proved", "assumed", "fails" or "monitor" (the
     generated monitor discharges it)."""
 
@@ -119,8 +113,7 @@ class Premise:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectationResult:
+class ExpectationResult(Struct, frozen=True):
     """An `expect` of the spec: met, or what was found instead; `undecided` if that does not say which."""
 
     subject: str
@@ -132,8 +125,7 @@ class ExpectationResult:
     undecided: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """The instruction, or the trap, can move the machine from one mode to another; `guarded`: by a trap, or
     through a gate that the more privileged software has set up."""
 
@@ -143,8 +135,7 @@ class Edge:
     guarded: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SchemeReport:
+class SchemeReport(Struct, frozen=True):
     """Everything found under one scheme."""
 
     name: str
@@ -161,8 +152,7 @@ class SchemeReport:
     intercepts: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """An analysis of one spec; `unasked` are the schemes of the spec that were not asked about."""
 
     spec: str
@@ -174,7 +164,7 @@ class Report:
     schemes: tuple[SchemeReport, ...]
     graph: tuple[Edge, ...] = ()
     schema: int = SCHEMA_VERSION
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     unasked: tuple[str, ...] = ()
 
     def verdict(self) -> Literal["as expected", "findings", "inconclusive"]:

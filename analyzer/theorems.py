@@ -11,8 +11,10 @@ reading decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.classify import NO, UNKNOWN, YES, Finding, Truth
@@ -29,8 +31,7 @@ class Status(Enum):
     NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True, slots=True)
-class Theorem:
+class Theorem(Struct, frozen=True):
     """One theorem under one scheme.  `culprits` are names of subjects; `why` a sentence where the status needs one."""
 
     number: int

@@ -7,7 +7,7 @@ each other leave it without cases, and every theorem would hold.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from analyzer.properties import real_states
 from analyzer.symbolic.execute import Changes, Executor, Frame

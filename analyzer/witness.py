@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 import analyzer.properties as pg
 from analyzer import ir
@@ -19,8 +20,7 @@ from analyzer.symbolic.terms import atoms, base_name, is_cell, stored_indices
 from analyzer.symbolic.wording import Wording
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A named value in both runs, as text; None where a run has no such value."""
 
     name: str
@@ -28,8 +28,7 @@ class Line:
     real: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundWitness:
+class FoundWitness(Struct, frozen=True):
     """A witness with the two machine states that show it."""
 
     operands: Mapping[str, int]

@@ -31,7 +31,7 @@ FLAGS = (
 PROGRAMS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "compute": (("compute.c",), 40, 4),
     "memheavy": (("memheavy.c",), 100, 4),
-    "calls": (("toyos.c", "toyos_trap.S"), 5_000_000, 1),
+    "calls": (("toyos.c", "toyos_trap.S"), 5_000_000, 4),
     "few_calls": (("toyos.c", "toyos_trap.S"), 200, 4),
 }
 """Sources, how large they are made, and the most monitors on top of one another.  `calls` takes a trap, and emulates

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic
 from analyzer.source import Source
 from emulator.elf import MAGIC, ElfTarget, read_elf
-from emulator.listing import read_hex
 from emulator.piece import Image, Piece
-from emulator.program import Program, assemble
+
+if TYPE_CHECKING:
+    from emulator.program import Program
 
 Format = Literal["asm", "hex", "elf", "raw"]
 FORMATS: tuple[Format, ...] = ("asm", "hex", "elf", "raw")
@@ -48,6 +49,8 @@ def load_image(isa: ir.Isa, path: Path, base: int, target: ElfTarget | None, for
         case "asm":
             return of_program(assembled(isa, path, data, base))
         case "hex":
+            from emulator.listing import read_hex
+
             return of_cells(read_hex(isa, text_of(path, data).split(), base))
         case "elf":
             if target is None:
@@ -62,6 +65,7 @@ def load_image(isa: ir.Isa, path: Path, base: int, target: ElfTarget | None, for
 
 def assembled(isa: ir.Isa, path: Path, data: bytes, base: int) -> Program:
     """The program of an assembly file; `.include` looks beside it."""
+    from emulator.program import assemble
 
     def read(name: str) -> Source:
         beside = path.parent / name

@@ -6,14 +6,17 @@ reference, so a debugger sees what the program sees.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.decode import Decoded, decoder
 from emulator.interface import Machine
-from emulator.reference.machine import Machine as Reference
 from emulator.state import Cells, State
+
+if TYPE_CHECKING:
+    from emulator.reference.machine import Machine as Reference
 
 
 class Peek:
@@ -24,8 +27,13 @@ class Peek:
         self.isa = machine.isa
         self.state = State(self.isa)
         self._spaces = tuple(self.state.memories)
-        self._reference = Reference(self.isa, self.state)
         self.refresh()
+
+    @cached_property
+    def _reference(self) -> Reference:
+        from emulator.reference.machine import Machine as Reference
+
+        return Reference(self.isa, self.state)
 
     def refresh(self) -> None:
         """Takes the machine's present registers."""

@@ -19,7 +19,6 @@ from emulator.machine import Tier
 from emulator.peek import Peek
 from emulator.piece import Image
 from emulator.system import Maker, System, assemble_system
-from emulator.trace import traced
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
@@ -79,7 +78,7 @@ class Outcome:
 
     @property
     def ended_by_device(self) -> bool:
-        """Whether the program said that it ends; a processor that halts may have shut itself down."""
+        """Whether the program said that it ends."""
         return self.ended.reason is Reason.STOPPED
 
     def sentence(self) -> str:
@@ -201,6 +200,8 @@ def _run(system: System, budget: int | None, keyboard: Keyboard | None) -> Exit:
 
 
 def _traced(machine: Machine, budget: int | None, trace: Callable[[str], None]) -> Exit:
+    from emulator.trace import traced
+
     for line in traced(machine, 1 << 62 if budget is None else budget):
         if isinstance(line, Exit):
             return line

@@ -36,6 +36,7 @@ LAYERS = (
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),
     ("analyzer.obligations", "analyzer.allocation"),
     ("analyzer.examine",),
+    ("analyzer.kin",),
     ("analyzer.cache",),
     ("analyzer.options",),
     ("analyzer.memo", "analyzer.kept"),
@@ -62,6 +63,7 @@ LAYERS = (
     ("emulator.elf",),
     ("emulator.image", "emulator.board"),
     ("emulator.system", "emulator.peek"),
+    ("emulator.saved",),
     ("emulator.trace", "emulator.terminal"),
     ("emulator.run", "emulator.tour"),
     ("emulator.gdb", "emulator.benchmark"),
@@ -69,7 +71,7 @@ LAYERS = (
     ("emulator.techniques",),
     ("emulator.validate",),
     ("emulator",),
-    ("cli",),
+    ("popek", "cli"),
 )
 """First to last.  A package stands for everything in it, but `analyzer` and `emulator` only for their `__init__`."""
 
@@ -108,7 +110,7 @@ def module_name(path: Path) -> str:
 
 MODULES = {
     module_name(path): path
-    for path in [*ROOT.glob("analyzer/**/*.py"), *ROOT.glob("emulator/**/*.py"), ROOT / "cli.py"]
+    for path in [*ROOT.glob("analyzer/**/*.py"), *ROOT.glob("emulator/**/*.py"), ROOT / "popek.py", ROOT / "cli.py"]
     if path.exists()
 }
 
@@ -145,7 +147,7 @@ def objection(importer: str, imported: str) -> str | None:
     library = imported.partition(".")[0]
     if library in FENCES and importer not in FENCES[library]:
         return f"{library} is imported only by {', '.join(sorted(FENCES[library]))}"
-    if library not in {"analyzer", "emulator", "cli"}:
+    if library not in {"analyzer", "emulator", "popek", "cli"}:
         return None
     member = member_of(imported)
     if member is None:

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 
 from analyzer import ir
 
+NONE: frozenset[str] = frozenset()
+
+Look = tuple[ir.Expr, frozenset[str], bool]
+"""An expression, the elements and files that it reads, and whether an UNKNOWN value is in it."""
+
 
 @dataclass(slots=True)
 class Effects:
@@ -44,7 +49,7 @@ class EffectsOf:
         self._procedures: dict[str, Effects] = {}
         self._maps: dict[str, Effects] = {}
         self._blocks: dict[int, tuple[ir.Block, Effects]] = {}  # by identity; the block is kept alive
-        self._expressions: dict[int, tuple[ir.Expr, set[str], bool]] = {}  # likewise
+        self._looks: dict[int, Look] = {}  # likewise
 
     def block(self, block: ir.Block) -> Effects:
         """The effects of a block, not to be changed.  A map used as a window counts as `windows`, and what its body
@@ -59,6 +64,8 @@ class EffectsOf:
             for expr in ir.expressions(stmt):
                 self._expr(expr, out)
             match stmt:
+                case ir.Let() | ir.When():  # first: most are
+                    pass
                 case ir.Set():
                     out.writes.add(stmt.element)
                 case ir.SetEntry():
@@ -103,25 +110,27 @@ class EffectsOf:
         return self._maps[name]
 
     def _expr(self, expr: ir.Expr, out: Effects) -> None:
-        """What an expression reads; instructions share most of theirs."""
-        if id(expr) not in self._expressions:
-            self._expressions[id(expr)] = expr, *self._looked_at(expr)
-        _, reads, unknown = self._expressions[id(expr)]
-        out.reads |= reads
+        """What an expression reads."""
+        _, reads, unknown = self._look(expr)
+        if reads:
+            out.reads |= reads
         out.unknown |= unknown
 
-    def _looked_at(self, expr: ir.Expr) -> tuple[set[str], bool]:
-        """The elements and files that an expression reads; whether an UNKNOWN value is in it."""
-        reads, unknown = set(), False
-        for term in ir.subterms(expr):
-            if isinstance(term, ir.Get):
-                if term.element in self.isa.elements:
-                    reads.add(term.element)
-            elif isinstance(term, ir.GetEntry):
-                reads.add(term.file)
-            elif isinstance(term, ir.Unknown):
-                unknown = True
-        return reads, unknown
+    def _look(self, expr: ir.Expr) -> Look:
+        """What is known of an expression, found once for each node: instructions share most of theirs."""
+        known = self._looks.get(id(expr))
+        if known is None:
+            reads, unknown = NONE, type(expr) is ir.Unknown
+            for child in ir.children(expr):
+                _, more, also = self._look(child)
+                reads = reads | more if reads else more
+                unknown |= also
+            if type(expr) is ir.Get and expr.element in self.isa.elements:
+                reads = frozenset((expr.element,))
+            elif type(expr) is ir.GetEntry:
+                reads |= {expr.file}
+            known = self._looks[id(expr)] = (expr, reads, unknown)
+        return known
 
     def _access(self, stmt: ir.Load | ir.Store | ir.Probe, out: Effects) -> None:
         access = stmt.access

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 from analyzer.report import ExpectationResult, Hole, Place, Premise, Report, Row, SchemeReport
 
@@ -19,8 +20,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing found under a scheme: `subject` and `message` make a sentence.  `expected`: the spec states it, with
     this citation ("" without one)."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 
+from msgspec import Struct
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -17,8 +17,7 @@ from analyzer.report import Place
 from analyzer.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How to print: `ascii` avoids other characters, `table` adds the instruction table, `quiet` omits findings."""
 
     ascii: bool = False

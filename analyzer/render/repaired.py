@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -34,16 +35,14 @@ WIDTH = 118
 """Lists of names are broken before this column."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """Instructions of the spec's lists, and the conditions on which they are to trap."""
 
     instructions: tuple[ir.Instruction, ...]
     conditions: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """What a machine lacks under a scheme.  `trap` is what the checks raise, None if the machine has
     nothing of the kind; `bit` is the name of the bit that they need, if they do."""
 

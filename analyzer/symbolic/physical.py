@@ -7,7 +7,7 @@ was last written there, and no other unit of the host has changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
@@ -66,8 +66,7 @@ class Physical(Windows):
 # -- where the memory of a virtual machine lies ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A memory of a virtual machine in the host's, for all places and sizes.
 
     Unit a with `base <= a < base + size` is the host's unit r(a) = `at + (a - base)`; other units are devices'.

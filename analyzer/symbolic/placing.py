@@ -9,11 +9,12 @@ Then the cells that it leads to are given what the model shows there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.source import Span
@@ -59,10 +60,10 @@ class KnownSmt(Smt):
             return self.known.cells.get(cell.args[0].name, {}).get(cell.args[1], cell)
         return cell
 
-    def _once(self, what: str, a: Any, b: Any, make: Any) -> Any:
+    def once(self, what: str, a: Any, b: Any, make: Any) -> Any:
         """Reads are made anew when more cells are known."""
         if what != "select":
-            return super()._once(what, a, b, make)
+            return super().once(what, a, b, make)
         reads = self.known.reads
         if (a, b) not in reads:
             reads[a, b] = make(a, b)
@@ -390,8 +391,7 @@ def _addressing(atom: Term) -> bool:
 # -- homes -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """Map registers and tables of one world under which the first addresses of every space can be read and written, at
     places of their own."""
 

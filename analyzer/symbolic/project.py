@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from analyzer import ir
 from analyzer.symbolic.builder import Substitution
 from analyzer.symbolic.model import Entries, Model
@@ -22,8 +24,7 @@ from analyzer.symbolic.terms import MEMORIES, atoms, base_name
 from analyzer.symbolic.vocabulary import Abstraction
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """Bits of a symbol or cell that the formula determines, as (high, low, term)."""
 
     base: Term

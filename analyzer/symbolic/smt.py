@@ -6,10 +6,14 @@ speed of the machine or on what ran before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
+from typing import Any
+
+from msgspec import Struct
 
 from analyzer.symbolic.builder import Builder
+from analyzer.symbolic.echo import Echo, Question
 from analyzer.symbolic.guess import repaired
 from analyzer.symbolic.model import Model, Opaque
 from analyzer.symbolic.naming import Naming
@@ -44,6 +48,9 @@ class Smt(Builder):
         self._models: list[Model] = []
         self._bases: dict[Term, _Base] = {}
         self.naming: Naming | None = None  # what questions are shortened by
+        self.questions: list[Question] = []  # what was asked, if somebody listens
+        self.listening = False
+        self._echoes: list[Echo] = []
 
     @cached_property
     def context(self) -> Context:
@@ -68,29 +75,33 @@ class Smt(Builder):
         solver.add(*constraints)
         return solver
 
-    def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True) -> Answer:
+    def check(self, *constraints: Bool, rlimit: int | None = None, guess: bool = True, thorough: bool = True) -> Answer:
         """Is the conjunction satisfiable?  A model of an earlier question often answers this one, or can be repaired to
         do so (which is not tried without `guess`: the answer will hardly be yes).  With an `rlimit` of 0 the solver is
-        not asked."""
+        not asked; what can be asked in other words need not be asked thoroughly."""
+        limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
+        effort = _Effort(limit, guess, thorough)
+        answer = self._heard(constraints, effort, lambda: self._check(constraints, effort))
+        if answer.model is not None and all(answer.model is not known for known in self._models):
+            self._models.append(answer.model)
+            del self._models[:-MODELS]
+        return answer
+
+    def _check(self, constraints: tuple[Bool, ...], effort: _Effort) -> Answer:
         formula = self.and_(*constraints)
         if formula is False:
             return Answer("unsat")
         for model in reversed(self._models):
             if _is_model(model, formula):
                 return Answer("sat", model)
-        limit = self.rlimit if rlimit is None else min(rlimit, self.rlimit)
-        start = self._models[-1] if self._models else Model()
-        answer = self._with_names(formula, constraints, limit, start if guess else None)
-        if answer is None:
-            answer = self._decided(formula, constraints, limit, start if guess else None)
-        if answer.model is not None:
-            self._models.append(answer.model)
-            del self._models[:-MODELS]
-        return answer
+        return self._with_names(formula, constraints, effort) or self._decided(formula, constraints, effort)
 
-    def _with_names(
-        self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None
-    ) -> Answer | None:
+    @property
+    def _start(self) -> Model:
+        """Where a search begins."""
+        return self._models[-1] if self._models else Model()
+
+    def _with_names(self, formula: Bool, constraints: tuple[Bool, ...], effort: _Effort) -> Answer | None:
         """The answer to the question with names for large terms; None if that has a model which could not be made one
         of the terms, or nothing in it has a name."""
         naming = self.naming
@@ -99,7 +110,7 @@ class Smt(Builder):
         named = tuple(map(naming, constraints))
         if all(a is b for a, b in zip(named, constraints, strict=True)):
             return None
-        answer = self._decided(self.and_(*named), named, limit, None if start is None else naming.told(start))
+        answer = self._decided(self.and_(*named), named, effort, naming)
         if answer.model is None:
             return answer
         if not _is_model(answer.model, formula):
@@ -110,15 +121,18 @@ class Smt(Builder):
             return Answer("sat", near)
         return answer
 
-    def _decided(self, formula: Bool, constraints: tuple[Bool, ...], limit: int, start: Model | None) -> Answer:
-        """The answer, looked for near this model first."""
+    def _decided(
+        self, formula: Bool, constraints: tuple[Bool, ...], effort: _Effort, naming: Naming | None = None
+    ) -> Answer:
+        """The answer; if anything is guessed, it is looked for near the latest model first."""
+        start = (self._start if naming is None else naming.told(self._start)) if effort.guess else None
         base = self._base(constraints)
         if base is None:
-            return self._searched(formula, simplified(self, formula), limit, start)
+            return self._searched(formula, simplified(self, formula), effort, start)
         images = [base.rest.image(c) for c in constraints[1:]]
         both = base.rest.and_(simplified(self, self.and_(*base.rest.parts, *images)))
-        ask_first = partial(base.asked, self, images, min(limit, QUICK_RLIMIT))
-        return self._searched(formula, both, limit, start, ask_first)
+        ask_first = partial(base.asked, self, images, min(effort.rlimit, QUICK_RLIMIT))
+        return self._searched(formula, both, effort, start, ask_first)
 
     def _base(self, constraints: tuple[Bool, ...]) -> _Base | None:
         """A large conjunction that comes first, which many questions begin with: it is simplified, and told to a
@@ -134,7 +148,7 @@ class Smt(Builder):
         self,
         formula: Bool,
         rest: Simplified,
-        rlimit: int,
+        effort: _Effort,
         start: Model | None,
         ask_first: Callable[[], tuple[Answer, Simplified]] | None = None,
     ) -> Answer:
@@ -145,7 +159,7 @@ class Smt(Builder):
             model = rest.completed(near)
             if _is_model(model, formula):
                 return Answer("sat", model)
-        if not rlimit:
+        if not effort.rlimit:
             return Answer("unknown", reason="the solver was not to be asked")
         if ask_first is not None:
             answer, of = ask_first()
@@ -155,9 +169,11 @@ class Smt(Builder):
                 model = of.completed(answer.model)
                 if _is_model(model, formula):
                     return Answer("sat", model)
-        solver = Solver(self.context, rlimit, simplifying=True)
+            if not effort.thorough:
+                return Answer("unknown", reason="it was not asked thoroughly")
+        solver = Solver(self.context, effort.rlimit, simplifying=True)
         solver.add(*rest.parts)
-        answer = self.ask(solver)
+        answer = self.asked(solver)
         if answer.status == "unknown":
             answer = self._sought(rest.parts) or answer
         if answer.model is None:
@@ -181,8 +197,44 @@ class Smt(Builder):
 
     def ask(self, solver: Solver, *assumptions: Bool) -> Answer:
         """Checks a solver that may already have been used."""
+        how = ("ask", solver.rlimit)
+        return self._heard((*solver.asserted, *assumptions), how, lambda: self.asked(solver, *assumptions))
+
+    def asked(self, solver: Solver, *assumptions: Bool) -> Answer:
+        """Checks a solver, as a part of a question."""
         self.checks += 1
         return solver.check(assumptions)
+
+    # -- twins ---------------------------------------------------------------------------------------------------------
+
+    def listen(self, twins: Iterable[list[Question]]) -> None:
+        """From now on questions are kept, and those that are asked as one of these was are answered as it was."""
+        self.listening = True
+        self._echoes = [Echo(questions) for questions in twins]
+
+    def _heard(self, formulas: tuple[Bool, ...], how: Any, ask: Callable[[], Answer]) -> Answer:
+        """The answer of a twin; if there is none, that to a question."""
+        answer = self._echoed(formulas, how) or ask()
+        if self.listening:
+            self.questions.append(Question(formulas, how, answer))
+        return answer
+
+    def _echoed(self, formulas: tuple[Bool, ...], how: Any) -> Answer | None:
+        while self._echoes:
+            answer = self._echoes[0].answer(formulas, how)
+            if answer is not None and _is_answer(answer, formulas):
+                del self._echoes[1:]
+                return answer
+            del self._echoes[0]
+        return None
+
+
+class _Effort(Struct, frozen=True):
+    """How a question is answered: see `check`."""
+
+    rlimit: int
+    guess: bool
+    thorough: bool
 
 
 class _Base:
@@ -200,9 +252,14 @@ class _Base:
         solver.limit(rlimit)
         solver.push()
         solver.add(*images)
-        answer = smt.ask(solver)
+        answer = smt.asked(solver)
         solver.pop()
         return answer, self.rest
+
+
+def _is_answer(answer: Answer, formulas: tuple[Bool, ...]) -> bool:
+    """If it has a model, is that one of the formulas?"""
+    return answer.model is None or all(_is_model(answer.model, f, opaque=True) for f in formulas)
 
 
 def _is_model(model: Model, formula: Bool, opaque: bool = False) -> bool:

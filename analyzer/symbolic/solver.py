@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
+from msgspec import Struct
 from z3 import z3consts, z3core
 
 from analyzer.errors import EngineError
@@ -66,8 +67,7 @@ SIMPLIFYING = ("simplify", "propagate-values", "solve-eqs", "elim-uncnstr", "sim
 entries."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the solver said.  `model` is set for `sat`; `reason` for `unknown`."""
 
     status: Literal["sat", "unsat", "unknown"]
@@ -83,22 +83,27 @@ class Context:
     """A z3 context with the terms that were sent there."""
 
     def __init__(self) -> None:
-        config = _z3.Z3_mk_config()
-        self.ref = _z3.Z3_mk_context(config)
-        _z3.Z3_del_config(config)
-        _z3.Z3_set_error_handler(self.ref, ctypes.cast(_IGNORE, ctypes.c_void_p))
         self._sorts: dict[Any, Any] = {}
         self._numbers: dict[tuple[int, int], Any] = {}
         self._functions: dict[Function, Any] = {}
         self._tactic: Any = None
         self.closed = False
 
+    @cached_property
+    def ref(self) -> Any:
+        """z3's own, made when a question needs it."""
+        config = _z3.Z3_mk_config()
+        ref = _z3.Z3_mk_context(config)
+        _z3.Z3_del_config(config)
+        _z3.Z3_set_error_handler(ref, ctypes.cast(_IGNORE, ctypes.c_void_p))
+        return ref
+
     def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
         """Ends it, with all its solvers."""
-        if self.closed:
+        if self.closed or "ref" not in self.__dict__:
             return
         self.closed = True
         if self._tactic is not None:
@@ -316,74 +321,97 @@ class Solver:
 
     def __init__(self, context: Context, rlimit: int, simplifying: bool = False) -> None:
         self._context = context
-        self._ref = context.ref
-        self._solver = context.simplifying() if simplifying else _z3.Z3_mk_simple_solver(context.ref)
-        _z3.Z3_solver_inc_ref(self._ref, self._solver)
-        self._asserted: list[Bool] = []
+        self._simplifying = simplifying
+        self.asserted: list[Bool] = []
+        self.rlimit = rlimit
         self._levels: list[int] = []
-        self._parameters = _z3.Z3_mk_params(self._ref)
-        _z3.Z3_params_inc_ref(self._ref, self._parameters)
-        self._rlimit = _z3.Z3_mk_string_symbol(self._ref, b"rlimit")
-        self.limit(rlimit)
+        self._told = 0  # how many of the assertions z3 knows
+        self._limited = 0  # the limit that it knows
+
+    @cached_property
+    def _solver(self) -> Any:
+        """z3's own."""
+        ref = self._context.ref
+        solver = self._context.simplifying() if self._simplifying else _z3.Z3_mk_simple_solver(ref)
+        _z3.Z3_solver_inc_ref(ref, solver)
+        return solver
 
     def __del__(self) -> None:
-        if self._context.closed:  # both were garbage, and it came first
+        if self._context.closed or "_solver" not in self.__dict__:  # if both were garbage, it came first
             return
-        _z3.Z3_params_dec_ref(self._ref, self._parameters)
-        _z3.Z3_solver_dec_ref(self._ref, self._solver)
+        _z3.Z3_solver_dec_ref(self._context.ref, self._solver)
 
     def limit(self, rlimit: int) -> None:
         """The work allowed for a question from now on."""
-        _z3.Z3_params_set_uint(self._ref, self._parameters, self._rlimit, rlimit)
-        _z3.Z3_solver_set_params(self._ref, self._solver, self._parameters)
+        self.rlimit = rlimit
 
     def add(self, *formulas: Bool) -> None:
         """Asserts formulas."""
-        for formula in formulas:
-            if formula is not True:
-                self._asserted.append(formula)
-                _z3.Z3_solver_assert(self._ref, self._solver, self._context.handle(formula))
+        self.asserted += (f for f in formulas if f is not True)
+
+    def _tell(self) -> None:
+        """Tells z3 what it does not know yet."""
+        for formula in self.asserted[self._told :]:
+            _z3.Z3_solver_assert(self._context.ref, self._solver, self._context.handle(formula))
+        self._told = len(self.asserted)
 
     def push(self) -> None:
         """What is asserted from now on is taken back by `pop`."""
-        self._levels.append(len(self._asserted))
-        _z3.Z3_solver_push(self._ref, self._solver)
+        self._tell()
+        self._levels.append(self._told)
+        _z3.Z3_solver_push(self._context.ref, self._solver)
 
     def pop(self) -> None:
         """Takes back what was asserted since `push`."""
-        del self._asserted[self._levels.pop() :]
-        _z3.Z3_solver_pop(self._ref, self._solver, 1)
+        self._told = self._levels.pop()
+        del self.asserted[self._told :]
+        _z3.Z3_solver_pop(self._context.ref, self._solver, 1)
 
     def check(self, assumptions: Iterable[Bool] = ()) -> Answer:
         """Can all that was asserted hold, and the assumptions?  A model is believed when it makes them true."""
+        ref = self._context.ref
+        self._tell()
+        self._tell_limit()
         assumed = [a for a in assumptions if a is not True]
         handles = _array([self._context.handle(a) for a in assumed])
-        result = _z3.Z3_solver_check_assumptions(self._ref, self._solver, len(assumed), handles)
+        result = _z3.Z3_solver_check_assumptions(ref, self._solver, len(assumed), handles)
         if result == z3consts.Z3_L_FALSE:
             return Answer("unsat")
         if result != z3consts.Z3_L_TRUE:
-            return Answer("unknown", reason=_z3.Z3_solver_get_reason_unknown(self._ref, self._solver).decode())
-        raw = _z3.Z3_solver_get_model(self._ref, self._solver)
-        _z3.Z3_model_inc_ref(self._ref, raw)
+            return Answer("unknown", reason=_z3.Z3_solver_get_reason_unknown(ref, self._solver).decode())
+        raw = _z3.Z3_solver_get_model(ref, self._solver)
+        _z3.Z3_model_inc_ref(ref, raw)
         try:
             model = self._context.read(raw)
-            if all(_true(model, f) for f in (*self._asserted, *assumed)):
+            if all(_true(model, f) for f in (*self.asserted, *assumed)):
                 return Answer("sat", model)
         except Unreadable:
             pass
         finally:
-            _z3.Z3_model_dec_ref(self._ref, raw)
+            _z3.Z3_model_dec_ref(ref, raw)
         return Answer("unknown", reason="the model could not be confirmed")
+
+    def _tell_limit(self) -> None:
+        if self._limited == self.rlimit:
+            return
+        ref = self._context.ref
+        parameters = _z3.Z3_mk_params(ref)
+        _z3.Z3_params_inc_ref(ref, parameters)
+        _z3.Z3_params_set_uint(ref, parameters, _z3.Z3_mk_string_symbol(ref, b"rlimit"), self.rlimit)
+        _z3.Z3_solver_set_params(ref, self._solver, parameters)
+        _z3.Z3_params_dec_ref(ref, parameters)
+        self._limited = self.rlimit
 
     def spent(self) -> int:
         """The work done so far."""
-        statistics = _z3.Z3_solver_get_statistics(self._ref, self._solver)
-        _z3.Z3_stats_inc_ref(self._ref, statistics)
+        ref = self._context.ref
+        statistics = _z3.Z3_solver_get_statistics(ref, self._solver)
+        _z3.Z3_stats_inc_ref(ref, statistics)
         out = 0
-        for i in range(_z3.Z3_stats_size(self._ref, statistics)):
-            if _z3.Z3_stats_get_key(self._ref, statistics, i) == b"rlimit count":
-                out = int(_z3.Z3_stats_get_uint_value(self._ref, statistics, i))
-        _z3.Z3_stats_dec_ref(self._ref, statistics)
+        for i in range(_z3.Z3_stats_size(ref, statistics)):
+            if _z3.Z3_stats_get_key(ref, statistics, i) == b"rlimit count":
+                out = int(_z3.Z3_stats_get_uint_value(ref, statistics, i))
+        _z3.Z3_stats_dec_ref(ref, statistics)
         return out
 
 

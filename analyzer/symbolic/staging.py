@@ -13,8 +13,11 @@ one reads in tables is there, and what it leaves in held registers is what they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.replayer import MachineState
@@ -170,8 +173,7 @@ class Staging:
         return all(said is True for said in self.said(ex))
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """A read of a table: under which condition, where, and with what arguments."""
 
     path: Bool
@@ -200,8 +202,7 @@ class Noting(Windows):
         return super().load(ex, frame, path, access, span)
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """A state in the first stage: its symbols, its tables, and what executes on them."""
 
     world: World
@@ -224,8 +225,7 @@ class Found:
         return int(term) if isinstance(term, bool | int) else int(self.model.value(term))
 
 
-@dataclass(frozen=True, slots=True)
-class _Tables:
+class _Tables(Struct, frozen=True):
     """What the tables of a model show.  Nothing is refused."""
 
     isa: ir.Isa

@@ -28,8 +28,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Bits = Any  # int | Term
 Bool = Any  # bool | Term
@@ -38,8 +39,7 @@ Array = Any  # Term
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 50_000))  # functions on terms recur as deep as terms are
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """An unknown function of bit vectors; a result of width 0 is a boolean."""
 
     name: str
@@ -124,6 +124,10 @@ def mask(width: int) -> int:
 def signed(value: int, width: int) -> int:
     """The value as a two's complement number."""
     return value - (1 << width) if value >> (width - 1) else value
+
+
+FOLDED = ("add", "sub", "mul", "udiv", "urem", "sdiv", "srem", "bvand", "bvor", "bvxor", "shl", "lshr", "ashr")
+"""The operators of `fold`."""
 
 
 def fold(op: str, a: int, b: int, width: int) -> int:

@@ -5,7 +5,8 @@ an access is permitted.  A condition with these names reads like the spec.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from analyzer import ir
 from analyzer.symbolic.naming import Naming
@@ -14,8 +15,7 @@ from analyzer.symbolic.smt import Bits, Bool
 from analyzer.symbolic.term import Term, conjuncts, symbols
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """An access through the window: the map, the kind, how many bits, the index and its width; the operand whose place
     it is, if it is one's; which encodings make it, and whether it faults."""
 
@@ -29,8 +29,7 @@ class Permission:
     fault: Bool
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
+class Vocabulary(Struct, frozen=True):
     """Symbols that stand for terms, with the terms and their names; the accesses that can be told of; conditions that
     have a name."""
 

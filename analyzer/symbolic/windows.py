@@ -16,8 +16,9 @@ names the current mode after all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.passes.effects import EffectsOf
@@ -28,8 +29,7 @@ from analyzer.symbolic.smt import Array, Bits, Bool, Smt
 # -- what is known of a map before any query ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MapShape:
+class MapShape(Struct, frozen=True):
     """`concrete`: translation reads registers only.  `plain` and `privilege` are the positions of parameters.
     `spaces`: privilege-like arguments choose a space, not only a permission."""
 
@@ -145,8 +145,7 @@ class World:
         return self.smt.symbol(f"unknown {site}@{self.name}", width)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A place in a window: called with a unit's number it gives that unit's index."""
 
     windows: Windows

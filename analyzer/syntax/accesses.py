@@ -90,20 +90,31 @@ def read(base: Place, env: Env, span: Span) -> Value:
     """The present value of a place; loads and checks are emitted."""
     body = env.body
     match base:
+        case ValuePlace(val):
+            return val
+        case EntryPlace(file, index, type_):
+            return from_bits(ir.GetEntry(file, index, width_of(type_)), type_)
+        case OperandPlace(_, code, inner_place):
+            return code if inner_place is None else read(inner_place, env, span)
         case ElementPlace(element, type_):
             if element == env.machine.pc and body.position is not None:
                 return Value(body.position, type_)
             return from_bits(ir.Get(element, width_of(type_)), type_)
-        case EntryPlace(file, index, type_):
-            return from_bits(ir.GetEntry(file, index, width_of(type_)), type_)
-        case VariablePlace(local, type_):
-            return Value(ir.Local(local, ir_width(type_)), type_)
-        case ValuePlace(val):
-            return val
-        case LayoutPlace(parts, type_):
-            return Value(fold.concat_all(raw(read(p.place, env, span)) for p in parts), type_)
         case SlicePlace(inner, hi, lo, type_):
             return Value(fold.extract(raw(read(inner, env, span)), hi, lo), type_)
+        case ChoicePlace():
+            return read_choice(base, env, span)
+        case ViewPlace():
+            return views.read(base, env, span)
+        case MemoryPlace():
+            access = access_of(base, "read", env, span)
+            local = body.fresh("loaded")
+            body.emit(ir.Load(local, access, body.span))
+            return Value(ir.Local(local, base.bits), Bits(base.bits))
+        case VariablePlace(local, type_):
+            return Value(ir.Local(local, ir_width(type_)), type_)
+        case LayoutPlace(parts, type_):
+            return Value(fold.concat_all(raw(read(p.place, env, span)) for p in parts), type_)
         case BitPlace(inner, index):
             shifted = fold.shift("lshr", raw(read(inner, env, span)), index)
             return Value(fold.extract(shifted, 0, 0), Bits(1))
@@ -111,20 +122,9 @@ def read(base: Place, env: Env, span: Span) -> Value:
             return Value(fold.concat_all(raw(read(p, env, span)) for p in parts), base.type)
         case RetypedPlace(inner, type_):
             return from_bits(raw(read(inner, env, span)), type_)
-        case ChoicePlace():
-            return read_choice(base, env, span)
         case RaisePlace(stmt, type_):
             body.emit(stmt)
             return from_bits(ir.Const(width_of(type_), 0), type_)
-        case MemoryPlace():
-            access = access_of(base, "read", env, span)
-            local = body.fresh("loaded")
-            body.emit(ir.Load(local, access, body.span))
-            return Value(ir.Local(local, base.bits), Bits(base.bits))
-        case ViewPlace():
-            return views.read(base, env, span)
-        case OperandPlace(_, code, inner_place):
-            return code if inner_place is None else read(inner_place, env, span)
         case _:
             assert_never(base)
 

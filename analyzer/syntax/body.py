@@ -152,22 +152,18 @@ class Inside(Struct):
 CHEAP = 200
 """Nodes of an expression that may be repeated rather than kept in a local."""
 
+FREE = {ir.Const, ir.BoolConst, ir.Local, ir.Operand, ir.Get}
+COMBINING = {ir.Extract, ir.ToBool, ir.ToBits, ir.Extend, ir.Not, ir.Concat, ir.Compare, ir.Logic}
+
 
 def is_cheap(expr: ir.Expr) -> bool:
     """Whether an expression only rearranges, compares and combines a few bits."""
     nodes = [expr]
     for seen, node in enumerate(nodes):
-        match node:
-            case ir.Unknown() | ir.Arbitrary():
-                return False
-            case ir.Extract(arg) | ir.ToBool(arg) | ir.ToBits(arg) | ir.Extend(_, arg) | ir.Not(arg):
-                nodes.append(arg)
-            case ir.Concat(left, right) | ir.Compare(_, left, right) | ir.Logic(_, left, right):
-                nodes += (left, right)
-            case _ if ir.children(node):
-                return False
-            case _:
-                pass
+        if type(node) in COMBINING:
+            nodes += ir.children(node)
+        elif type(node) not in FREE:
+            return False
         if seen > CHEAP:
             return False
     return True
@@ -214,15 +210,13 @@ def find(env: Env, name: ast.Name) -> tuple[Entity, Env]:
     """
     for _ in range(DEEPEST):
         entity = env.scope.find(name.text)
-        match entity:
-            case None:
-                raise undefined(env, name)
-            case Poison(why=why):
-                raise Failure(why)
-            case Cell(column, ast.Name() as inner):
-                env, name = env.at(env.scope.hiding(column)), inner
-            case _:
-                return entity, env
+        if entity is None:
+            raise undefined(env, name)
+        if type(entity) is Poison:
+            raise Failure(entity.why)
+        if type(entity) is not Cell or type(entity.node) is not ast.Name:
+            return entity, env
+        env, name = env.at(env.scope.hiding(entity.column)), entity.node
     raise failure("PG304", f"{name.text} refers to itself", name.span)
 
 

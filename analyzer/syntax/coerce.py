@@ -47,10 +47,10 @@ def to_type(val: Val, want: Type, span: Span) -> Value:
     Raises a failure if it has another type, or is a literal that does not fit.
     """
     match val:
-        case Number(number, _):
-            return _number(number, want, span)
         case Value(expr, have):
             return val if _is_already(have, want) else _converted(expr, have, want, span)
+        case Number(number, _):
+            return _number(number, want, span)
         case Group(items):
             raise failure("PG211", f"one value of {describe(want)} is wanted here, and there are {len(items)}", span)
         case _:
@@ -153,12 +153,12 @@ def definite(val: Val, span: Span) -> Value:
 
 def raw(val: Value) -> ir.Expr:
     """The bits of a value; a bool is one bit."""
-    return fold.to_bits(val.expr) if isinstance(val.type, Bool) else val.expr
+    return fold.to_bits(val.expr) if type(val.type) is Bool else val.expr
 
 
 def from_bits(expr: ir.Expr, want: Type) -> Value:
     """Bits under another type of the same width."""
-    return Value(fold.to_bool(expr) if isinstance(want, Bool) else expr, want)
+    return Value(fold.to_bool(expr) if type(want) is Bool else expr, want)
 
 
 def parameter(name: str, type_: Type) -> Value:

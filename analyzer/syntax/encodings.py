@@ -127,26 +127,26 @@ def _put(pattern: Pattern, piece: Piece) -> None:
 
 def _atom(atom: ast.Atom, env: Env, pattern: Pattern) -> None:
     match atom:
+        case ast.FieldUse(name=name):
+            _field_use(name, env, pattern)
         case ast.Bits(text=text):
             _put(pattern, bits(text, atom.span))
+        case ast.Scatter(name=name, slices=slices):
+            use = find_use(name, env, pattern)
+            for index in slices:
+                _slice(use, index, env, pattern)
         case ast.Sized(value=value, type=type_):
             _put(pattern, _sized(literal(value).value, type_, env, atom.span))
         case ast.ShouldBe(text=text):
             if not is_bits(text):
                 raise failure("PG250", f"~{text} is no row of bits", atom.span)
             _put(pattern, Should(int(text, 2), len(text)))
-        case ast.FieldUse(name=name):
-            _field_use(name, env, pattern)
         case ast.FieldDef(name=name, type=type_):
             number = _number(name, env)
             if number is None:
                 _field_def(name, type_, env, pattern)
             else:
                 _put(pattern, _sized(number, type_, env, name.span))
-        case ast.Scatter(name=name, slices=slices):
-            use = find_use(name, env, pattern)
-            for index in slices:
-                _slice(use, index, env, pattern)
         case ast.FormatUse(name=name, args=args):
             _format(name, args, env, pattern)
         case ast.Tail(name=name):

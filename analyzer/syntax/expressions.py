@@ -88,24 +88,24 @@ def value(node: ast.Expr, env: Env, want: Type | None = None) -> Val:
             return literal(node)
         case ast.Name():
             return name(node, env, want)
-        case ast.Tuple(items=items):
-            return Group(tuple(single(value(item, env), item.span) for item in items))
-        case ast.Unary():
-            return operators.unary(node, env, want)
         case ast.Binary():
             return operators.binary(node, env, want)
-        case ast.IfExpr():
-            return choices.if_value(node, env, want)
-        case ast.MatchExpr():
-            return choices.match_value(node, env, want)
         case ast.Call():
             return calls.call_value(node, env, want)
-        case ast.CurrentMode():
-            return current_mode(node, env)
         case ast.Subscript():
             return subscript(node, env)
         case ast.Member():
             return member(node, env, want)
+        case ast.IfExpr():
+            return choices.if_value(node, env, want)
+        case ast.Unary():
+            return operators.unary(node, env, want)
+        case ast.MatchExpr():
+            return choices.match_value(node, env, want)
+        case ast.Tuple(items=items):
+            return Group(tuple(single(value(item, env), item.span) for item in items))
+        case ast.CurrentMode():
+            return current_mode(node, env)
         case ast.TableView(space=space):
             raise failure("PG226", f"`table {space.text}` is an access: write `table {space.text}[…]`", node.span)
 
@@ -124,22 +124,22 @@ def name(node: ast.Name, env: Env, want: Type | None) -> Val:
     """The value that a name stands for."""
     entity, home = find(env, node)
     match entity:
-        case Number() | Value() | Group():
+        case Value() | Number() | Group():
             return entity
-        case Variable(local, type_):
-            return Value(ir.Local(local, ir_width(type_)), type_)
         case Cell(column, inner):
             return cell_value(entity, inner, home.at(home.scope.hiding(column)), want, node.span)
-        case Enumerators():
-            return enumerator(entity, node, want)
         case PlaceEntity(place):
             return accesses.read(place, env, node.span)
-        case (ViewEntity() as view) | BaseEntity(of=ViewEntity() as view):
-            return accesses.read(places.view_at(view, (), home, node.span), env, node.span)
-        case GroupsEntity(group, scope):
-            return groups_value(group, env, env.at(scope), want, node.span)
         case PrefixEntity(word):
             return prefix(word, env, node.span)
+        case (ViewEntity() as view) | BaseEntity(of=ViewEntity() as view):
+            return accesses.read(places.view_at(view, (), home, node.span), env, node.span)
+        case Variable(local, type_):
+            return Value(ir.Local(local, ir_width(type_)), type_)
+        case Enumerators():
+            return enumerator(entity, node, want)
+        case GroupsEntity(group, scope):
+            return groups_value(group, env, env.at(scope), want, node.span)
         case SymbolEntity(word):
             return symbol(word, env, want, node.span)
         case TrapEntity():

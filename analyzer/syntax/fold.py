@@ -1,6 +1,7 @@
 """Builds expressions of the IR, folded: what is constant at elaboration never reaches the IR.
 
-All widths are the caller's to get right.
+All widths are the caller's to get right.  Types are compared by `is`: nothing here has subclasses, and `isinstance` of
+a Struct's class is slow to say no.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def signed(constant: Const) -> int:
 
 def unary(op: ir.UnaryOp, arg: Expr) -> Expr:
     """`neg` or `not` of a bit vector."""
-    if isinstance(arg, Const):
+    if type(arg) is Const:
         return const(-arg.value if op == "neg" else ~arg.value, arg.width)
     if isinstance(arg, ir.Unary) and arg.op == op:
         return arg.arg
@@ -47,9 +48,9 @@ def binary(op: ir.BinaryOp, left: Expr, right: Expr) -> Expr:
     >>> binary("add", Const(8, 250), Const(8, 10))
     Const(width=8, value=4)
     """
-    if isinstance(left, Const) and isinstance(right, Const):
+    if type(left) is Const and type(right) is Const:
         return const(_value(op, left, right), left.width)
-    if isinstance(left, Const) and op in {"add", "and", "or", "xor", "mul"}:
+    if type(left) is Const and op in {"add", "and", "or", "xor", "mul"}:
         left, right = right, left
     match op, left, right:
         case "add" | "sub", ir.Binary("add" | "sub", inner, Const() as first), Const():
@@ -57,7 +58,7 @@ def binary(op: ir.BinaryOp, left: Expr, right: Expr) -> Expr:
             return binary("add", inner, const(by, right.width))
         case _:
             pass
-    if isinstance(right, Const):
+    if type(right) is Const:
         full = (1 << right.width) - 1
         if right.value == 0 and op in {"add", "sub", "or", "xor", "shl", "lshr", "ashr"}:
             return left
@@ -121,20 +122,20 @@ def _sdiv(x: int, y: int) -> int:
 
 def compare(op: ir.CompareOp, left: Expr, right: Expr) -> Expr:
     """A comparison of bit vectors of one width, or of booleans by `eq`."""
-    if isinstance(left, Const) and isinstance(right, Const):
+    if type(left) is Const and type(right) is Const:
         a, b = (left.value, right.value) if op in {"eq", "ult", "ule"} else (signed(left), signed(right))
         return boolean(a == b if op == "eq" else a < b if op in {"ult", "slt"} else a <= b)
     if left == right:
         return boolean(op in {"eq", "ule", "sle"})
     if op == "eq" and width(left) == 0:
         return not_(logic("xor", left, right))
-    if op == "eq" and isinstance(left, Const):
+    if op == "eq" and type(left) is Const:
         left, right = right, left
-    if op == "eq" and isinstance(right, Const):
+    if op == "eq" and type(right) is Const:
         return _equals(left, right)
-    if op == "ult" and isinstance(right, Const) and right.value == 0:
+    if op == "ult" and type(right) is Const and right.value == 0:
         return FALSE
-    if op == "ule" and isinstance(left, Const) and left.value == 0:
+    if op == "ule" and type(left) is Const and left.value == 0:
         return TRUE
     return ir.Compare(op, left, right)
 
@@ -177,9 +178,9 @@ def not_(arg: Expr) -> Expr:
 
 def logic(op: ir.BoolOp, left: Expr, right: Expr) -> Expr:
     """`and`, `or`, `xor` of booleans."""
-    if isinstance(left, ir.BoolConst):
+    if type(left) is ir.BoolConst:
         left, right = right, left
-    if isinstance(right, ir.BoolConst):
+    if type(right) is ir.BoolConst:
         match op, right.value:
             case ("and", True) | ("or", False) | ("xor", False):
                 return left
@@ -212,24 +213,29 @@ def any_of(conds: Iterable[Expr]) -> Expr:
 
 def if_(cond: Expr, then: Expr, other: Expr) -> Expr:
     """If-then-else on values of one type."""
-    if isinstance(cond, ir.BoolConst):
+    if type(cond) is ir.BoolConst:
         return then if cond.value else other
     if then == other:
         return then
-    if isinstance(cond, ir.Not):
+    if type(cond) is ir.Not:
         return if_(cond.arg, other, then)
     if width(then) == 0:
-        if isinstance(then, ir.BoolConst):
+        if type(then) is ir.BoolConst:
             return logic("or", cond, other) if then.value else logic("and", not_(cond), other)
-        if isinstance(other, ir.BoolConst):
+        if type(other) is ir.BoolConst:
             return logic("or", not_(cond), then) if other.value else logic("and", cond, then)
     return ir.If(cond, then, other)
+
+
+_OPAQUE = {ir.Operand, ir.Local, ir.Get, ir.GetEntry}
 
 
 def extract(arg: Expr, hi: int, lo: int) -> Expr:
     """Bits hi..lo, pushed into concatenations and extensions."""
     if lo == 0 and hi == width(arg) - 1:
         return arg
+    if type(arg) in _OPAQUE:  # most are
+        return ir.Extract(arg, hi, lo)
     match arg:
         case Const(_, value):
             return const(value >> lo, hi - lo + 1)
@@ -261,9 +267,9 @@ def extract(arg: Expr, hi: int, lo: int) -> Expr:
 
 def concat(left: Expr, right: Expr) -> Expr:
     """`left ++ right`; constants of width 0 vanish."""
-    if isinstance(left, Const) and left.width == 0:
+    if type(left) is Const and left.width == 0:
         return right
-    if isinstance(right, Const) and right.width == 0:
+    if type(right) is Const and right.width == 0:
         return left
     match left, right:
         case Const(), Const():
@@ -293,7 +299,7 @@ def extend(is_signed: bool, arg: Expr, bits: int) -> Expr:
     """To `bits`, which is at least the width of `arg`."""
     if width(arg) == bits:
         return arg
-    if isinstance(arg, Const):
+    if type(arg) is Const:
         return const(signed(arg) if is_signed else arg.value, bits)
     if isinstance(arg, ir.Extend) and arg.signed == is_signed:
         return ir.Extend(is_signed, arg.arg, bits)

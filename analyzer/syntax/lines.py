@@ -8,7 +8,8 @@ after an operator, `,`, `=` or `{`, and before `=`, `{`, `}`, `where`, `else`, `
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from analyzer.source import Source
 from analyzer.syntax.grammar import END, Grammar
@@ -21,7 +22,7 @@ GOES_ON_AFTER = INFIX | {"MINUS", "LBRACE", "COLON", "RANGE", "YIELDS", "ARROW",
 GOES_ON_BEFORE = INFIX | {"LBRACE", "RBRACE", "YIELDS", "ARROW", "THEN", "ELSE", "WHERE"}
 
 
-class Token(NamedTuple):
+class Token(Struct, frozen=True, gc=False):
     """A word of the text at characters [start, end); `kind` is a terminal of the grammar, `COMMENT` or `ODD`."""
 
     kind: str

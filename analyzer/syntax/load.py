@@ -7,9 +7,10 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.errors import Diagnostic, SpecError, UsageError

@@ -152,11 +152,14 @@ TYPOGRAPHY = {
 }
 
 
+PERHAPS_ODD = {"ODD", "STRING", "COMMENT", "NUM", "BASED"}
+
+
 def odd_text(source: Source, tokens: Sequence[Token]) -> Iterator[Diagnostic]:
     """What is wrong with the text before it is parsed: one diagnostic a line."""
     line = 0
     for i, token in enumerate(tokens):
-        diagnostic = odd_token(source, tokens, i, token)
+        diagnostic = odd_token(source, tokens, i, token) if token.kind in PERHAPS_ODD else None
         if diagnostic and diagnostic.span and diagnostic.span.line > line:
             line = diagnostic.span.line
             yield diagnostic

@@ -97,5 +97,7 @@ def begun_by(text: str, items: Sequence[InstrItem]) -> InstrItem | None:
     the text's first."""
     whole = text.split(maxsplit=1)[:1]
     exact = next((item for item in items if [item.word] == whole), None)
+    if exact is not None:
+        return exact
     begun = [item for item in items if item.word and text.startswith(item.word)]
-    return exact or max(begun, key=lambda item: len(item.word), default=None)
+    return max(begun, key=lambda item: len(item.word), default=None)

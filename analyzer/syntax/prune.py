@@ -39,7 +39,7 @@ class Locals(Struct, frozen=True):
 
     def look(self, expr: ir.Expr) -> Look:
         """What is known of an expression."""
-        if isinstance(expr, ir.Get):
+        if type(expr) is ir.Get:
             self.state.add(expr.element)
             return LEAF
         if type(expr) in LEAVES:
@@ -52,9 +52,9 @@ class Locals(Struct, frozen=True):
                 names = names | more if names else more
                 depth = max(depth, deep)
                 size += large
-            if isinstance(expr, ir.Local):
+            if type(expr) is ir.Local:
                 names = frozenset((expr.name,))
-            elif isinstance(expr, ir.GetEntry):
+            elif type(expr) is ir.GetEntry:
                 self.state.add(expr.file)
             known = self.looks[id(expr)] = (expr, names, depth + 1, size)
         return known
@@ -78,35 +78,23 @@ class Locals(Struct, frozen=True):
         if known is not None:
             return known
         span = stmt.span or span
-        inner = [self.within(s, span) for s in nested(stmt)]
+        inner = [self.within(s, span) for block in ir.nested(stmt) for s in block]
         read = union([*(self.read(expr, span) for expr in ir.expressions(stmt)), *(names for _, names, _ in inner)])
         let = union(names for _, _, names in inner)
-        match stmt:
-            case ir.Let():
-                let = frozenset((stmt.local,))
-            case ir.Set(name) | ir.SetEntry(name):
-                self.state.add(name)
-            case ir.Trap(name):
-                self.traps.add(name)
-            case _:
-                pass
+        if type(stmt) is ir.Let:
+            let = frozenset((stmt.local,))
+        elif type(stmt) is ir.Set:
+            self.state.add(stmt.element)
+        elif type(stmt) is ir.SetEntry:
+            self.state.add(stmt.file)
+        elif type(stmt) is ir.Trap:
+            self.traps.add(stmt.trap)
         self.stmts[id(stmt)] = stmt, read, let
         return stmt, read, let
 
 
 def union(sets: Iterable[Names]) -> Names:
     return NONE.union(*sets)
-
-
-def nested(stmt: ir.Stmt) -> ir.Block:
-    """The statements that stand in one."""
-    match stmt:
-        case ir.When(_, then, other):
-            return then + other
-        case ir.Loop(_, _, body, exhausted):
-            return body + exhausted
-        case _:
-            return ()
 
 
 def prune(block: ir.Block, known: Locals) -> ir.Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.syntax import ast, instructions, names, schemes
@@ -157,14 +157,14 @@ def _owner(node: ast.Example, piece: Piece, machine: Machine) -> InstrItem:
     words = text.split()
     known = [item for item in machine.declared.values() if item.rank <= piece.rank]
     near = [machine.declared[id(other)] for other in piece.after]
-    loose = [item for item in (*near, *known) if item.node.asm.text.lstrip().startswith("{")]
-    owner = (
-        names.begun_by(text, near)
-        or names.begun_by(text, known[::-1])
-        or next((item for item in loose if item.word in words), None)
-        or next((item for item in loose if item in near), None)
-    )
+    owner = names.begun_by(text, near) or names.begun_by(text, known[::-1]) or _wordless(words, near, known)
     if owner is None:
         hint = did_you_mean(words[0] if words else "", {item.word for item in known})
         raise failure("PG274", "no instruction begins like this example", node.asm.span, hint)
     return owner
+
+
+def _wordless(words: list[str], near: list[InstrItem], known: list[InstrItem]) -> InstrItem | None:
+    """The instruction whose text begins with a brace and has one of these words, or else the first that is near."""
+    loose = [item for item in (*near, *known) if item.node.asm.text.lstrip().startswith("{")]
+    return next((item for item in loose if item.word in words), None) or next((i for i in loose if i in near), None)

@@ -240,7 +240,7 @@ class Scope(Struct, frozen=True, eq=False):
         while scope is not None:
             entity = scope.names.get(name)
             if entity is not None:
-                return None if isinstance(entity, Missing) else entity
+                return None if type(entity) is Missing else entity
             scope = scope.parent
         return None
 

@@ -33,7 +33,7 @@ class Sections(Struct, eq=False):
 
     def of(self, kind: type[N]) -> list[tuple[N, Piece]]:
         """The items of a kind, in order, with their pieces."""
-        return [(piece.node, piece) for piece in self.pieces if isinstance(piece.node, kind)]
+        return [(piece.node, piece) for piece in self.pieces if type(piece.node) is kind]
 
     def each(self, kind: type[N], declare: Callable[[N, Scope, Machine], None]) -> None:
         """Declares the items of a kind; one that fails does not keep the others from it."""

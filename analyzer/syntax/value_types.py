@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import assert_never, final
 
 from msgspec import Struct
 
@@ -32,6 +32,7 @@ class Bits(Struct, frozen=True):
         return hash(self.width)
 
 
+@final
 class Bool(Struct, frozen=True):
     """`bool`; converts to and from one bit."""
 
@@ -49,12 +50,12 @@ BOOL = Bool()
 
 def width_of(type_: Type) -> int:
     """The number of bits; a boolean has one."""
-    return 1 if isinstance(type_, Bool) else type_.width
+    return 1 if type(type_) is Bool else type_.width
 
 
 def ir_width(type_: Type) -> int:
     """The width in the IR's sense: 0 for a boolean."""
-    return 0 if isinstance(type_, Bool) else type_.width
+    return 0 if type(type_) is Bool else type_.width
 
 
 def describe(type_: Type) -> str:

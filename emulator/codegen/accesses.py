@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from analyzer import ir
+from emulator.codegen.agreed import Leave, memories
 from emulator.codegen.direct import Direct
 from emulator.codegen.plan import LINE, MARK_CODE, MARK_TABLE, Plan
-from emulator.codegen.routines import Called, Leave, Status, memories
+from emulator.codegen.routines import Called, Status
 from emulator.codegen.values import Text, Value, ones
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from analyzer import ir
+from emulator.codegen.agreed import KEYS, MIX
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, places
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, LINE, MARK_CODE, OVERHANG, Plan
@@ -423,11 +424,6 @@ def halved(patterns: Sequence[Pattern], tested: int) -> tuple[list[Pattern], lis
     return first, [pattern for pattern in patterns if pattern.mask & best != best]
 
 
-KEYS = 1 << 14
-"""Entries of the table of variants: a key (0: none) and a number, 64 bits each; two thirds of it are used at most."""
-
-MIX = 0x9E3779B97F4A7C15
-
 FIND = f"""
 define internal i64 @find(ptr %keys, i64 %key) nounwind noinline {{
 entry:
@@ -458,30 +454,6 @@ unknown:
 """
 
 
-def contextual(isa: ir.Isa) -> bool:
-    """Whether encodings depend on the state: then they are decoded anew each time, and there is no decoder."""
-    return any(
-        isinstance(term, ir.Get | ir.GetEntry)
-        for instruction in isa.instructions
-        if instruction.where is not None
-        for term in ir.subterms(instruction.where)
-    )
-
-
 def decoder(plan: Plan) -> str:
     """The module text of the decoder, without the profiles."""
     return Decoder(plan, Text()).write()
-
-
-def probe(keys: memoryview, key: int) -> int:
-    """The index in a table (as words) where a key is or belongs."""
-    i = (key * MIX & ones(64)) >> 64 - KEYS.bit_length() + 1
-    while keys[2 * i] not in (0, key):
-        i = i + 1 & KEYS - 1
-    return i
-
-
-def place(keys: memoryview, key: int, number: int) -> None:
-    """Enters a variant's number."""
-    i = probe(keys, key)
-    keys[2 * i], keys[2 * i + 1] = key, number

@@ -9,9 +9,10 @@ from abc import abstractmethod
 from collections.abc import Hashable
 
 from analyzer import ir
+from emulator.codegen.agreed import unspecified
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower
-from emulator.codegen.plan import ENTRIES, ENTRY, LINE, Plan, blocks
+from emulator.codegen.plan import ENTRIES, ENTRY, LINE, Plan
 from emulator.codegen.values import LIKELY, Text, Unsupported, Value, ones, ty
 
 PC = ("pc",)
@@ -337,6 +338,7 @@ class Direct(Lower):
     ) -> None:
         """Calls the routine of an access.  Flags: 1 do not fill a cache, 2 unit by unit, 4 journal."""
         self.put_word("budget", "%b")
+        self.put_pc()
         self.regs[SLOW] = 1
         flags = int(self.stale) | 2 * span | 4 * (value is not None and self.after)
         self.journalled = True
@@ -350,6 +352,12 @@ class Direct(Lower):
             stored = self.extend(value, bits, 64)
             status = self.text.let(f"call i64 {self.routine('store.' + space.name)}({head}, i64 {stored}{more})")
         self.check_status(status)
+
+    def put_pc(self) -> None:
+        """Shows routines of maps the program counter, if they ask for it."""
+        if self.plan.maps_read_pc:
+            wide = self.extend(self.regs[PC], self.plan.pc_width, 64)
+            self.text.do(f"store i64 {wide}, ptr {self.at(self.layout.elements[self.plan.pc])}")
 
     def check_status(self, status: str) -> None:
         good, bad = self.text.fresh("good"), self.text.fresh("bad")
@@ -412,6 +420,7 @@ class Direct(Lower):
         mask = sum(1 << i for i, g in enumerate(given) if g is not None)
         more = "".join(f", i64 {self.extend(g or 0, p.width, 64)}" for g, p in zip(given, space.params, strict=True))
         before = self.pointer("journal")
+        self.put_pc()
         bits, kind = stmt.access.bits, ir.ACCESS_CODE[stmt.access.kind]
         status = self.text.let(
             f"call i64 {self.routine('translate.' + space.name)}"
@@ -432,25 +441,3 @@ def below(width: int, whole: int) -> str:
 def unspecified_number(isa: ir.Isa, name: str, arity: int, width: int) -> int:
     """The number by which generated code names an unspecified function: stable for a spec."""
     return unspecified(isa).index((name, arity, width))
-
-
-_unspecified: dict[int, tuple[ir.Isa, list[tuple[str, int, int]]]] = {}
-
-
-def unspecified(isa: ir.Isa) -> list[tuple[str, int, int]]:
-    """The unspecified functions of an Isa: name, number of arguments, width."""
-    known = _unspecified.get(id(isa))
-    if known is not None and known[0] is isa:
-        return known[1]
-    exprs = [e for block in blocks(isa) for stmt in ir.statements(block) for e in ir.expressions(stmt)]
-    exprs += [e for i in isa.interrupts for e in (i.cond, *i.args)]
-    exprs += [e for trap in isa.traps.values() for _, e in trap.attributes]
-    exprs += [p.default for s in isa.spaces.values() if isinstance(s, ir.Map | ir.Bus) for p in s.params if p.default]
-    found = {
-        (term.name, len(term.args), term.width): None
-        for expr in exprs
-        for term in ir.subterms(expr)
-        if isinstance(term, ir.Arbitrary)
-    }
-    _unspecified[id(isa)] = (isa, sorted(found))
-    return _unspecified[id(isa)][1]

@@ -17,7 +17,7 @@ from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower, Snap
 from emulator.codegen.plan import ENTRIES, ENTRY, LINE
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, signed, ty
-from emulator.codegen.variant import Variant
+from emulator.codegen.variant import Instr
 
 if TYPE_CHECKING:
     from emulator.codegen.region import Region
@@ -39,15 +39,6 @@ FOLDED = 48
 
 class HandOver(Unsupported):
     """The handler must execute the instruction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instr:
-    """A decoded instruction of a page."""
-
-    pc: int
-    variant: Variant | None
-    operands: Mapping[str, int]
 
 
 @dataclass(slots=True)

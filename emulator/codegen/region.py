@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
-from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Instr, Key, Lowered, Touch, place
+from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Key, Lowered, Touch, place
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
+from emulator.codegen.variant import Instr
 
 FETCHED = 64
 """Bytes that the host fetches at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from analyzer import ir
+from emulator.codegen.agreed import Leave
 from emulator.codegen.direct import PC, Direct
 from emulator.codegen.handler import Tail
 from emulator.codegen.plan import Plan
@@ -21,23 +22,6 @@ class Status(IntEnum):
     TRAP = 1
     LEAVE = 2
     UNPREDICTABLE = 3
-
-
-class Leave(IntEnum):
-    """Why generated code came back to the driver."""
-
-    BUDGET = 1
-    DECODE = 2  # the record at `record` must be decoded
-    PAGE = 3  # the program counter is in no known page of code
-    CONTEXT = 4  # the context of the state is not known
-    ATTEND = 5  # a wire, a deadline, or a device that failed
-    HALTED = 6  # info0: the number of the element
-    UNDELIVERED = 7  # info0: the number of the trap
-    DOUBLE_FAULT = 8  # info0: the number of the trap
-    HOT = 9  # the record at `record` was jumped to often
-    REFERENCE = 10  # the reference must execute the instruction
-    STOP = 11  # a callback failed: nothing of the instruction is left
-    UNDEFINED = 12
 
 
 class Going(Tail):
@@ -82,7 +66,7 @@ class Going(Tail):
 
 
 class Delivery(Going):
-    """The delivery procedure for one kind of trap."""
+    """The delivery procedure for one kind of trap.  `%x` is how far the program counter is past the instruction."""
 
     def __init__(self, plan: Plan, text: Text, kind: ir.TrapKind) -> None:
         super().__init__(plan, text)
@@ -115,7 +99,12 @@ class Delivery(Going):
         if target is None:
             table = self.at(self.plan.routine("deliver." + next(iter(self.isa.traps))))
             target = self.text.let(f"load ptr, ptr {self.away(table, self.binary('shl', number, 3, 64))}")
-        self.go(target, "poison", "%b", "%pc")
+        self.go(target, "poison", "%b", "%pc", "%x")
+
+    def back(self) -> None:
+        """The program counter as it was before the step, of which nothing is left."""
+        start = self.binary("sub", "%pc", "%x", 64)
+        self.regs[PC] = self.fit(start, 64, self.plan.pc_width)
 
     def trap(self, kind: ir.TrapKind, args: list[Value]) -> None:
         for i, (arg, (_, w)) in enumerate(zip(args, kind.params, strict=True)):
@@ -131,7 +120,8 @@ class Delivery(Going):
         self.text.do(f"br i1 {self.compare('eq', status, int(Status.LEAVE), 64)}, label %{left}, label %{none}")
         self.text.label(left)
         self.text.do(f"call void @rollback(ptr %st, ptr {self.pointer('journal0')})")
-        self.regs[PC] = "%pc" if self.plan.pc_width == 64 else "%here"
+        self.put_word("nest", 0)
+        self.back()
         self.go("@exit_", "poison", "%b", self.wide_pc())
         self.text.label(none)
         self.unpredictable()
@@ -192,8 +182,3 @@ class Called(Direct):
 
     def reg_code(self, key: object) -> tuple[str, int]:
         return ("", self.plan.pc_width) if key == PC else ("add i1 0, 0", 1)
-
-
-def memories(isa: ir.Isa) -> list[str]:
-    """The memories of an Isa; generated code names them by number."""
-    return [name for name, space in isa.spaces.items() if isinstance(space, ir.Memory)]

@@ -35,6 +35,15 @@ class Variant:
     trap: tuple[str, tuple[int, ...]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Instr:
+    """A decoded instruction of a page."""
+
+    pc: int
+    variant: Variant | None
+    operands: Mapping[str, int]
+
+
 def fixed(control: Control, operands: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """What a variant fixes of these operands."""
     return tuple((name, fixed_bits(atoms, operands[name])) for name, atoms in control.items() if name in operands)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analyzer import ir
-from emulator.codegen.decoder import contextual
+from emulator.codegen.agreed import contextual
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import Plan
 from emulator.codegen.variant import Control, Variant, control, fixed

@@ -10,22 +10,15 @@ import ctypes
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.codegen.decoder import KEYS, contextual, decoder, place
-from emulator.codegen.direct import unspecified
-from emulator.codegen.handler import handler
+from emulator.codegen.agreed import BACK, KEYS, Leave, contextual, memories, place, unspecified
 from emulator.codegen.layout import Bank, Layout, slot
 from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Plan
-from emulator.codegen.region import DECLARATIONS
-from emulator.codegen.region import Region as HotRegion
-from emulator.codegen.routines import Leave, memories
-from emulator.codegen.runtime import BACK, Runtime
-from emulator.codegen.values import PROFILES, Unsupported
 from emulator.codegen.variant import Variant, key
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
@@ -43,10 +36,13 @@ from emulator.machine.engine import (
     WriteType,
     fingerprint,
 )
-from emulator.machine.fallback import ReferenceStep
 from emulator.machine.pages import Buffer, CodePage, Context, Variants
 from emulator.state import State
 from emulator.storage import Bank as HostBank
+from emulator.storage import Storage
+
+if TYPE_CHECKING:
+    from emulator.machine.fallback import ReferenceStep
 
 PASSES = ("instruction_combine", "simplify_cfg")
 REGION_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
@@ -85,8 +81,9 @@ class NativeMachine(BaseMachine):
         hot: int = 0,
         share: float = 0.5,
         eager: int = EAGER,
+        storages: Mapping[str, Storage] | None = None,
     ) -> None:
-        super().__init__(isa, regions, choices)
+        super().__init__(isa, regions, choices, storages)
         self._engine = engine or Engine()
         self._bank = Bank.of(isa, [r for r in regions if isinstance(r, Ram)])
         self._layout = Layout(isa)
@@ -113,7 +110,6 @@ class NativeMachine(BaseMachine):
             bank = self._storages[self._bank.memory].bank(self._bank.base)
             assert bank is not None
             self._host = bank.host
-        self._reference = ReferenceStep(isa, self._storages, self._choices, self._arbitrary)
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -121,11 +117,14 @@ class NativeMachine(BaseMachine):
         """Makes the run time for the clocks that were asked for."""
         clocks = {name: (clock.source, clock.shift) for name, clock in self._clocks.items()}
         self._plan = Plan(self._isa, self._choices, self._bank, clocks)
-        runtime = Runtime(self._plan)
         self._name = [self._fingerprint(), repr((sorted(self._choices.items()), self._bank, sorted(clocks.items())))]
-        made = self._engine.make(
-            lambda: Module(runtime.text(), tuple(runtime.exports())), self._name, PASSES, "runtime"
-        )
+
+        def source() -> Module:
+            from emulator.machine.sources import runtime_module
+
+            return runtime_module(self._plan)
+
+        made = self._engine.make(source, self._name, PASSES, "runtime")
         self._code = made.addresses
         self._kept: list[object] = [made.library]
         self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
@@ -194,8 +193,9 @@ class NativeMachine(BaseMachine):
             return
 
         def source() -> Module:
-            declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
-            return Module(PROFILES + declared + decoder(self._plan), ("decode",))
+            from emulator.machine.sources import decoder_module
+
+            return decoder_module(self._plan)
 
         asked = (self._name, PASSES, "decoder")
         made = self._engine.make(source, *asked) if make else self._engine.kept(*asked)
@@ -279,7 +279,8 @@ class NativeMachine(BaseMachine):
                     self._put("attention", 0)
                     return None
                 case Leave.HALTED:
-                    return Exit(Reason.HALTED, 0, name=self._plan.processor[self._word("info0")])
+                    name = self._plan.processor[self._word("info0")]
+                    return Exit(Reason.SHUTDOWN if name in self._plan.shutdowns else Reason.HALTED, 0, name=name)
                 case Leave.UNDELIVERED:
                     return Exit(Reason.UNDELIVERED, 0, name=list(self._isa.traps)[self._word("info0")])
                 case Leave.DOUBLE_FAULT:
@@ -321,11 +322,10 @@ class NativeMachine(BaseMachine):
         known, windows = self._known(), self._windows()
 
         def source() -> Module:
-            region = HotRegion(self._plan, known, page, (page.lo, page.hi), windows=windows)
-            text = region.function(pc, "region")
-            if text is None:
-                return Module("", ())
-            return Module(PROFILES + DECLARATIONS + text, ("region",), self._cover(page, region.covered))
+            from emulator.machine.sources import region_module
+
+            module, addresses = region_module(self._plan, known, page, (page.lo, page.hi), windows, pc)
+            return replace(module, note=self._cover(page, addresses)) if module.symbols else module
 
         line = self._contents(page, pc, min(pc | (1 << LINE) - 1, page.hi))
         what = repr((pc, page.lo, page.hi, sorted(known.items()), sorted(windows), line))
@@ -549,12 +549,9 @@ class NativeMachine(BaseMachine):
         named = [(f"h{i}", variant) for i, variant in enumerate(missing)]
 
         def source() -> Module:
-            texts = {}
-            for name, variant in named:
-                with suppress(Unsupported):
-                    texts[name] = handler(self._plan, variant, name)
-            declared = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
-            return Module(PROFILES + declared + "\n".join(texts.values()), tuple(texts))
+            from emulator.machine.sources import handlers_module
+
+            return handlers_module(self._plan, named)
 
         asked = ([*self._name, repr(missing)], PASSES, "handlers")
         self._batches[repr(missing)] = made = self._engine.make(source, *asked)
@@ -656,10 +653,29 @@ class NativeMachine(BaseMachine):
 
     def _device_write(self, memory: int, address: int, bits: int, value: int) -> int:
         def write() -> int:
-            self._storages[memories(self._isa)[memory]].store(address, bits, value)
+            storage = self._storages[memories(self._isa)[memory]]
+            units = bits // storage.space.unit
+            if storage.device(address, units) is None:
+                for i in range(units):
+                    self._journal_unit(storage, address + i & storage.wrap)
+                self._wrote(storage.space.name, address, units)
+                self._put("flushed", 1)
+            storage.store(address, bits, value)
             return 0
 
         return self._guarded(write)
+
+    def _journal_unit(self, storage: Storage, address: int) -> None:
+        """Remembers a unit of RAM that is written from here, as generated code does it: an access that no single region
+        holds, or one to RAM beside the bank."""
+        bank = storage.bank(address)
+        if bank is None:
+            return
+        top, at = self._word("journal"), address - bank.base
+        entry = (top - self._journal.address) // 8
+        for i, word in enumerate((bank.host + at * bank.cell, int(bank.cells[at]), bank.cell)):
+            self._journal.words[entry + i] = word
+        self._put("journal", top + 24)
 
     def _code_written(self, memory: int, address: int, bits: int) -> int:
         self._invalidate(address, bits // self._isa.spaces[self._bank.memory].unit)
@@ -672,6 +688,12 @@ class NativeMachine(BaseMachine):
         return self._guarded(lambda: self._arbitrary(name, args, width))
 
     # -- the reference, where code cannot be generated -----------------------------------------------------------------
+
+    @cached_property
+    def _reference(self) -> ReferenceStep:
+        from emulator.machine.fallback import ReferenceStep
+
+        return ReferenceStep(self._isa, self._storages, self._choices, self._arbitrary)
 
     def _reference_step(self) -> Exit | None:
         """Lets the reference execute one instruction."""
@@ -778,13 +800,10 @@ class NativeMachine(BaseMachine):
     def _wrote(self, memory: str, address: int, units: int) -> None:
         if not self._ready or memory != self._bank.memory:
             return
-        offset = address - self._bank.base
-        if not 0 <= offset < self._bank.size:
-            return
-        lines = self._marks.data[max(offset, 0) >> LINE : (offset + units - 1 >> LINE) + 1]
-        if any(lines):
-            self._flush()
-            self._invalidate(address, units)
+        for first, last in self._storages[memory].within(address, units, self._bank.base, self._bank.size):
+            if any(self._marks.data[first - self._bank.base >> LINE : (last - self._bank.base >> LINE) + 1]):
+                self._flush()
+                self._invalidate(first, last - first + 1)
 
     def _replace(self, memory: str, bank: HostBank, image: bytes) -> None:
         """What was decoded from memory that stays the same stays, too."""

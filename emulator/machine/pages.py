@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Place, Record, places
-from emulator.codegen.lowered import Instr
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
-from emulator.codegen.variant import Variant, control
+from emulator.codegen.variant import Instr, Variant, control
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 

@@ -13,7 +13,9 @@ a granule have one for each width and alignment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor.place import Placement
@@ -203,6 +205,11 @@ class Form:
         )
         params = tuple(replace(p, default=self._held(p)) if p in self.defaulted else p for p in space.params)
         return ir.Map(space.name, space.address, space.address_width, space.unit, params, memory.name, body)
+
+
+def passes(name: str, values: Mapping[str, int]) -> bool:
+    """Does a map that looks up find the guest's block without its table (`Form.map`), by the values of its elements?"""
+    return values[FLAT] == 1
 
 
 def locals_(expr: ir.Expr) -> set[str]:

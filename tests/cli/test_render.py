@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from golden import assert_golden
+from msgspec.structs import replace
 from sample import FINE, REPORT, expectation, scheme, theorem
 
 from analyzer.errors import Diagnostic

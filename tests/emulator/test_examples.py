@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 from toy import toy
 
 from analyzer import ir
@@ -30,7 +29,7 @@ def test_good_examples() -> None:
     ],
 )
 def test_bad_examples(example: ir.Example, message: str) -> None:
-    (failure,) = run_example(ISA, ISA.instruction("add"), dataclasses.replace(example, span=SPAN))
+    (failure,) = run_example(ISA, ISA.instruction("add"), replace(example, span=SPAN))
     assert (failure.code, failure.span) == ("PG401", SPAN)
     assert message in failure.message
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Mapping
 
 import pytest
+from msgspec.structs import replace
 from toy import add, c, procedure, toy
 
 from analyzer import ir
@@ -127,7 +127,7 @@ def test_undefined_encodings() -> None:
     assert isinstance(event, Trapped)
     assert (event.trap, after["phys[0x100]"]) == ("illegal", 0x10)
     traps = {n: t for n, t in ISA.traps.items() if n != "illegal"}
-    isa = dataclasses.replace(ISA, traps=traps, fetch=dataclasses.replace(ISA.fetch, limit=None, beyond=None))
+    isa = replace(ISA, traps=traps, fetch=replace(ISA.fetch, limit=None, beyond=None))
     event, after = stepped(machine(".byte 0xFF", isa))
     assert isinstance(event, Undefined)
     assert after == {}
@@ -240,8 +240,8 @@ def test_endless_loops_end() -> None:
 def test_a_procedure_that_calls_itself_ends() -> None:
     again = procedure("again", (), None, ir.Call("again", ()))
     body = (ir.Set("pc", add(ir.Get("pc", 16), c(16, 1))), ir.Call("again", ()))
-    svc = dataclasses.replace(ISA.instruction("svc"), body=body)
-    isa = dataclasses.replace(ISA, procedures={"again": again})
+    svc = replace(ISA.instruction("svc"), body=body)
+    isa = replace(ISA, procedures={"again": again})
     outcome = execute(isa, svc, {}, State(isa))
     assert isinstance(outcome.event, Stuck)
     assert outcome.after == State(isa)
@@ -252,8 +252,8 @@ def test_procedures_return() -> None:
         "double", [("x", 16)], 16, ir.When(ir.TRUE, (ir.Return(add(ir.Local("x", 16), ir.Local("x", 16))),))
     )
     body = (ir.Call("double", (c(16, 21),), "v"), ir.SetEntry("r", c(3, 1), ir.Local("v", 16)))
-    isa = dataclasses.replace(ISA, procedures={"double": double})
-    outcome = execute(isa, dataclasses.replace(ISA.instruction("svc"), body=body), {}, State(isa))
+    isa = replace(ISA, procedures={"double": double})
+    outcome = execute(isa, replace(ISA.instruction("svc"), body=body), {}, State(isa))
     assert outcome.after.read("r", 1) == 42
 
 

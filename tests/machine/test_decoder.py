@@ -7,8 +7,7 @@ import random
 import pytest
 
 from analyzer import ir
-from emulator.codegen.lowered import Instr
-from emulator.codegen.variant import Variant
+from emulator.codegen.variant import Instr, Variant
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.pages import CodePage

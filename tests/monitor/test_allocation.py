@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from monitored import monitor_of, plan_of, spec, system
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.allocation import allocate

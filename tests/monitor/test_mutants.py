@@ -4,10 +4,10 @@ validation notices.  docs/monitor.md has the table."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from monitored import monitor_of, spec
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor import VirtualMachine

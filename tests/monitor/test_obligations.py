@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from monitored import spec
+from msgspec.structs import replace
 
 from analyzer import Options, analyze, ir
 from analyzer.obligations import Proof, emulates, mode_assignment, places, prove, recovers, reflects

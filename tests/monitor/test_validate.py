@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from monitored import monitor_of, spec
+from msgspec.structs import replace
 
 from analyzer import Options, analyze, ir
 from emulator.monitor import Technique, VirtualMachine
@@ -100,7 +101,7 @@ def the_mode(machine: VirtualMachine) -> None:
     """The guest runs in the monitor's mode."""
     plan = machine.plan
     values = mode_values(plan.isa, plan.scheme, plan.scheme.monitor, set(plan.division.held))
-    machine.plan = replace(plan, modes=dict.fromkeys(plan.modes, values))
+    machine.plan = dataclasses.replace(plan, modes=dict.fromkeys(plan.modes, values))
 
 
 def the_composition(machine: VirtualMachine) -> None:
@@ -117,7 +118,9 @@ def the_bound(machine: VirtualMachine) -> None:
 
 def the_place(machine: VirtualMachine) -> None:
     """The guest is one word off."""
-    machine.grant = replace(machine.grant, chosen={**machine.grant.chosen, "k": machine.grant.chosen["k"] + 1})
+    machine.grant = dataclasses.replace(
+        machine.grant, chosen={**machine.grant.chosen, "k": machine.grant.chosen["k"] + 1}
+    )
 
 
 def a_register_on_leaving(machine: VirtualMachine) -> None:

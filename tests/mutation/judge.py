@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property, partial
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from mutants import Mutant, applied
 
 import analyzer.properties as pg

@@ -7,11 +7,12 @@ spec.  What it changes is read off the IR: instructions whose own text, or that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from checks import Check, checks
+from msgspec.structs import replace
 from weaken import except_where, negated, truth, weaker
 
 from analyzer import ir
@@ -186,7 +187,7 @@ def reached(isa: ir.Isa, block: ir.Block) -> set[str]:
 def assert_only_instructions(isa: ir.Isa, mutated: ir.Isa) -> None:
     """Nothing else is another: not the map, not the delivery of traps, not the schemes."""
     same = {"instructions", "procedures", "digest", "files_read"}
-    for name in isa.__dataclass_fields__:
+    for name in isa.__struct_fields__:
         assert name in same or getattr(isa, name) == getattr(mutated, name), name
 
 

@@ -1,0 +1,54 @@
+"""The modules that a machine has made, as text.  What writes them is imported here: only when one was not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from emulator.codegen.decoder import decoder
+from emulator.codegen.handler import handler
+from emulator.codegen.plan import Plan
+from emulator.codegen.region import DECLARATIONS, Region
+from emulator.codegen.runtime import Runtime
+from emulator.codegen.values import PROFILES, Unsupported
+from emulator.codegen.variant import Instr, Variant
+from emulator.machine.engine import Module
+
+SWAPS = "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
+
+
+def runtime_module(plan: Plan) -> Module:
+    """The routines that a machine needs once."""
+    runtime = Runtime(plan)
+    return Module(runtime.text(), tuple(runtime.exports()))
+
+
+def decoder_module(plan: Plan) -> Module:
+    """The decoder: `decode`."""
+    return Module(PROFILES + SWAPS + decoder(plan), ("decode",))
+
+
+def handlers_module(plan: Plan, named: Sequence[tuple[str, Variant]]) -> Module:
+    """Handlers by their names; those that have no code are left out."""
+    texts = {}
+    for name, variant in named:
+        with suppress(Unsupported):
+            texts[name] = handler(plan, variant, name)
+    return Module(PROFILES + SWAPS + "\n".join(texts.values()), tuple(texts))
+
+
+def region_module(
+    plan: Plan,
+    known: Mapping[str, int],
+    page: Mapping[int, Instr],
+    bounds: tuple[int, int],
+    windows: frozenset[int],
+    pc: int,
+) -> tuple[Module, set[int]]:
+    """The region that begins at an address of a page, and the addresses of its instructions; the module has no symbols
+    if there is no such region."""
+    region = Region(plan, known, page, bounds, windows=windows)
+    text = region.function(pc, "region")
+    if text is None:
+        return Module("", ()), set()
+    return Module(PROFILES + DECLARATIONS + text, ("region",)), region.covered
