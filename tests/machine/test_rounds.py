@@ -42,13 +42,24 @@ jal x0, start
 """
 """Looks for a zero from x1 on, for ever."""
 
+WALK = """
+start:
+add x5, x1, x0
+again:
+ld x5, 0(x5)
+addi x9, x9, 1
+bne x5, x0, again
+jal x0, start
+"""
+"""Follows a chain from x1 on to its end, for ever."""
+
 
 def both(engine: Engine, text: str, **registers: int) -> tuple[PlainMachine, NativeMachine]:
-    """The program in machine mode on the reference and on regions; a trap is a loop."""
+    """The program in machine mode on the reference and on regions; a trap is a loop that counts."""
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
     machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, hot=2, share=1e9, eager=1)
     for machine in machines:
-        for at, lines in ((0x1000, text), (VECTOR - BASE, "self:\njal x0, self\n")):
+        for at, lines in ((0x1000, text), (VECTOR - BASE, "self:\naddi x10, x10, 1\njal x0, self\n")):
             for address, unit in assemble(isa, lines, at).cells.items():
                 machine.write("phys", unit, BASE + address)
         machine.write("mtvec", VECTOR)
@@ -110,3 +121,16 @@ def test_rounds_that_run_into_code(before: int, engine: Engine) -> None:
     for machine in machines:
         machine.write("x", BASE + 0x1000 - before, 2)
     agree(machines, 60, 7, 300)
+
+
+@pytest.mark.parametrize("length", range(1, 7))
+def test_a_check_fails_in_each_of_the_rounds(length: int, engine: Engine) -> None:
+    """No two addresses of a chain are related, so each round has a check of its own."""
+    machines = both(engine, WALK, x1=TABLE)
+    for machine in machines:
+        for i in range(16):
+            machine.write("phys", TABLE + 16 * (i + 1) if i < 15 else 0, TABLE + 16 * i, 64)
+    agree(machines, 2000)
+    for machine in machines:
+        machine.write("phys", TABLE + 1, TABLE + 16 * length, 64)
+    agree(machines, 3 * length, 50, 3)
