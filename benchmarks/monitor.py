@@ -4,7 +4,8 @@
 
 Each program is compiled with the cross compiler of `guests/build.sh`, whole and a tenth as large.  A row gives
 processor time (the least of the runs; the first makes code that the others find), the ratio of bare to monitored time,
-the share of steps that ran directly, and the time of an exit.  Ratio and exit are of what the whole program takes more than a
+the share of steps that ran directly, and the time of an exit.  Ratio and exit are of what the whole program
+takes more than a
 tenth: what it takes to begin, where code is made, is no part of them.
 """
 
