@@ -7,17 +7,22 @@ stderr.  What is slow to import is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import typer
-from typer.core import TyperGroup
+try:
+    import gc
+    import signal
+    import sys
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
+    import typer
+    from typer.core import TyperGroup
+
+    from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
+except KeyboardInterrupt:
+    os._exit(130)  # nothing has begun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +111,33 @@ class Guarded(TyperGroup):
             stop(INTERNAL)
 
 
-app = typer.Typer(
+class Interruptible(typer.Typer):
+    """The command as a process: an interrupt at any time ends it with 130, and without a traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sys.unraisablehook = unraisable
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            end_at_once()
+        finally:  # what is left is to tear down
+            signal.signal(signal.SIGINT, end_at_once)
+
+
+def end_at_once(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+def unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """An interrupt in a destructor or a callback, from where it cannot be raised, comes again a millisecond later."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+app = Interruptible(
     cls=Guarded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -883,6 +914,7 @@ def stop(code: int) -> None:
 
 
 def end_interrupted() -> None:
+    signal.signal(signal.SIGINT, end_at_once)
     print("\ninterrupted", file=sys.stderr, flush=True)
     silence(sys.stderr)  # what is torn down complains
     stop(INTERRUPTED)
