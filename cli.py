@@ -20,7 +20,16 @@ try:
     import typer
     from typer.core import TyperGroup
 
-    from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
+    from analyzer.errors import (
+        AssemblyError,
+        Breach,
+        Diagnostic,
+        EngineError,
+        PopekError,
+        Refused,
+        SpecError,
+        UsageError,
+    )
 except KeyboardInterrupt:
     os._exit(130)  # nothing has begun
 
@@ -824,17 +833,20 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
-SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
-
-
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
-    """The scheme of this name, or the first one."""
+    """The scheme of this name, or the first one.
+
+    Raises:
+        SpecError: PG276, the machine has no scheme at all.
+        UsageError: it has none of this name.
+    """
+    if not isa.schemes:
+        without = f"{isa.name} has no scheme: nothing says how to virtualize it"
+        raise SpecError((Diagnostic("PG276", without, isa.span),))
     try:
         return isa.scheme(name)
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
-        if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
