@@ -7,19 +7,33 @@ stderr.  What is slow to import is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import typer
-from typer.core import TyperGroup
+try:
+    import gc
+    import signal
+    import sys
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
-from popek import RARELY, Run, known_stats, load, number, run_options, say, show
-from popek import run as run_program
+    import typer
+    from typer.core import TyperGroup
+
+    from analyzer.errors import (
+        AssemblyError,
+        Breach,
+        Diagnostic,
+        EngineError,
+        PopekError,
+        Refused,
+        SpecError,
+        UsageError,
+    )
+    from popek import RARELY, Run, known_stats, load, number, run_options, say, show
+    from popek import run as run_program
+except KeyboardInterrupt:
+    os._exit(130)  # nothing has begun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +129,33 @@ def failed(error: Exception) -> int:
     return INTERNAL
 
 
-app = typer.Typer(
+class Interruptible(typer.Typer):
+    """The command as a process: an interrupt at any time ends it with 130, and without a traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sys.unraisablehook = unraisable
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            end_at_once()
+        finally:  # what is left is to tear down
+            signal.signal(signal.SIGINT, end_at_once)
+
+
+def end_at_once(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+def unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """An interrupt in a destructor or a callback, from where it cannot be raised, comes again a millisecond later."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+app = Interruptible(
     cls=Guarded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -767,17 +807,20 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
-SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
-
-
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
-    """The scheme of this name, or the first one."""
+    """The scheme of this name, or the first one.
+
+    Raises:
+        SpecError: PG276, the machine has no scheme at all.
+        UsageError: it has none of this name.
+    """
+    if not isa.schemes:
+        without = f"{isa.name} has no scheme: nothing says how to virtualize it"
+        raise SpecError((Diagnostic("PG276", without, isa.span),))
     try:
         return isa.scheme(name)
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
-        if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
@@ -857,6 +900,7 @@ def stop(code: int) -> None:
 
 
 def interrupted() -> int:
+    signal.signal(signal.SIGINT, end_at_once)
     print("\ninterrupted", file=sys.stderr, flush=True)
     silence(sys.stderr)  # what is torn down complains
     return INTERRUPTED
