@@ -51,6 +51,7 @@ LAYERS = (
     ("emulator.assemble", "emulator.disassemble"),
     ("emulator.lines",),
     ("emulator.program", "emulator.listing"),
+    ("emulator.stopping",),
     ("emulator.reference",),
     ("emulator.examples", "emulator.replay"),
     ("emulator.interface",),

@@ -15,7 +15,7 @@ from functools import cached_property
 from analyzer import ir
 from emulator.codegen.layout import Bank, Layout
 from emulator.codegen.shape import Shape
-from emulator.reference.stopping import shutdowns, stopping
+from emulator.stopping import shutdowns, stopping
 
 ENTRIES = 1024
 """Entries of a data cache, for each view."""

@@ -25,8 +25,8 @@ from emulator.reference.run import (
     Run,
     Step,
 )
-from emulator.reference.stopping import shutdowns, stopping
 from emulator.state import split
+from emulator.stopping import shutdowns, stopping
 
 
 class Code:
