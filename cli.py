@@ -811,12 +811,12 @@ def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
     """The scheme of this name, or the first one.
 
     Raises:
-        SpecError: PG276, the machine has no scheme at all.
+        SpecError: PG404, the machine has no scheme at all.
         UsageError: it has none of this name.
     """
     if not isa.schemes:
         without = f"{isa.name} has no scheme: nothing says how to virtualize it"
-        raise SpecError((Diagnostic("PG276", without, isa.span),))
+        raise SpecError((Diagnostic("PG404", without, isa.span),))
     try:
         return isa.scheme(name)
     except KeyError:

@@ -79,7 +79,6 @@ HINTS = {
     "PG273": "a scheme has at least `run A as B, …` and `monitor M`",
     "PG274": "put it after the instruction that it is about, or name one",
     "PG275": "name a scheme of this spec",
-    "PG276": "add one, as `scheme classic { run super as user, user as user; monitor super }`",
     "PG301": "give every trap that arrives there the attribute: `trap x : KIND { vector = 4 }`",
     "PG302": "end with `return`, or with an `else` that returns",
     "PG303": "fill it up with `_:n`, or with fixed bits",
@@ -91,4 +90,5 @@ HINTS = {
     "PG321": "a spec lies beside the file that asks for it, or is bundled (`popek list`)",
     "PG322": "save it as UTF-8 text",
     "PG330": "give one of them other fixed bits, or a `where` that excludes the other",
+    "PG404": "add one, as `scheme classic { run super as user, user as user; monitor super }`",
 }

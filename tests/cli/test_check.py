@@ -161,10 +161,10 @@ def test_a_spec_without_a_scheme(popek: Popek, tiny: str, tmp_path: Path, comman
     ran = popek(command[0], tiny, *command[1:])
     assert (ran.code, ran.out) == (2, "")
     line = text[: text.index("isa tiny")].count("\n") + 1
-    assert ran.err.startswith("error[PG276]: tiny has no scheme: nothing says how to virtualize it\n")
+    assert ran.err.startswith("error[PG404]: tiny has no scheme: nothing says how to virtualize it\n")
     assert f"--> tiny.isa:{line}:5\n" in ran.err
     assert "hint: add one, as `scheme classic {" in ran.err
-    assert "popek explain PG276" in ran.err
+    assert "popek explain PG404" in ran.err
 
 
 def test_a_spec_that_is_no_text(popek: Popek, tmp_path: Path) -> None:
