@@ -35,7 +35,7 @@ class Runtime(Caches):
         self.out = [
             PROFILES,
             "declare i64 @llvm.ctlz.i64(i64, i1)",
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+            "declare void @llvm.memset.inline.p0.i64(ptr, i8, i64, i1)",
             *(f"declare i{n} @llvm.bswap.i{n}(i{n})" for n in (16, 32, 64)),
         ]
         self._frame()
@@ -251,7 +251,9 @@ ok:
 
     def _clear(self, code: Going) -> None:
         for word, size in (("dtlb", self.plan.translations), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
-            code.text.do(f"call void @llvm.memset.p0.i64(ptr {code.pointer(word)}, i8 -1, i64 {size}, i1 false)")
+            code.text.do(
+                f"call void @llvm.memset.inline.p0.i64(ptr align 64 {code.pointer(word)}, i8 -1, i64 {size}, i1 false)"
+            )
 
     def _lookup(self, code: Going) -> None:
         """A jump that the fetch cache did not know when it was tried in place."""

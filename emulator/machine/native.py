@@ -14,11 +14,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
+from msgspec import json
+
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.codegen.agreed import BACK, KEYS, Leave, contextual, memories, place, unspecified
-from emulator.codegen.layout import Bank, Layout, slot
-from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Plan
+from emulator.codegen.layout import WORDS, Bank, Layout, slot
+from emulator.codegen.plan import CODE_PAGE, LINE, MARK_CODE, OVERHANG, SPAN, Facts, Plan
 from emulator.codegen.variant import Variant, key
 from emulator.interface import Exit, Ram, Reason, Region
 from emulator.machine.base import BaseMachine
@@ -65,6 +67,8 @@ EAGER = 1000
 """Instructions that the driver decodes before it makes a decoder, if none was kept."""
 EMPTY = (1 << 64) - 1
 """What is in a cache that holds nothing."""
+BUDGET, TOTAL, LOST, REASON = (WORDS.index(word) for word in ("budget", "total", "lost", "reason"))
+LEAVES = {int(reason): reason for reason in Leave}
 LARGEST = 16
 """The logarithm of the units of the largest page of code."""
 
@@ -98,7 +102,6 @@ class NativeMachine(BaseMachine):
         self._marks = Buffer((self._bank.size >> LINE) + 4096)
         self._table = Buffer(CONTEXTS * 32)
         self._variants = Buffer(8 * VARIANTS)
-        self._keys = Buffer(16 * KEYS)
         self._hot, self._share, self._eager = hot, share, eager
         self._decoded = 0  # instructions, by the driver
         self._ran = 0.0  # seconds in generated code
@@ -122,12 +125,15 @@ class NativeMachine(BaseMachine):
         def source() -> Module:
             from emulator.machine.sources import runtime_module
 
-            return runtime_module(self._plan)
+            return replace(runtime_module(self._plan), note=json.encode(self._plan.facts).decode())
 
         made = self._engine.make(source, self._name, PASSES, "runtime")
+        self._plan = replace(self._plan, known=json.decode(made.note, type=Facts))
         self._code = made.addresses
         self._kept: list[object] = [made.library]
-        self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
+        self._batches: dict[str, Made] = {}  # of handlers, by a digest of the variants that were made together
+        lines = (line.split(" ", 2) for line in self._engine.noted(self._name))
+        self._noted = {variant: (name, batch) for name, batch, variant in lines}
         self._run_native = RunType(self._code["run"])
         self._flush_native = FlushType(self._code["flush"])
         self._narrow_native = NarrowType(self._code["narrow"])
@@ -157,6 +163,7 @@ class NativeMachine(BaseMachine):
         ):
             self._put(name, self._code[name])
         self._put("slowly", self._code["slowly"])
+        self._keys = Buffer(16 * KEYS)
         self._put("keys", self._keys.address)
         self._put("counter", self._code["count"] if self._hot else 0)
         for name in self._plan.routines:
@@ -178,7 +185,6 @@ class NativeMachine(BaseMachine):
             self._decoding = Decoding(self._plan, bank)
         self._contexts: dict[int, Context] = {}
         self._known_variants = Variants(self._plan)
-        self._keys.data[:] = bytes(self._keys.size)
         self._variants.words[0] = self._code["undecoded"]
         self._number(None, self._code["undefined"])
         self._pages: list[CodePage] = []
@@ -239,16 +245,13 @@ class NativeMachine(BaseMachine):
     def _go(self, most: int) -> Exit | None:
         if not self._ready:
             self._prepare()
-        until = self._steps + most
-        self._put("total", until)
-        self._put("budget", most)
-        self._put("lost", self._lost)
-        self._until = until
+        words = self._state.words
+        until = self._until = self._steps + most
+        words[TOTAL], words[BUDGET], words[LOST] = until, most, self._lost
         try:
             return self._drive_native()
         finally:
-            self._steps = until - self._word("budget")
-            self._lost = self._word("lost")
+            self._steps, self._lost = until - words[BUDGET], words[LOST]
 
     def _drive_native(self) -> Exit | None:
         check = entry = self._code["check"]
@@ -261,7 +264,7 @@ class NativeMachine(BaseMachine):
                 failure, self._failure = self._failure, None
                 self._put("attention", 0)
                 raise failure
-            reason = Leave(self._word("reason"))
+            reason = LEAVES[self._state.words[REASON]]
             match reason:
                 case Leave.BUDGET:
                     return None
@@ -356,11 +359,13 @@ class NativeMachine(BaseMachine):
         return " ".join([hashlib.sha256(contents).hexdigest(), *(f"{first:x}-{last:x}" for first, last in ranges)])
 
     def _covers(self, page: CodePage, note: str) -> bool:
-        """Whether the same code is there again; if so, all of it is decoded."""
+        """Whether the same code is there again; if so, stores to it are noticed, as if all of it were decoded."""
         addresses = covered(note)
         if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
             return False
-        return all(self._decode_range(page, first, last) for first, last in runs(addresses))
+        for first, last in runs(addresses):
+            self._mark(page.physical(first), last - first + 1)
+        return True
 
     def _windows(self) -> frozenset[int]:
         """The views of the present context that have a window."""
@@ -396,7 +401,7 @@ class NativeMachine(BaseMachine):
         context = self._context = self._contexts[key]
         if context.generation != self._word("generation"):
             for buffer in (context.itlb, context.dtlb):
-                buffer.data[:] = b"\xff" * buffer.size
+                buffer.fill(0, buffer.size, b"\xff")
             context.generation = self._word("generation")
         at = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 58 << 2
         self._table.words[at : at + 4] = memoryview(
@@ -488,7 +493,7 @@ class NativeMachine(BaseMachine):
         page = self._page_of(record)
         assert page is not None
         state = self._view() if self._decoding.contextual else None
-        found = self._found(page, pc, page.hi, state)
+        found = self._found(page, pc, state)
         if not found or state is not None:  # what depends on the state is decoded each time
             return self._reference_step()
         self._enter(page, found)
@@ -497,11 +502,11 @@ class NativeMachine(BaseMachine):
             self._take_decoder(make=True)
         return None
 
-    def _found(self, page: CodePage, pc: int, last: int, state: State | None) -> list[tuple[int, Found]]:
+    def _found(self, page: CodePage, pc: int, state: State | None) -> list[tuple[int, Found]]:
         """What is at an address and behind it, some instructions, up to one that is decoded already."""
         found: list[tuple[int, Found]] = []
         at = pc
-        while len(found) < AHEAD and at <= last and at not in page:
+        while len(found) < AHEAD and at <= page.hi and at not in page:
             got = self._decoding.at(page, at, state)
             if got is None:
                 break
@@ -510,21 +515,6 @@ class NativeMachine(BaseMachine):
                 break
             at += got.variant.length
         return found
-
-    def _decode_range(self, page: CodePage, first: int, last: int) -> bool:
-        """Decodes all instructions from one address to another; whether that was possible."""
-        at = first
-        while at <= last:
-            if at not in page:
-                found = self._found(page, at, last, None)
-                if not found:
-                    return False
-                self._enter(page, found)
-            variant = page[at].variant
-            if variant is None or variant.trap is not None:
-                return at + self._plan.per_parcel > last
-            at += variant.length
-        return True
 
     def _enter(self, page: CodePage, found: Sequence[tuple[int, Found]]) -> None:
         """Writes the records of instructions that lie one behind the other."""
@@ -553,21 +543,19 @@ class NativeMachine(BaseMachine):
 
             return handlers_module(self._plan, named)
 
-        asked = ([*self._name, repr(missing)], PASSES, "handlers")
-        self._batches[repr(missing)] = made = self._engine.make(source, *asked)
+        batch = hashlib.sha256(repr(missing).encode()).hexdigest()
+        made = self._batches[batch] = self._engine.make(source, [*self._name, batch], PASSES, "handlers")
         for name, variant in named:
             self._number(variant, made.addresses.get(name, self._code["reference"]))
-            self._engine.note([*self._name, repr(variant)], f"{name} {missing!r}")
+            self._engine.note(self._name, f"{name} {batch} {variant!r}")
 
     def _take_handler(self, variant: Variant) -> bool:
         """Takes a handler from among those that were made with it for an earlier program, if they were kept."""
-        noted = self._engine.noted([*self._name, repr(variant)])
+        noted = self._noted.get(repr(variant))
         if noted is None:
             return False
-        name, batch = noted.split(" ", 1)
-        made = self._batches.get(batch)
-        if made is None:
-            made = self._engine.kept([*self._name, batch], PASSES, "handlers")
+        name, batch = noted
+        made = self._batches.get(batch) or self._engine.kept([*self._name, batch], PASSES, "handlers")
         if made is None:
             return False
         self._batches[batch] = made
