@@ -114,6 +114,7 @@ class Block:
     next: set[int] = field(default_factory=set)
     links: set[int] = field(default_factory=set)
     touches: list[Touch] = field(default_factory=list)
+    first: dict[Key, str] = field(default_factory=dict)  # the lines that read registers on the way that all others take
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,8 @@ class Lowered(Lower):
         if value is None:
             self.region.used[key] = width
             value = self.regs[key] = self.text.let(f"load {ty(width)}, ptr %{place(key)}")
+            if not self.arms:
+                self.block.first[key] = self.text.lines[-1]
         return value
 
     def reg_code(self, key: Hashable) -> tuple[str, int]:
