@@ -31,6 +31,10 @@ SPREAD = 13
 at the same place of a page displace each other from the caches of instructions and of targets."""
 
 
+ROOM = 12
+"""Registers of the guest for which the host has registers: so many are taken from the state at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How large a region may be; `straight` is for one without a loop.  A loop of one block is unrolled to so many
@@ -392,7 +396,7 @@ def late_reads(entry: int, blocks: Mapping[int, Block]) -> dict[str, Key]:
         name = re.compile(rf"%{re.escape(place(key))}(?![\w.])")
         if next((line for line in lines if name.search(line)), None) == read:
             found[read] = key
-    return found
+    return found if len(found) > ROOM else {}
 
 
 def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int, int], Group]:

@@ -8,7 +8,7 @@ from devices.bench import Bench, Line
 from emulator.devices.attach import Pin
 from emulator.devices.console import Console
 from emulator.devices.finisher import Finisher
-from emulator.devices.htif import Htif
+from emulator.devices.htif import LATEST, Htif
 from emulator.devices.simple import CharacterPort, PowerSwitch
 
 TOHOST, FROMHOST = 0x100, 0x140
