@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 
 try:
-    import gc
     import signal
     import sys
     from collections.abc import Callable, Iterable
@@ -30,7 +29,7 @@ try:
         SpecError,
         UsageError,
     )
-    from popek import RARELY, Run, known_stats, load, number, run_options, say, show
+    from popek import Run, known_stats, load, number, run_options, say, show
     from popek import run as run_program
 except KeyboardInterrupt:
     os._exit(130)  # nothing has begun
@@ -63,7 +62,6 @@ class Guarded(TyperGroup):
     """Commands that end with a message and an exit code, whatever goes wrong in them."""
 
     def invoke(self, ctx: Any) -> Any:
-        gc.set_threshold(RARELY)
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()

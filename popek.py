@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer import ir
     from emulator.run import Options
 
-RARELY = 100_000
+RARELY = 500_000
 """Objects made between two looks for garbage: nearly all that a command makes, it keeps until it ends."""
 
 VALUED = ("board", "mem", "budget", "disk", "stats", "tier")
@@ -171,14 +171,22 @@ def say(line: str) -> None:
 
 
 def main() -> NoReturn:
-    """The command."""
-    told = plain_run(sys.argv[1:])
+    """The command.  In its end, nothing is looked at for garbage: all of it goes with the process."""
+    gc.set_threshold(RARELY)
+    try:
+        command(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def command(words: Sequence[str]) -> NoReturn:
+    """What these arguments ask for."""
+    told = plain_run(words)
     if told is None:
         from cli import app
 
-        app()
+        app(words)
         sys.exit()
-    gc.set_threshold(RARELY)
     try:
         code = run(told)
     except BaseException as error:
