@@ -63,7 +63,7 @@ VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
 """Instructions that the driver decodes together."""
-EAGER = 1000
+EAGER = 100
 """Instructions that the driver decodes before it makes a decoder, if none was kept."""
 EMPTY = (1 << 64) - 1
 """What is in a cache that holds nothing."""
@@ -503,7 +503,8 @@ class NativeMachine(BaseMachine):
         return None
 
     def _found(self, page: CodePage, pc: int, state: State | None) -> list[tuple[int, Found]]:
-        """What is at an address and behind it, some instructions, up to one that is decoded already."""
+        """What is at an address and behind it, some instructions, up to one that is decoded already; no more than the
+        first if native code decodes the others, and its handler need not be made."""
         found: list[tuple[int, Found]] = []
         at = pc
         while len(found) < AHEAD and at <= page.hi and at not in page:
@@ -512,6 +513,8 @@ class NativeMachine(BaseMachine):
                 break
             found.append((at, got))
             if got.variant is None or got.variant.trap is not None or state is not None:
+                break
+            if self._word("decode") and repr(got.variant) in self._noted:
                 break
             at += got.variant.length
         return found
