@@ -29,6 +29,7 @@ WORDS = (
     "info1",
     "record",  # of the instruction at which control left
     "trap",  # the kind that a routine raised
+    "event",  # the kind of trap that the shared delivery delivers
     "nest",  # traps that deliveries have raised so far
     "result",
     "result1",
@@ -115,6 +116,8 @@ class Layout:
         at = len(WORDS) * WORD
         self.arguments = at
         at += ARGUMENTS * WORD
+        self.event = at  # what a delivery may ask of a trap
+        at += len({n for trap in isa.traps.values() for n, _ in (*trap.params, *trap.attributes)}) * WORD
         self.routines = at
         at += ROUTINES * WORD
         self.elements: dict[str, int] = {}
