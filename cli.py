@@ -7,19 +7,33 @@ stderr.  What is slow to import is imported inside the command that needs it.
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import typer
-from typer.core import TyperGroup
+try:
+    import gc
+    import signal
+    import sys
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
-from popek import RARELY, Run, known_stats, load, number, run_options, say, show
-from popek import run as run_program
+    import typer
+    from typer.core import TyperGroup
+
+    from analyzer.errors import (
+        AssemblyError,
+        Breach,
+        Diagnostic,
+        EngineError,
+        PopekError,
+        Refused,
+        SpecError,
+        UsageError,
+    )
+    from popek import RARELY, Run, known_stats, load, number, run_options, say, show
+    from popek import run as run_program
+except KeyboardInterrupt:
+    os._exit(130)  # nothing has begun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,7 +129,33 @@ def failed(error: Exception) -> int:
     return INTERNAL
 
 
-app = typer.Typer(
+class Interruptible(typer.Typer):
+    """The command as a process: an interrupt at any time ends it with 130, and without a traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        sys.unraisablehook = unraisable
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            end_at_once()
+        finally:  # what is left is to tear down
+            signal.signal(signal.SIGINT, end_at_once)
+
+
+def end_at_once(*_: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+def unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """An interrupt in a destructor or a callback, from where it cannot be raised, comes again a millisecond later."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
+
+
+app = Interruptible(
     cls=Guarded,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -559,6 +599,8 @@ def run_monitored(
     format_: OfFormat = None,
     tier: OnTier = "auto",
     trace: Annotated[bool, typer.Option("--trace", help="Every exit, and what was done about it, on stderr.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Keep the machine in this file when the run ends.")] = None,
+    restore: Annotated[Path | None, typer.Option(help="Go on with the machine that was kept in this file.")] = None,
     stats: Stats = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="The program's console and nothing else.")] = False,
 ) -> None:
@@ -576,7 +618,7 @@ def run_monitored(
     exits: Exits = "seen" if check or trace else "compiled"
     monitor = monitor_of(isa, scheme, technique, unsafe, depth, check, given.tier, exits)
     with Terminal(sys.stdin) as keyboard:
-        ran = supervise(isa, program, given, monitor, Console(show), keyboard, say if trace else None)
+        ran = supervise(isa, program, given, monitor, Console(show), keyboard, say if trace else None, save, restore)
     if stats:
         say(json.dumps(ran.as_data()))
     elif not quiet:
@@ -632,10 +674,13 @@ def validate(
     steps: Annotated[int, typer.Option(min=1, help="The most steps of a guest.")] = 24,
     seed: Annotated[int, typer.Option(help="Other guests for another number.")] = 0,
     most: Annotated[int, typer.Option(min=1, help="Differences after which to stop.")] = 1,
+    mutants: Annotated[
+        int | None, typer.Option("--mutants", min=1, help="Break the monitor in so many ways: is each found out?")
+    ] = None,
     output: Annotated[list[str] | None, typer.Option("--output", "-o", help="human or json, with `:FILE`.")] = None,
 ) -> None:
     """Run generated guests on the bare machine and under the monitor, and compare: equivalence, resource control and
-    efficiency."""
+    efficiency.  With `--mutants`, do so for broken monitors, of which guests should find out all."""
     import json
 
     from emulator.monitor.validate import validate
@@ -644,12 +689,29 @@ def validate(
     formats = [parsed_output(text, ("human", "json")) for text in output or ["human"]]
     isa = load(spec)
     monitor = monitor_of(isa, scheme, technique, unsafe, depth, True)
+    if mutants is not None:
+        stop(mutation(monitor, mutants, guests, seed))
     with Progress(isa.name, quiet=False) as progress:
         found = validate(monitor, guests, seed, steps, most=most, progress=progress)
     for format_, file in formats:
         text = json.dumps(found.as_data(), indent=2) if format_ == "json" else "\n".join(lines(found))
         write(f"{text}\n", file)
     stop(FINDINGS if found.divergences else OK)
+
+
+def mutation(monitor: Monitor, most: int, guests: int, seed: int) -> int:
+    """Prints the mutation score; whether a mutant survives."""
+    from analyzer.obligations import same
+    from analyzer.symbolic.setting import Setting
+    from emulator.monitor.mutants import Tests, lines, score
+
+    plan = monitor.plan
+    setting, tests = Setting(plan.isa, plan.scheme), Tests(monitor, guests, seed)
+    names = tests.emulated()
+    with Progress(plan.isa.name, quiet=False) as progress:
+        found = score(tests, names, lambda m: same(setting, m.isa, m.instruction), most, progress)
+    write("".join(f"{line}\n" for line in lines(plan.isa.name, found, names)), None)
+    return FINDINGS if found.survivors else OK
 
 
 @app.command()
@@ -745,17 +807,20 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
-SCHEME = "add one, as `scheme classic { run super as user, user as user; monitor super }`"
-
-
 def scheme_of(isa: ir.Isa, name: str | None) -> ir.Scheme:
-    """The scheme of this name, or the first one."""
+    """The scheme of this name, or the first one.
+
+    Raises:
+        SpecError: PG404, the machine has no scheme at all.
+        UsageError: it has none of this name.
+    """
+    if not isa.schemes:
+        without = f"{isa.name} has no scheme: nothing says how to virtualize it"
+        raise SpecError((Diagnostic("PG404", without, isa.span),))
     try:
         return isa.scheme(name)
     except KeyError:
         known = ", ".join(s.name for s in isa.schemes)
-        if not known:
-            raise UsageError(f"{isa.name} has no scheme: nothing says how to virtualize it", SCHEME) from None
         raise UsageError(f"{isa.name} has no scheme {name}", f"it has {known}") from None
 
 
@@ -835,6 +900,7 @@ def stop(code: int) -> None:
 
 
 def interrupted() -> int:
+    signal.signal(signal.SIGINT, end_at_once)
     print("\ninterrupted", file=sys.stderr, flush=True)
     silence(sys.stderr)  # what is torn down complains
     return INTERRUPTED

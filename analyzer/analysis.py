@@ -16,10 +16,11 @@ from msgspec.structs import replace
 
 from analyzer import ir, report
 from analyzer.classify import NO, YES, Finding
-from analyzer.examine import Examined, Wanted, examine_kin, examine_one
+from analyzer.examine import Examined, Wanted, examine_one
 from analyzer.expectations import about_causes, expectations
 from analyzer.explain import replay_command
 from analyzer.graph import Transition, graph_of, trap_moves
+from analyzer.kin import examine_kin, in_kin
 from analyzer.memo import context_key, recalled, subject_key, to_store
 from analyzer.options import Options, Progress
 from analyzer.passes.show import spec_hash
@@ -195,35 +196,12 @@ def _examined(
     """Each of these, in order, and what is asked of the machine as a whole; the work is spread over processes."""
     sources = Sources()
     pieces: list[tuple[int, Callable[[], Any]]] = [(0, partial(_besides, setting, replayer, options))]
-    for kin in _kin(setting, todo):
+    for kin in in_kin(setting, todo):
         work = sum(weight(setting, w, s) for w, s in kin)
         pieces.append((work, partial(examine_kin, setting, replayer, sources, kin)))
     results = spread(pieces, options.jobs, _common(setting, [s for _, s in todo], options), early=1)
     besides = next(results)
     return chain.from_iterable(results), besides
-
-
-def _kin(setting: Setting, todo: list[tuple[Wanted, Subject]]) -> Iterator[list[tuple[Wanted, Subject]]]:
-    """Subjects in a row that look alike, a few at a time."""
-    alike: list[tuple[Wanted, Subject]] = []
-    for wanted, subject in todo:
-        if alike and (len(alike) == MANY or _looks(setting, alike[-1][1]) != _looks(setting, subject)):
-            yield alike
-            alike = []
-        alike.append((wanted, subject))
-    if alike:
-        yield alike
-
-
-MANY = 16
-"""Subjects that are examined one after another."""
-
-
-def _looks(setting: Setting, subject: Subject) -> Any:
-    """What two subjects share that are alike, and can be told without looking closely."""
-    instruction, effects = subject.instruction, setting.effects.block(subject.instruction.body)
-    operands = tuple((o.name, o.width) for o in instruction.operands)
-    return instruction.family, operands, effects.tables, effects.traps, len(effects.reads), len(effects.writes)
 
 
 def _common(setting: Setting, todo: list[Subject], options: Options) -> Common:

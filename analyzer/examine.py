@@ -5,8 +5,6 @@ A subject is examined in a solver context of its own, so what is found does not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from analyzer import report
@@ -43,14 +41,6 @@ class Examined(Struct, frozen=True):
     hole: report.Hole | None = None
     moves: tuple[Transition, ...] = ()
     broken: tuple[str, ...] = ()
-
-
-def examine_kin(
-    setting: Setting, replayer: Replayer | None, sources: Sources, kin: Sequence[tuple[Wanted, Subject]]
-) -> list[Examined]:
-    """Subjects that are perhaps alike, one after another: what one was asked need not be asked of its twin."""
-    asked: list[list[Question]] = []
-    return [examine_one(setting, wanted, replayer, sources, s, asked if len(kin) > 1 else None) for wanted, s in kin]
 
 
 def examine_one(

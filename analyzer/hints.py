@@ -90,4 +90,5 @@ HINTS = {
     "PG321": "a spec lies beside the file that asks for it, or is bundled (`popek list`)",
     "PG322": "save it as UTF-8 text",
     "PG330": "give one of them other fixed bits, or a `where` that excludes the other",
+    "PG404": "add one, as `scheme classic { run super as user, user as user; monitor super }`",
 }

@@ -876,6 +876,7 @@ class Isa(Struct, frozen=True):
     schemes: tuple[Scheme, ...]
     files_read: tuple[str, ...] = ()  # the source files, for spans
     digest: str = ""  # of the texts it was made from: 16 hex digits
+    span: Span | None = None  # of its name where it is declared
 
     def instruction(self, name: str) -> Instruction:
         """The instruction of this name.

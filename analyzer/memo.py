@@ -95,6 +95,7 @@ def context_key(setting: Setting, wanted: Wanted, replayed: bool) -> str:
         schemes=(),
         files_read=(),
         digest="",
+        span=None,
     )
     return digest(engine(), machine, SPAN.sub("", repr(scheme)), wanted, replayed)
 

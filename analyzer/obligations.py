@@ -192,6 +192,16 @@ def emulates(
     return decide(square.smt, "emulate", subject.name, assumed, runs_apart(square, v, m))
 
 
+def same(setting: Setting, other: ir.Isa, instruction: str | None, rlimit: int = DEFAULT_RLIMIT) -> bool:
+    """Is it proved that another Isa has the same instruction of this name (None: the same delivery)?"""
+    if instruction is None:
+        apart = Setting(other, setting.scheme)
+        return all(reflects(setting, kind, rlimit, apart).status == "holds" for kind in setting.isa.traps.values())
+    body = other.instruction(instruction).body
+    mine = (s for s in subjects(setting.isa) if s.instruction.name == instruction)
+    return all(emulates(setting, subject, rlimit, body).status == "holds" for subject in mine)
+
+
 def operands(smt: Smt, isa: ir.Isa, subject: Subject) -> dict[str, Any]:
     """A symbol for each operand; the number of the case, if there is only one."""
     out: dict[str, Any] = {p.name: smt.symbol(f"operand {p.name}", p.width) for p in isa.prefixes}

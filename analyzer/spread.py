@@ -7,8 +7,10 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -18,7 +20,7 @@ T = TypeVar("T")
 FEW = 8
 """Not more pieces of work than these are not worth a process, unless one knows better."""
 
-RARELY = 100_000
+RARELY = 1_000_000
 """Objects made between two looks for garbage in a worker: terms live as long as what they are about."""
 
 
@@ -34,7 +36,12 @@ def spread(
 ) -> Iterator[T]:
     """The results of pieces of work, in order, each given with its weight: the heaviest are begun first, so that no
     process is left with one.  The first ones (`early`) need nothing common and are begun at once.  Few pieces are done
-    here."""
+    here.
+
+    Raises:
+        KeyboardInterrupt: an interrupt ended a worker, whether or not it has come here too.
+        BrokenProcessPool: something else did.
+    """
     common = common or Common()
     if jobs < 2 or len(pieces) <= FEW:
         with rarely_collected():
@@ -46,17 +53,26 @@ def spread(
     _WORK[:] = [*(work for _, work in pieces), *common.works]
     heaviest_first = sorted(range(early, len(pieces)), key=lambda i: -pieces[i][0])
     gc.freeze()
+    others = active_children()
+    workers: set[BaseProcess] = set()
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("fork"), initializer=_begin)
     try:
         with uninterrupted():
             found = [pool.submit(_work_on, i) for i in range(len(pieces), len(_WORK))]
             futures = {i: pool.submit(_work_on, i) for i in range(early)}
+            workers.update(active_children())
         results = [f.result() for f in found]
         common.tell(results)
         with uninterrupted():
             futures |= {i: pool.submit(_work_on, i, pickle.dumps(results)) for i in heaviest_first}
+            workers.update(active_children())
         for i in range(len(pieces)):
             yield futures.pop(i).result()
+    except BrokenProcessPool as error:
+        pool.shutdown()
+        if any(worker.exitcode == -signal.SIGINT for worker in workers.difference(others)):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         pool.shutdown(cancel_futures=True)  # nobody waits for the rest if this ends early
         gc.unfreeze()

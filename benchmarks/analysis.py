@@ -2,9 +2,10 @@
 
     python benchmarks/analysis.py [--save] [MACHINE…]
 
-Times are seconds of processor time, without the cache, on one core; an analysis is that of the machine's first scheme,
-with witnesses, conditions and guards.  Growth is measured on machines made for it, of 100 to 800 instructions; the
-exponent is that of the best power law (1 is linear).  `--save` writes what was measured to
+`check` is what `popek check MACHINE` takes on two processes without its cache, from the start of the process to its
+end: seconds of a clock, the median of three.  The other times are seconds of processor time on one core: of an analysis
+of the machine's first scheme with every witness, condition and guard.  Growth is measured on machines made for it, of
+100 to 800 instructions; the exponent is that of the best power law (1 is linear).  `--save` writes what was measured to
 `benchmarks/results/analysis.json`.
 """
 
@@ -16,6 +17,7 @@ import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,8 +27,10 @@ from typing import Any
 
 from analyzer import ir
 from analyzer.examine import Wanted, examine_one
+from analyzer.kin import in_kin
 from analyzer.source import Source
 from analyzer.sources import Sources
+from analyzer.symbolic.echo import Question
 from analyzer.symbolic.pair import subjects
 from analyzer.symbolic.setting import Setting
 from analyzer.symbolic.smt import Smt, z3_version
@@ -39,6 +43,7 @@ SIZES = (100, 200, 400, 800)
 COLUMNS = {
     "instructions": "instructions",
     "subjects": "subjects",
+    "check_s": "check s",
     "load_s": "load s",
     "analysis_s": "analysis s",
     "ms_per_instruction": "ms/instr",
@@ -86,6 +91,7 @@ def measured(name: str) -> dict[str, Any]:
     return {
         "instructions": len(isa.instructions),
         "subjects": len(times) - 1,
+        "check_s": round(checked(name), 2),
         "load_s": round(loaded, 3),
         "analysis_s": round(sum(times), 3),
         "ms_per_instruction": round(sum(times) / len(isa.instructions) * 1000, 2),
@@ -96,16 +102,31 @@ def measured(name: str) -> dict[str, Any]:
     }
 
 
+def checked(name: str) -> float:
+    """The seconds of a clock that a check takes, the median of three."""
+    command = [sys.executable, "-c", "from cli import app; app()", "check", name, "--no-cache", "-j", "2"]
+    out = []
+    for _ in range(3):
+        start = time.perf_counter()
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if code not in (0, 1):
+            raise SystemExit(f"popek check {name} ended with {code}")
+        out.append(time.perf_counter() - start)
+    return statistics.median(out)
+
+
 def analysed(isa: ir.Isa) -> list[float]:
     """The seconds of everything that is asked about a machine: what all subjects share, then each of them."""
     start = time.process_time()
     setting = Setting(isa, isa.schemes[0])
     out = [time.process_time() - start]
     replayer, sources = ReferenceReplayer(), Sources()
-    for subject in subjects(isa):
-        start = time.process_time()
-        examine_one(setting, Wanted(), replayer, sources, subject)
-        out.append(time.process_time() - start)
+    for kin in in_kin(setting, [(Wanted(), s) for s in subjects(isa)]):
+        asked: list[list[Question]] = []
+        for wanted, subject in kin:
+            start = time.process_time()
+            examine_one(setting, wanted, replayer, sources, subject, asked)
+            out.append(time.process_time() - start)
     return out
 
 
@@ -113,7 +134,7 @@ def analysed(isa: ir.Isa) -> list[float]:
 def timed_queries() -> Iterator[list[float]]:
     """Gathers the seconds of each question that reaches the solver."""
     queries: list[float] = []
-    original = Smt.ask
+    original = Smt.asked
 
     def timed(self: Smt, *args: Any) -> Any:
         start = time.process_time()
@@ -121,11 +142,11 @@ def timed_queries() -> Iterator[list[float]]:
         queries.append(time.process_time() - start)
         return answer
 
-    Smt.ask = timed  # type: ignore[method-assign]
+    Smt.asked = timed  # type: ignore[method-assign]
     try:
         yield queries
     finally:
-        Smt.ask = original  # type: ignore[method-assign]
+        Smt.asked = original  # type: ignore[method-assign]
 
 
 # -- machines made to measure ------------------------------------------------------------------------------------------

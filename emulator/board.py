@@ -78,13 +78,16 @@ class GdbTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SpeechTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a program that is made for the board speaks, in assembly: `before` lays out what traps need to arrive at
     the label `trapped`; `say` prints the character with the number `{char}`; `stop` ends the run; `go` goes to the
-    address `{label}`; `save` stores what registers and conditions hold from the address `{saved}` on; `unlike` goes
-    to the address `{label}` if the unit at `{address}` is not `{value}`, and else on."""
+    address `{label}`, and `user` in the mode of user programs; `recover` sets anew what handlers of traps use up;
+    `save` stores what registers and conditions hold from the address `{saved}` on; `unlike` goes to the address
+    `{label}` if the unit at `{address}` is not `{value}`, and else on."""
 
     before: str
     say: str
     stop: str
     go: str = ""
+    recover: str = ""
+    user: str = ""
     save: str = ""
     unlike: str = ""
 

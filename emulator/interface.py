@@ -78,6 +78,7 @@ class Reason(Enum):
     BUDGET = "the budget is spent"
     STOPPED = "a device or the caller stopped the machine"
     HALTED = "the processor is halted or waits, and no interrupt comes"
+    SHUTDOWN = "the processor shut itself down, because a trap could not be delivered"
     UNDELIVERED = "a trap that the instruction set does not deliver"
     DOUBLE_FAULT = "the delivery of a trap trapped again and again"
     UNDEFINED = "no instruction has this encoding, and no trap is declared for it"

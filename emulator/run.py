@@ -78,7 +78,7 @@ class Outcome:
 
     @property
     def ended_by_device(self) -> bool:
-        """Whether the program said that it ends; a processor that halts may have shut itself down."""
+        """Whether the program said that it ends."""
         return self.ended.reason is Reason.STOPPED
 
     def sentence(self) -> str:

@@ -160,6 +160,13 @@ class Storage:
         for i, cell in enumerate(split(value, bits, unit, self.endian)):  # type: ignore[arg-type]
             self.store(address + i & self.wrap, unit, cell)
 
+    def within(self, address: int, units: int, base: int, size: int) -> list[tuple[int, int]]:
+        """The parts of an access, which may go around the end of the memory, that lie in a range: first and last."""
+        end = address + units
+        parts = [(address, min(end, self.wrap + 1)), (0, end - self.wrap - 1)]
+        found = ((max(first, base), min(after, base + size) - 1) for first, after in parts)
+        return [(first, last) for first, last in found if first <= last]
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """The addresses and values of the RAM cells that are not 0."""
         for bank in self.banks:

@@ -9,7 +9,7 @@ from typing import Any
 from analyzer import ir
 from analyzer.errors import AssemblyError, UsageError
 from emulator.board import Board, DeviceTable, near, wrong
-from emulator.devices.attach import Peripheral, Pin, Wire, nowhere
+from emulator.devices.attach import Keeps, Peripheral, Pin, Wire, nowhere
 from emulator.devices.clint import Clint
 from emulator.devices.console import Console
 from emulator.devices.finisher import Finisher
@@ -42,6 +42,10 @@ class System:
     image: Image
     awaits_keys: bool
     """Whether something typed can interrupt a processor that waits."""
+    pins: Mapping[str, Pin]
+    """Wires that lead to the machine, by where."""
+    keeping: Mapping[str, Keeps]
+    """What keeps something between two accesses, by name."""
 
 
 def assemble_system(
@@ -89,7 +93,8 @@ def assemble_system(
     top = tables[0][0] + tables[0][1]
     _reset(machine, board, {**board.reset, **image.starts}, {"entry": image.entry, "tree": tree, "ram.end": top})
     awaits_keys = any(table.kind in CONSOLES and table.wires for table in board.device)
-    return System(machine, board, console, made, image, awaits_keys)
+    keeping = {name: each for name, each in {**made, "htif": talking}.items() if isinstance(each, Keeps)}
+    return System(machine, board, console, made, image, awaits_keys, bench.pins, keeping)
 
 
 def _answering(answer: int | str) -> Unspecified:

@@ -8,6 +8,7 @@ zeros is a concatenation, a shift by a constant too, a read of a conditional arr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
 from analyzer.symbolic.term import Array, Bits, Bool, Function, Term, apart, fold, mask, signed
@@ -133,31 +134,30 @@ class Builder:
 
     def _absorbed(self, op: str, dual: str, zero: bool, members: dict[Any, None]) -> list[Bool] | None:
         """The members without what the others decide; None if that is all of them as they are."""
-        known: dict[Any, int] = {}
+        known: dict[Any, int] = {}  # what the equations among them say, or the negated ones in a disjunction
+        denied = dual_there = False
         for a in members:
-            equation = self._equation(a, negated=zero)
-            if equation is not None:
-                base, value = equation
-                if known.setdefault(base, value) != value:
+            atom = a.args[0] if a.op == "not" else a
+            if atom.op == "eq" and atom.args[1].__class__ is int:
+                if (atom is a) is zero:
+                    denied = True
+                elif known.setdefault(atom.args[0], atom.args[1]) != atom.args[1]:
                     return [zero]
+            elif a.op == dual:
+                dual_there = True
+        if not dual_there and not (denied and known):
+            return None
         out, changed = [], False
         for a in members:
             if a.op == dual:
-                kept = []
-                for x in a.args:
-                    if x in members:
-                        break
-                    if (x.args[0] if x.op == "not" else x.negation) in members:
-                        continue
-                    equation = self._equation(x, negated=zero)
-                    if equation is not None and known.get(equation[0], equation[1]) != equation[1]:
-                        continue
-                    kept.append(x)
+                kept = self._kept(a.args, zero, known, members)
+                if kept is None:
+                    changed = True
+                elif len(kept) == len(a.args):
+                    out.append(a)
                 else:
-                    out.append(a if len(kept) == len(a.args) else self._junction(dual, kept))
-                    changed = changed or len(kept) < len(a.args)
-                    continue
-                changed = True
+                    out.append(self._junction(dual, kept))
+                    changed = True
                 continue
             other = self._equation(a, negated=not zero)
             if other is not None and known.get(other[0], other[1]) != other[1]:
@@ -165,6 +165,23 @@ class Builder:
                 continue
             out.append(a)
         return out if changed else None
+
+    def _kept(
+        self, parts: tuple[Any, ...], zero: bool, known: dict[Any, int], members: dict[Any, None]
+    ) -> list[Bool] | None:
+        """The parts of a member that the other members do not refute; None if one of these is a part of it."""
+        kept = []
+        for x in parts:
+            if x in members:
+                return None
+            if (x.args[0] if x.op == "not" else x.negation) in members:
+                continue
+            if known:
+                equation = self._equation(x, negated=zero)
+                if equation is not None and known.get(equation[0], equation[1]) != equation[1]:
+                    continue
+            kept.append(x)
+        return kept
 
     @staticmethod
     def _equation(a: Term, negated: bool) -> tuple[Term, int] | None:
@@ -405,7 +422,7 @@ class Builder:
                 x, y = (self.extract(x, hi, lo, width) for x in a.args)
                 return self.op(a.op, x, y, hi - lo + 1)
             case "ite" if is_conditional(a):
-                return self._once("extract", a, (hi, lo), self._extract_arms)
+                return self.once("extract", a, (hi, lo), self._extract_arms)
         return self._make("extract", (a,), hi - lo + 1, (hi, lo))
 
     def _extract_arms(self, a: Term, bits: Any) -> Bits:
@@ -453,7 +470,7 @@ class Builder:
 
     # -- comparisons ---------------------------------------------------------------------------------------------------
 
-    def _once(self, what: str, a: Any, b: Any, make: Any) -> Any:
+    def once(self, what: str, a: Any, b: Any, make: Any) -> Any:
         """What was made of these before."""
         key = (what, a, b)
         if key not in self._memo:
@@ -471,7 +488,7 @@ class Builder:
         if type(b) is int:
             return self._eq_constant(a, b, width)
         if a.op == "ite" or b.op == "ite":
-            return self._once("eq", a, b, self._eq_arms)
+            return self.once("eq", a, b, self._eq_arms)
         if a.op == "concat" and b.op == "concat":
             return self._eq_pieces(a, b, width)
         one, two = offset(a), offset(b)
@@ -488,7 +505,7 @@ class Builder:
         """Single bits are compared with 1."""
         match a.op:
             case "ite" if is_conditional(a):
-                return self._once("eq", a, b, self._eq_constant_arms)
+                return self.once("eq", a, b, self._eq_constant_arms)
             case "add" if type(a.args[1]) is int:
                 return self.eq(a.args[0], (b - a.args[1]) & mask(width), width)
             case "bvxor" if type(a.args[1]) is int:
@@ -576,7 +593,7 @@ class Builder:
         if a is b:
             return True
         if (type(b) is int and is_conditional(a)) or (type(a) is int and is_conditional(b)):
-            return self._once(op, a, b, lambda x, y: self._compare_arms(op, x, y, width))
+            return self.once(op, a, b, lambda x, y: self._compare_arms(op, x, y, width))
         if op == "ule":
             found = self._ule_limits(a, b, width)
             if found is not None:
@@ -633,7 +650,7 @@ class Builder:
                 case "flip":
                     return self.invert(self.select(array.args[0], index, index_width), array.width)
                 case "ite":
-                    return self._once("select", array, index, self._select_arms)
+                    return self.once("select", array, index, self._select_arms)
                 case _:
                     break
         return self._make("select", (array, index), array.width)
@@ -670,7 +687,7 @@ class Builder:
         if a is b:
             return True
         if a.op == "ite" or b.op == "ite":
-            return self._once("same", a, b, self._same_arms)
+            return self.once("same", a, b, self._same_arms)
         one, two = _stores(a), _stores(b)
         same_places = len(one[1]) == len(two[1]) and all(
             apart(i, j) is False for (i, _), (j, _) in zip(one[1], two[1], strict=True)
@@ -763,13 +780,16 @@ class Substitution:
             self._support |= replaced.support
 
     def __call__(self, term: Any) -> Any:
-        if not isinstance(term, Term) or not term.support & self._support:
+        if term.__class__ is not Term or not term.support & self._support:
             return term
-        done = self._done
+        done, support = self._done, self._support
         if term in done:
             return done[term]
-        args = [self(a) if isinstance(a, Term) else a for a in term.args]
-        same = all(a is b for a, b in zip(args, term.args, strict=True))
+        args = [
+            a if a.__class__ is not Term or not a.support & support else done[a] if a in done else self(a)
+            for a in term.args
+        ]
+        same = all(map(is_, args, term.args))
         out = term if same and term.op != "select" else self._builder.rebuilt(term, args)
         done[term] = out
         return out

@@ -71,9 +71,10 @@ class Elimination:
         self.projection = Projection(pair, base, smt.or_(*ways), named)
         self.formula = smt.and_(base, smt.or_(*ways))
         self.base = base
-        self.ways = sorted(ways, key=lambda way: (_of_both(way), size(way, MAX_SIZE)))
+        of_both = {way: _of_both(way) for way in ways}
+        self.ways = sorted(ways, key=lambda way: (of_both[way], size(way, MAX_SIZE)))
         self.goal = smt.or_(*ways)
-        self.own_goal = smt.or_(*(way for way in ways if not _of_both(way)))
+        self.own_goal = smt.or_(*(way for way in ways if not of_both[way]))
         told = smt.and_(self.projection.formula, self.goal)
         self.layout = tuple(self.projection.layout(told))
         self.instances: list[Bool] = []

@@ -206,10 +206,11 @@ class Executor:
             self.statement(stmt, frame, path)
 
     def statement(self, stmt: ir.Stmt, frame: Frame, path: Bool) -> None:
+        if isinstance(stmt, ir.Let):
+            frame.let(stmt.local, self.value(stmt.value, frame), ir.width(stmt.value))
+            return
         here = self.smt.and_(path, frame.alive)
         match stmt:
-            case ir.Let():
-                frame.let(stmt.local, self.value(stmt.value, frame), ir.width(stmt.value))
             case ir.Set():
                 value = self.value(stmt.value, frame)
                 frame.state[stmt.element] = value
@@ -377,15 +378,37 @@ class Executor:
     def value(self, expr: ir.Expr, frame: Frame) -> Any:
         """The term of an expression at this point."""
         smt = self.smt
-        match expr:
-            case ir.Const() | ir.BoolConst():
-                return expr.value
+        match expr:  # what is frequent comes first
             case ir.Local():
                 return frame.locals[expr.name]
-            case ir.Operand():
-                return self.world.operand(expr.name)
+            case ir.Const() | ir.BoolConst():
+                return expr.value
+            case ir.Compare():
+                left, right, w = self.value(expr.left, frame), self.value(expr.right, frame), ir.width(expr.left)
+                if expr.op == "eq":
+                    return smt.not_(smt.xor(left, right)) if w == 0 else smt.eq(left, right, w)
+                return smt.compare(expr.op, left, right, w)
+            case ir.Extract():
+                return smt.extract(self.value(expr.arg, frame), expr.hi, expr.lo, ir.width(expr.arg))
             case ir.Get():
                 return self.element(expr.element, frame)
+            case ir.Logic():
+                left = self.value(expr.left, frame)
+                if expr.op == "and":
+                    return False if left is False else smt.and_(left, self.value(expr.right, frame))
+                if expr.op == "or":
+                    return True if left is True else smt.or_(left, self.value(expr.right, frame))
+                return smt.xor(left, self.value(expr.right, frame))
+            case ir.Concat():
+                left, right = self.value(expr.left, frame), self.value(expr.right, frame)
+                return smt.concat(left, ir.width(expr.left), right, ir.width(expr.right))
+            case ir.If():
+                cond = self.value(expr.cond, frame)
+                if isinstance(cond, bool):
+                    return self.value(expr.then if cond else expr.other, frame)
+                return smt.ite(cond, self.value(expr.then, frame), self.value(expr.other, frame), ir.width(expr))
+            case ir.Operand():
+                return self.world.operand(expr.name)
             case ir.GetEntry():
                 return self.entry(expr, frame)
             case ir.Unary():
@@ -394,30 +417,8 @@ class Executor:
             case ir.Binary():
                 left, right = self.value(expr.left, frame), self.value(expr.right, frame)
                 return smt.op(expr.op, left, right, ir.width(expr.left))
-            case ir.Compare():
-                left, right, w = self.value(expr.left, frame), self.value(expr.right, frame), ir.width(expr.left)
-                if expr.op == "eq":
-                    return smt.not_(smt.xor(left, right)) if w == 0 else smt.eq(left, right, w)
-                return smt.compare(expr.op, left, right, w)
             case ir.Not():
                 return smt.not_(self.value(expr.arg, frame))
-            case ir.Logic():
-                left = self.value(expr.left, frame)
-                if expr.op == "and":
-                    return False if left is False else smt.and_(left, self.value(expr.right, frame))
-                if expr.op == "or":
-                    return True if left is True else smt.or_(left, self.value(expr.right, frame))
-                return smt.xor(left, self.value(expr.right, frame))
-            case ir.If():
-                cond = self.value(expr.cond, frame)
-                if isinstance(cond, bool):
-                    return self.value(expr.then if cond else expr.other, frame)
-                return smt.ite(cond, self.value(expr.then, frame), self.value(expr.other, frame), ir.width(expr))
-            case ir.Extract():
-                return smt.extract(self.value(expr.arg, frame), expr.hi, expr.lo, ir.width(expr.arg))
-            case ir.Concat():
-                left, right = self.value(expr.left, frame), self.value(expr.right, frame)
-                return smt.concat(left, ir.width(expr.left), right, ir.width(expr.right))
             case ir.Extend():
                 return smt.extend(self.value(expr.arg, frame), ir.width(expr.arg), expr.width, expr.signed)
             case ir.ToBool():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
 
-from analyzer.symbolic.term import Array, Bits, Bool, Term, bit_of, fold, mask, nodes, signed
+from analyzer.symbolic.term import FOLDED, Array, Bits, Bool, Term, bit_of, fold, mask, nodes, signed
 
 MAX_CHAIN = 12
 """Models that are each a change of the one before; the next one stands by itself."""
@@ -78,73 +78,15 @@ class Model:
         Raises:
             Opaque: it has a quantifier in it.
         """
-        if not isinstance(t, Term):
+        if t.__class__ is not Term:
             return int(t)
         known = self._values.get(t)
         if known is None:
             base = self._base
             if base is None or t.support & self._changed or (known := base._values.get(t)) is None:
-                known = self._computed(t, t.op, t.args)
+                known = _VALUE[t.op](self, t)
             self._values[t] = known
         return known
-
-    def _computed(self, t: Term, op: str, args: tuple[Any, ...]) -> int:
-        """The value of a term that is met for the first time; plain loops recur without Python's own stack."""
-        value = self.value
-        match op:
-            case "symbol":
-                return self.symbols.get(t.data, 0)
-            case "eq":
-                return int(value(args[0]) == value(args[1]))
-            case "not":
-                return 1 - value(args[0])
-            case "and":
-                for a in args:
-                    if not value(a):
-                        return 0
-                return 1
-            case "or":
-                for a in args:
-                    if value(a):
-                        return 1
-                return 0
-            case "ite":
-                return value(args[1]) if value(args[0]) else value(args[2])
-            case "concat":
-                out = 0
-                for part, width in zip(args, t.data, strict=True):
-                    out = out << width | value(part)
-                return out
-            case "extract":
-                lo: int = t.data[1]
-                return value(args[0]) >> lo & mask(t.width)
-            case "select":
-                return self.cell(args[0], value(args[1]))
-            case "ule":
-                return int(value(args[0]) <= value(args[1]))
-            case "apply":
-                entries = self.functions.get(t.data.name)
-                if entries is None:
-                    return 0
-                at = []
-                for a in args:
-                    at.append(value(a))
-                return entries.known.get(tuple(at), entries.default)
-            case "xor":
-                return int(value(args[0]) != value(args[1]))
-            case "sle":
-                return int(signed(value(args[0]), t.data) <= signed(value(args[1]), t.data))
-            case "same":
-                return int(self.same(args[0], args[1]))
-            case "sext":
-                return signed(value(args[0]), args[0].width) & mask(t.width)
-            case "bvnot":
-                return value(args[0]) ^ mask(t.width)
-            case "neg":
-                return -value(args[0]) & mask(t.width)
-            case "forall":
-                raise Opaque
-        return fold(op, value(args[0]), value(args[1]), t.width)
 
     def holds(self, formula: Bool) -> bool:
         """Whether a formula is true."""
@@ -192,3 +134,112 @@ class Model:
         if any(one.known.get(i, one.default) != two.known.get(i, two.default) for i in named):
             return False
         return one.default == two.default or len(named) == 1 << a.index
+
+
+# -- the value of a term that is met for the first time ----------------------------------------------------------------
+#
+# Most of the time of an analysis that is not the solver's goes by here: constants are told by their type, and what is
+# known is looked up, without a call.
+
+
+def _eq(model: Model, t: Term) -> int:
+    a, b = t.args
+    return 1 if model.value(a) == (b if b.__class__ is int else model.value(b)) else 0
+
+
+def _not(model: Model, t: Term) -> int:
+    return 1 - model.value(t.args[0])
+
+
+def _and(model: Model, t: Term) -> int:
+    known, value = model._values.get, model.value
+    for a in t.args:
+        v = known(a)
+        if not (value(a) if v is None else v):
+            return 0
+    return 1
+
+
+def _or(model: Model, t: Term) -> int:
+    known, value = model._values.get, model.value
+    for a in t.args:
+        v = known(a)
+        if value(a) if v is None else v:
+            return 1
+    return 0
+
+
+def _ite(model: Model, t: Term) -> int:
+    condition, a, b = t.args
+    return model.value(a if model.value(condition) else b)
+
+
+def _concat(model: Model, t: Term) -> int:
+    out = 0
+    for part, width in zip(t.args, t.data, strict=True):
+        out = out << width | (part if part.__class__ is int else model.value(part))
+    return out
+
+
+def _extract(model: Model, t: Term) -> int:
+    lo: int = t.data[1]
+    return model.value(t.args[0]) >> lo & mask(t.width)
+
+
+def _ule(model: Model, t: Term) -> int:
+    a, b = t.args
+    return 1 if model.value(a) <= model.value(b) else 0
+
+
+def _sle(model: Model, t: Term) -> int:
+    a, b = map(model.value, t.args)
+    return int(signed(a, t.data) <= signed(b, t.data))
+
+
+def _xor(model: Model, t: Term) -> int:
+    a, b = map(model.value, t.args)
+    return int(a != b)
+
+
+def _apply(model: Model, t: Term) -> int:
+    entries = model.functions.get(t.data.name)
+    if entries is None:
+        return 0
+    return entries.known.get(tuple(map(model.value, t.args)), entries.default)
+
+
+def _sext(model: Model, t: Term) -> int:
+    (a,) = t.args
+    return signed(model.value(a), a.width) & mask(t.width)
+
+
+def _opaque(model: Model, t: Term) -> int:
+    raise Opaque
+
+
+def _folded(model: Model, t: Term) -> int:
+    a, b = t.args
+    return fold(t.op, model.value(a), model.value(b), t.width)
+
+
+_VALUE: dict[str, Callable[[Model, Term], int]] = {
+    "symbol": lambda model, t: model.symbols.get(t.data, 0),
+    "eq": _eq,
+    "not": _not,
+    "and": _and,
+    "or": _or,
+    "ite": _ite,
+    "concat": _concat,
+    "extract": _extract,
+    "select": lambda model, t: model.cell(t.args[0], model.value(t.args[1])),
+    "ule": _ule,
+    "sle": _sle,
+    "apply": _apply,
+    "xor": _xor,
+    "same": lambda model, t: int(model.same(t.args[0], t.args[1])),
+    "sext": _sext,
+    "bvnot": lambda model, t: model.value(t.args[0]) ^ mask(t.width),
+    "neg": lambda model, t: -model.value(t.args[0]) & mask(t.width),
+    "forall": _opaque,
+    **dict.fromkeys(FOLDED, _folded),
+}

@@ -216,6 +216,7 @@ class Pair:
         self.setting = setting
         self.subject = subject
         self.stated: dict[Any, Any] = {}  # definitions, as they are stated for this pair
+        self._names: dict[tuple[int, int], list[str]] = {}  # by how many names either run mentions
         instruction = subject.instruction
         self.smt: Smt = beside.smt if beside is not None else Smt() if rlimit is None else Smt(rlimit)
         prefixes = {p.name: self.smt.symbol(f"operand {p.name}", p.width) for p in setting.isa.prefixes}
@@ -283,10 +284,13 @@ class Pair:
 
     def names(self) -> list[str]:
         """Elements, files and arrays that either run mentions, and that the runs do not share."""
-        known = dict.fromkeys(n for n, _ in self.setting.state())
-        for side in (self.v, self.r):
-            known.update(dict.fromkeys(side.world.values))
-        return [n for n in known if not self.setting.is_guest(n) and n not in self.setting.isa.choices]
+        mentioned = len(self.v.world.values), len(self.r.world.values)
+        if mentioned not in self._names:
+            known = dict.fromkeys(n for n, _ in self.setting.state())
+            known |= dict.fromkeys(self.v.world.values) | dict.fromkeys(self.r.world.values)
+            choices = self.setting.isa.choices
+            self._names[mentioned] = [n for n in known if not self.setting.is_guest(n) and n not in choices]
+        return self._names[mentioned]
 
     def start_equal(self, name: str) -> Bool:
         """Both sides begin with the same value.  An array that only one side uses is unconstrained."""

@@ -60,10 +60,10 @@ class KnownSmt(Smt):
             return self.known.cells.get(cell.args[0].name, {}).get(cell.args[1], cell)
         return cell
 
-    def _once(self, what: str, a: Any, b: Any, make: Any) -> Any:
+    def once(self, what: str, a: Any, b: Any, make: Any) -> Any:
         """Reads are made anew when more cells are known."""
         if what != "select":
-            return super()._once(what, a, b, make)
+            return super().once(what, a, b, make)
         reads = self.known.reads
         if (a, b) not in reads:
             reads[a, b] = make(a, b)

@@ -60,7 +60,7 @@ def simplified(builder: Builder, formula: Bool) -> Simplified:
     out = Simplified(list(conjuncts(formula)))
     facts: dict[Any, Any] = {}
     for _ in range(ROUNDS):
-        definitions = _definitions(out.parts)
+        definitions = _definitions(builder, out.parts)
         if definitions:
             out.batches.append(definitions)
             replace = builder.substitution(definitions.items())
@@ -77,7 +77,7 @@ def simplified(builder: Builder, formula: Bool) -> Simplified:
     return out
 
 
-def _definitions(parts: list[Bool]) -> dict[Term, Any]:
+def _definitions(builder: Builder, parts: list[Bool]) -> dict[Term, Any]:
     """Symbols and arrays with the terms that the parts equate them with; none of the terms has one of them in it."""
     found: dict[Term, Any] = {}
     used: set[Term] = set()
@@ -85,7 +85,7 @@ def _definitions(parts: list[Bool]) -> dict[Term, Any]:
         for symbol, value in _equation(part):
             if symbol in found or symbol in used:
                 continue
-            inside = _leaves(value)
+            inside = builder.once("leaves", value, MAX_DEFINITION, _leaves)
             if inside is None or symbol in inside or not inside.isdisjoint(found):
                 continue
             found[symbol] = value
@@ -108,11 +108,11 @@ def _equation(part: Bool) -> list[tuple[Term, Any]]:
     return sorted(ways, key=lambda way: not way[0].data.endswith("@r"))
 
 
-def _leaves(value: Any) -> set[Term] | None:
-    """The symbols and arrays in a term; None if it is too large."""
+def _leaves(value: Any, limit: int) -> set[Term] | None:
+    """The symbols and arrays in a term; None if it has more nodes than that."""
     out: set[Term] = set()
     for count, t in enumerate(nodes(value)):
-        if count > MAX_DEFINITION:
+        if count > limit:
             return None
         if t.op in ("symbol", "array"):
             out.add(t)

@@ -30,6 +30,7 @@ class Setting:
         self.environment = {n for n in (*isa.elements, *isa.files) if _covered(n, set(scheme.environment))}
         self.chosen = {n for n in isa.elements if _covered(n, set(scheme.choose))}
         self._arrivals: dict[str, bool] = {}
+        self._roles = dict(self.state())
         self.quiet_maps = True  # containment asks that the real map permits only what has no side effect on it
         for name, shape in self.shapes.items():
             if shape.privilege and not self._chooses_space(name):
@@ -134,13 +135,11 @@ class Setting:
     def role(self, name: str) -> ir.Role:
         """The role of an element, a file, or an array of a world: windows are guest state, tables belong to the map,
         and so does what another space shows; physical memory is control."""
-        if name in self.isa.elements:
-            return self.isa.elements[name].role
-        if name in self.isa.files:
-            return self.isa.files[name].role
-        if name.startswith("window "):
-            return ir.Role.GUEST
-        return ir.Role.CONTROL if name.startswith("memory ") else ir.Role.MAP
+        if name not in self._roles:
+            self._roles[name] = ir.Role.GUEST if name.startswith("window ") else ir.Role.MAP
+            if name.startswith("memory "):
+                self._roles[name] = ir.Role.CONTROL
+        return self._roles[name]
 
     def waits(self, name: str) -> bool:
         """Processor state that an interrupt ends: declared with a caveat."""

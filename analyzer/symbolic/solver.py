@@ -392,12 +392,14 @@ class Solver:
         return Answer("unknown", reason="the model could not be confirmed")
 
     def _tell_limit(self) -> None:
+        """Tells z3 its limit, and to leave SIGINT alone: it would take an interrupt for an `unknown`."""
         if self._limited == self.rlimit:
             return
         ref = self._context.ref
         parameters = _z3.Z3_mk_params(ref)
         _z3.Z3_params_inc_ref(ref, parameters)
         _z3.Z3_params_set_uint(ref, parameters, _z3.Z3_mk_string_symbol(ref, b"rlimit"), self.rlimit)
+        _z3.Z3_params_set_bool(ref, parameters, _z3.Z3_mk_string_symbol(ref, b"ctrl_c"), False)
         _z3.Z3_solver_set_params(ref, self._solver, parameters)
         _z3.Z3_params_dec_ref(ref, parameters)
         self._limited = self.rlimit

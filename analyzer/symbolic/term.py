@@ -126,6 +126,10 @@ def signed(value: int, width: int) -> int:
     return value - (1 << width) if value >> (width - 1) else value
 
 
+FOLDED = ("add", "sub", "mul", "udiv", "urem", "sdiv", "srem", "bvand", "bvor", "bvxor", "shl", "lshr", "ashr")
+"""The operators of `fold`."""
+
+
 def fold(op: str, a: int, b: int, width: int) -> int:
     """A bit-vector operator on constants, with SMT-LIB's meaning of division by zero and of long shifts."""
     m = mask(width)

@@ -102,4 +102,5 @@ def assemble(file: ast.File, sections: Sections, names: tuple[str, ...]) -> ir.I
         tuple(sections.invariants),
         tuple(sections.schemes),
         names,
+        span=file.header.name.span,
     )

@@ -338,6 +338,9 @@ class Source(Lower):
     def unpredictable(self) -> None:
         self.require(0)
 
+    def unreached(self) -> None:
+        """Behind a `raise` of Python anything may stand."""
+
     def commit(self) -> bool:
         self.require(0)
         return False

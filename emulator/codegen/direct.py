@@ -338,6 +338,7 @@ class Direct(Lower):
     ) -> None:
         """Calls the routine of an access.  Flags: 1 do not fill a cache, 2 unit by unit, 4 journal."""
         self.put_word("budget", "%b")
+        self.put_pc()
         self.regs[SLOW] = 1
         flags = int(self.stale) | 2 * span | 4 * (value is not None and self.after)
         self.journalled = True
@@ -351,6 +352,12 @@ class Direct(Lower):
             stored = self.extend(value, bits, 64)
             status = self.text.let(f"call i64 {self.routine('store.' + space.name)}({head}, i64 {stored}{more})")
         self.check_status(status)
+
+    def put_pc(self) -> None:
+        """Shows routines of maps the program counter, if they ask for it."""
+        if self.plan.maps_read_pc:
+            wide = self.extend(self.regs[PC], self.plan.pc_width, 64)
+            self.text.do(f"store i64 {wide}, ptr {self.at(self.layout.elements[self.plan.pc])}")
 
     def check_status(self, status: str) -> None:
         good, bad = self.text.fresh("good"), self.text.fresh("bad")
@@ -413,6 +420,7 @@ class Direct(Lower):
         mask = sum(1 << i for i, g in enumerate(given) if g is not None)
         more = "".join(f", i64 {self.extend(g or 0, p.width, 64)}" for g, p in zip(given, space.params, strict=True))
         before = self.pointer("journal")
+        self.put_pc()
         bits, kind = stmt.access.bits, ir.ACCESS_CODE[stmt.access.kind]
         status = self.text.let(
             f"call i64 {self.routine('translate.' + space.name)}"

@@ -174,7 +174,8 @@ class Handler(Tail):
         if self.journalled:
             self.undo()
         self.regs[PC] = self.here if kind.resume == "here" else self.next_pc()
-        self.go(self.routine(f"deliver.{kind.name}"), "poison", "%b", self.wide_pc())
+        away = 0 if kind.resume == "here" else self.variant.length
+        self.go(self.routine(f"deliver.{kind.name}"), "poison", "%b", self.wide_pc(), away)
 
     def next_pc(self) -> Value:
         return self.binary("add", self.here, self.variant.length, self.plan.pc_width)

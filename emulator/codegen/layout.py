@@ -72,9 +72,9 @@ WORDS = (
 )
 
 ROUTINES = 96
-"""Words for the addresses of routines that depend on the spec."""
+"""The least number of words for the addresses of routines that depend on the spec: three of a space, one of a trap."""
 ARGUMENTS = 16
-"""Words for the arguments of traps, and of unspecified functions."""
+"""The least number of words for the arguments of traps, and of unspecified functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,11 @@ class Layout:
         self.words = {name: i * WORD for i, name in enumerate(WORDS)}
         at = len(WORDS) * WORD
         self.arguments = at
-        at += ARGUMENTS * WORD
+        at += max([ARGUMENTS, *(len(kind.params) for kind in isa.traps.values())]) * WORD
         self.event = at  # what a delivery may ask of a trap
         at += len({n for trap in isa.traps.values() for n, _ in (*trap.params, *trap.attributes)}) * WORD
         self.routines = at
-        at += ROUTINES * WORD
+        at += max(ROUTINES, 3 * len(isa.spaces) + len(isa.traps)) * WORD
         self.elements: dict[str, int] = {}
         for element in isa.elements.values():
             self.elements[element.name] = at

@@ -476,9 +476,13 @@ class Lower(Values):
         below = self.isa.spaces[space.below]
         result = self.inline(params, [address, *given], space.body, below.address_width, more=more)
         if result is None:  # it always traps
-            self.text.label(self.text.fresh("never"))
+            self.unreached()
             return 0
         return result
+
+    def unreached(self) -> None:
+        """Control does not come here; what follows is code all the same."""
+        self.text.label(self.text.fresh("never"))
 
     def given(self, space: ir.Map | ir.Bus, args: list[Arg], locals_: dict[str, Value]) -> list[Value]:
         """All arguments of a map, defaults in the present state; these see the access as `locals_`."""

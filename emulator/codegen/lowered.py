@@ -16,7 +16,7 @@ from emulator.codegen.handler import CHEAP
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower, Snap
 from emulator.codegen.plan import ENTRIES, ENTRY, LINE
-from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, ty
+from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, signed, ty
 from emulator.codegen.variant import Instr
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ RETURNS = 6
 """Known places that a computed jump is compared with."""
 NEAR = 448
 """The units that accesses with a common check may span, if there are stores among them."""
+TAKEN, LEFT = "TAKEN", re.compile(r"LEFT(\d+)")
+"""In the text of a block, until they are known: its instructions, and those behind the first so many."""
 FOLDED = 48
 """A map that comes to no more lines in the present context is evaluated in place."""
 
@@ -101,7 +103,7 @@ class Member:
 
 @dataclass(slots=True)
 class Block:
-    """A block of the region as it was lowered."""
+    """A block of the region as it was lowered: `count` instructions, in all of its rounds."""
 
     pc: int
     lines: list[str]
@@ -146,9 +148,10 @@ class Mark:
 class Lowered(Lower):
     """Lowers one block."""
 
-    def __init__(self, region: Region, text: Text, pc: int) -> None:
+    def __init__(self, region: Region, text: Text, pc: int, rounds: int = 1) -> None:
         super().__init__(region.plan.isa, text, region.plan.shape)
         self.region, self.plan = region, region.plan
+        self.rounds = rounds  # that are still to be lowered, this one included
         self.block = Block(pc, [], 0)
         self.dirty: dict[Key, None] = {}
         self.requires: list[Value] = []
@@ -520,10 +523,10 @@ class Lowered(Lower):
         value, before = str(address), width
         if m := re.fullmatch(r"trunc i(\d+) (%[\w.]+) to i\d+", self.text.known_code(value) or ""):
             value, before = m[2], int(m[1])
-        if m := re.fullmatch(r"add i\d+ (%[\w.]+), (\d+)", self.text.known_code(value) or ""):
-            away = int(m[2])
-            return (m[1], before, width), away - (1 << before) if away >> before - 1 else away
-        return (value, before, width), 0
+        away = 0
+        while m := re.fullmatch(r"add i\d+ (%[\w.]+), (\d+)", self.text.known_code(value) or ""):
+            value, away = m[1], away + signed(int(m[2]), before)
+        return (value, before, width), away
 
     def _base(self, member: Member) -> Value:
         """The first address of a group."""
@@ -614,35 +617,72 @@ class Lowered(Lower):
         always they are among the units that are known to have none."""
         bank = self.plan.bank
         offset = self.binary("sub", address, bank.base, 64)
-        scaled = self.binary("shl", offset, bank.cell.bit_length() - 1, 64)
         self.check()
-        clean = self.text.fresh("clean")
-        if lines:
-            other, near = self.text.fresh("other"), self.text.fresh("near")
-            away = self.binary("sub", address, self.word("clean", "i64"), 64)
-            close = self.compare("ult", away, self.word("room", "i64"), 64)
-            self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
-            if low:
-                self.text.label(near)
-                aligned = self.compare("eq", self.binary("and", address, low, 64), 0, 64)
-                self.text.do(f"br i1 {aligned}, label %{clean}, label %{other}{LIKELY}")
-            self.text.label(other)
+        if not lines:
+            self.require(self.inside(offset, max(most + 1, 0), low))
+            self.check()
+            return self._host(address, offset)
+        clean, near, other = (self.text.fresh(stem) for stem in ("clean", "near", "other"))
+        away = self.binary("sub", address, self.word("clean", "i64"), 64)
+        close = self.compare("ult", away, self.word("room", "i64"), 64)
+        self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
+        if low:
+            self.text.label(near)
+            aligned = self.compare("eq", self.binary("and", address, low, 64), 0, 64)
+            self.text.do(f"br i1 {aligned}, label %{clean}, label %{other}{LIKELY}")
+        self.text.label(other)
         self.require(self.inside(offset, max(most + 1, 0), low))
         self.check()
-        if lines:
-            first = self.binary("lshr", offset, LINE, 64)
-            at = self.text.let(f"getelementptr i8, ptr {self._from_state('marks', 'ptr')}, i64 {first}")
-            marks = self.text.let(f"load i{8 * lines}, ptr {at}, align 1")
-            self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
-            self.check()
-            self.text.do(f"br label %{clean}")
-            self.text.label(clean)
-        return self.text.let(f"getelementptr i8, ptr %ram, i64 {scaled}")
+        first = self.binary("lshr", offset, LINE, 64)
+        at = self.text.let(f"getelementptr i8, ptr {self._from_state('marks', 'ptr')}, i64 {first}")
+        marks = self.text.let(f"load i{8 * lines}, ptr {at}, align 1")
+        self.require(self.text.let(f"icmp eq i{8 * lines} {marks}, 0"))
+        self.check()
+        self.text.do(f"br label %{clean}")
+        self.text.label(clean)
+        if not self.tight:
+            return self._host(address, offset)
+        self.region.words["clean"] = "i64"
+        self.region.free = True
+        return self.text.let(f"getelementptr i8, ptr %free, i64 {self._scaled(away)}")
+
+    @property
+    def tight(self) -> bool:
+        """Whether the block is a loop by itself."""
+        return self.region.rounds.get(self.block.pc) == 1
+
+    def _scaled(self, units: Value) -> Value:
+        """The bytes of the host that units of the bank take."""
+        return self.binary("shl", units, self.plan.bank.cell.bit_length() - 1, 64)
+
+    def _host(self, address: Value, offset: Value) -> str:
+        """Where units of the bank lie.  If their address is the sum of one that no loop changes and another value, so
+        is the pointer: then check and access do not wait for each other."""
+        sum_ = re.fullmatch(r"add i64 (%[\w.]+), (%[\w.]+)", self.text.known_code(address) or "")
+        if sum_ is not None and self.tight:
+            steady = {value for key, value in self.regs.items() if key not in self.region.changing}
+            for start, away in ((sum_[1], sum_[2]), (sum_[2], sum_[1])):
+                if start in steady:
+                    first = self._scaled(self.binary("sub", start, self.plan.bank.base, 64))
+                    there = self.text.pure(f"getelementptr i8, ptr %ram, i64 {first}")
+                    shift = re.fullmatch(r"shl i64 (%[\w.]+), (\d+)", self.text.known_code(away) or "")
+                    if shift is not None:
+                        away = self.binary("shl", self._anew(shift[1]), int(shift[2]), 64)
+                    return self.text.let(f"getelementptr i8, ptr {there}, i64 {self._scaled(away)}")
+        return self.text.let(f"getelementptr i8, ptr %ram, i64 {self._scaled(offset)}")
+
+    def _anew(self, value: Value) -> Value:
+        """The same value; LLVM takes it for another, and computes from it where that is asked."""
+        return value if isinstance(value, int) else self.text.pure(f"call i64 @llvm.expect.i64(i64 {value}, i64 0)")
 
     def inside(self, offset: Value, most: int, low: int) -> Value:
-        """Whether an offset is less than `most`, and its bits under `low` are 0."""
+        """Whether an offset is less than `most`, and its bits under `low` are 0; a mask for a power of two."""
         if not low:
             return self.compare("ult", offset, most, 64)
+        size = most + low
+        if self.tight and most and not size & size - 1:
+            mask = ones(64) - (size - 1) | low
+            return self.compare("eq", self.binary("and", self._anew(offset), mask, 64), 0, 64)
         n = low.bit_length()
         turned = self.text.pure(f"call i64 @llvm.fshr.i64(i64 {offset}, i64 {offset}, i64 {n})")
         return self.compare("ult", turned, most + low >> n, 64)
@@ -822,10 +862,29 @@ class Lowered(Lower):
         if pc not in self.region.members:
             self.leave(pc, pc, "jump", self.index + 1)
             return
+        if pc == self.block.pc and self.rounds > 1:
+            self._again()
+            return
         for key in self.dirty:
             width = self.region.used[key]
             self.text.do(f"store {ty(width)} {self.regs[key]}, ptr %{place(key)}")
+        if self.rounds > 1:  # the steps of the rounds that are left are not taken
+            budget = self.text.let(f"call i64 @llvm.expect.i64(i64 %{self.text.prefix}b1, i64 0)")
+            budget = self.text.let(f"add i64 {budget}, LEFT{self.index + 1}")
+            self.text.do(f"store i64 {budget}, ptr %budget")
         self.text.do(f"br label %b{pc:x}")
+
+    def _again(self) -> None:
+        """Another round of the loop that the block is, behind this one."""
+        saved = (self.index, self.here, self.ordinal, self.fixed, self.length, self.locals, self.checkpoint)
+        frames, after, arms, flags = self.frames, self.after, self.arms, (self.stored, self.ended)
+        self.frames, self.after, self.arms = [], False, 0
+        self.checkpoint = self._checkpoint(self.block.pc, self.index + 1)
+        self.rounds -= 1
+        self._round(self.index + 1)
+        self.rounds += 1
+        self.index, self.here, self.ordinal, self.fixed, self.length, self.locals, self.checkpoint = saved
+        self.frames, self.after, self.arms, (self.stored, self.ended) = frames, after, arms, flags
 
     def leave(self, pc: int | None, target: Value, how: str, done: int) -> None:
         """Leaves the region, with `done` instructions of the block executed."""
@@ -837,36 +896,44 @@ class Lowered(Lower):
     # -- the block -----------------------------------------------------------------------------------------------------
 
     def lower(self, instrs: Sequence[Instr]) -> Block:
-        """Lowers the instructions of the block."""
+        """Lowers the instructions of the block; those of a loop, several rounds of it one behind the other."""
         block, text = self.block, self.text
+        self.instrs = instrs
         text.label(f"b{block.pc:x}")
         n = text.prefix
         text.do(f"%{n}bb = load i64, ptr %budget")
         text.do(f"%{n}b0 = call i64 @llvm.expect.i64(i64 %{n}bb, i64 0)")
-        text.do(f"%{n}b1 = sub i64 %{n}b0, COUNT")
+        text.do(f"%{n}b1 = sub i64 %{n}b0, {TAKEN}")
         text.do(f"br label %{n}go")
         text.label(f"{n}go")
         text.do(f"store i64 %{n}b1, ptr %budget")
-        for i, instr in enumerate(instrs):
+        self._round(0)
+        count = block.count
+        lines = [line.replace(TAKEN, str(count)) for line in text.lines]
+        block.lines = [LEFT.sub(lambda m: str(count - int(m[1])), line) for line in lines]
+        return block
+
+    def _round(self, done: int) -> None:
+        """Lowers the instructions, `done` of them before."""
+        block, instrs = self.block, self.instrs
+        for i, instr in enumerate(instrs, done):
             self.index, self.here, self.ordinal = i, instr.pc, 0
             state = self._mark()
             try:
                 if not self._instruction(instr):
-                    block.count = i + 1
+                    block.count = max(block.count, i + 1)
                     break
             except Unsupported:
                 self._back(state)
                 self.leave(instr.pc, instr.pc, "handler", i)
-                block.count = max(i, 0)
+                block.count = max(block.count, i)
                 break
         else:
             last = instrs[-1]
             assert last.variant is not None
-            self.index = len(instrs) - 1
-            block.count = len(instrs)
+            self.index = done + len(instrs) - 1
+            block.count = max(block.count, done + len(instrs))
             self.goto(last.pc + last.variant.length & ones(self.plan.pc_width))
-        block.lines = text.lines
-        return block
 
     def _instruction(self, instr: Instr) -> bool:
         """Lowers one instruction; whether the block goes on behind it."""

@@ -15,6 +15,7 @@ from functools import cached_property
 from analyzer import ir
 from emulator.codegen.layout import Bank, Layout
 from emulator.codegen.shape import Shape
+from emulator.stopping import shutdowns, stopping
 
 ENTRIES = 1024
 """Entries of a data cache, for each view."""
@@ -133,6 +134,23 @@ class Plan:
                 seen.add(stmt.procedure)
                 self._reads_of_block(self.isa.procedures[stmt.procedure].body, found, seen)
 
+    @cached_property
+    def maps_read_pc(self) -> bool:
+        """Whether what a map answers, or a trap that it raises, depends on the program counter."""
+        maps = [space for space in self.isa.spaces.values() if isinstance(space, ir.Map)]
+        exprs = [p.default for space in maps for p in space.params if p.default is not None]
+        left, seen = [space.body for space in maps], set[str]()
+        while left:
+            for stmt in ir.statements(left.pop()):
+                exprs += ir.expressions(stmt)
+                if isinstance(stmt, ir.Call) and stmt.procedure not in seen:
+                    seen.add(stmt.procedure)
+                    left.append(self.isa.procedures[stmt.procedure].body)
+        found: set[str] = set()
+        for expr in exprs:
+            self._reads_of(expr, found)
+        return self.pc in found
+
     def _reads_of(self, expr: ir.Expr, found: set[str]) -> None:
         for term in ir.subterms(expr):
             if isinstance(term, ir.Get) and term.element in self.isa.elements:
@@ -199,7 +217,11 @@ class Plan:
 
     @cached_property
     def processor(self) -> tuple[str, ...]:
-        return tuple(e.name for e in self.isa.elements.values() if e.role is ir.Role.PROCESSOR)
+        return stopping(self.isa)
+
+    @cached_property
+    def shutdowns(self) -> frozenset[str]:
+        return shutdowns(self.isa)
 
     # -- caches --------------------------------------------------------------------------------------------------------
 

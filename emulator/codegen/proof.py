@@ -12,6 +12,7 @@ Elements that decide on the translation are exact; those that are not watched fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -36,10 +37,18 @@ class Range:
         return self.lo == self.hi
 
 
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """A number of more than 64 bits that is put together from others: their widths and ranges, the least significant
+    one first.  It can only be taken apart."""
+
+    parts: tuple[tuple[int, Range], ...]
+
+
 @dataclass(slots=True)
 class Way:
     block: str
-    locals: dict[str, Range]
+    locals: dict[str, Range | Wide]
     result: Range | None = None
 
 
@@ -51,7 +60,7 @@ class Prover:
         self.isa = plan.isa
         self.text = text
         self.direct = direct  # for exact values
-        self.locals: dict[str, Range] = {}
+        self.locals: dict[str, Range | Wide] = {}
         self.ways: list[list[Way]] = []
         self.watched = set(plan.key) | plan.roots
 
@@ -92,7 +101,10 @@ class Prover:
             case ir.Const() | ir.BoolConst():
                 return Range(int(e.value), int(e.value))
             case ir.Local():
-                return self.locals[e.name]
+                local = self.locals[e.name]
+                if isinstance(local, Wide):
+                    raise Unsupported("wide values in a map")
+                return local
             case ir.Get():
                 if e.element in self.plan.choices:
                     return Range(self.plan.choices[e.element], self.plan.choices[e.element])
@@ -126,6 +138,8 @@ class Prover:
                 return self._logic(e.op, self.value(e.left), self.value(e.right))
             case ir.If():
                 return self._if(self.value(e.cond), e)
+            case ir.Extract() if ir.width(e.arg) > 64:
+                return self._part(self.wide(e.arg), e.hi, e.lo)
             case ir.Extract():
                 return self._extract(self.value(e.arg), e.hi, e.lo)
             case ir.Concat():
@@ -156,6 +170,32 @@ class Prover:
                 return self.anything(w)
             case _:
                 assert_never(e)
+
+    def any(self, e: ir.Expr) -> Range | Wide:
+        """A value of any width."""
+        return self.wide(e) if ir.width(e) > 64 else self.value(e)
+
+    def wide(self, e: ir.Expr) -> Wide:
+        """A value with its parts."""
+        match e:
+            case ir.Local() if isinstance(local := self.locals[e.name], Wide):
+                return local
+            case ir.Concat() if ir.width(e) > 64:
+                return Wide(self.wide(e.right).parts + self.wide(e.left).parts)
+            case _ if ir.width(e) <= 64:
+                return Wide(((ir.width(e), self.value(e)),))
+            case _:
+                raise Unsupported("wide values in a map")
+
+    def _part(self, whole: Wide, hi: int, lo: int) -> Range:
+        """Bits of a wide value that lie in one of its parts."""
+        begin = 0
+        for width, part in whole.parts:
+            if begin <= lo and hi < begin + width:
+                inside = hi - begin, lo - begin
+                return part if inside == (width - 1, 0) else self._extract(part, *inside)
+            begin += width
+        raise Unsupported("wide values in a map")
 
     def _exact2(self, op: str, a: Range, b: Range, w: int) -> Range:
         """An operator that is only followed for exact values."""
@@ -251,7 +291,12 @@ class Prover:
                 )
                 return self._truth(sure, self.direct.binary("xor", apart, 1, 1))
             case "ult" | "ule":
-                return self._truth(self.test(op, a.hi, b.lo), self.test(op, a.lo, b.hi))
+                together = self.both(a.faithful, b.faithful)  # as far apart for each address
+                first = self.test(op, a.lo, b.lo)
+                must, may = self.test(op, a.hi, b.lo), self.test(op, a.lo, b.hi)
+                return self._truth(
+                    self.direct.select(together, first, must, 1), self.direct.select(together, first, may, 1)
+                )
             case "slt" | "sle":
                 known = self.both(self.test("eq", a.lo, a.hi), self.test("eq", b.lo, b.hi))
                 d = self.direct
@@ -310,13 +355,13 @@ class Prover:
     def _stmt(self, stmt: ir.Stmt) -> bool:
         match stmt:
             case ir.Let():
-                self.locals[stmt.local] = self.value(stmt.value)
+                self.locals[stmt.local] = self.any(stmt.value)
             case ir.Load():
                 self.locals[stmt.local] = self._load(stmt.access)
             case ir.When():
                 return self._when(stmt)
             case ir.Call():
-                result = self.call(self.isa.procedures[stmt.procedure], [self.value(a) for a in stmt.args])
+                result = self.call(self.isa.procedures[stmt.procedure], [self.any(a) for a in stmt.args])
                 if result is None:
                     return False
                 if stmt.local is not None:
@@ -382,8 +427,16 @@ class Prover:
             return False
         self.text.label(join)
         names = [name for name in ways[0].locals if all(name in way.locals for way in ways)]
-        self.locals = {name: self._meet(ways, [way.locals[name] for way in ways]) for name in names}
+        self.locals = {name: self._same(ways, [way.locals[name] for way in ways]) for name in names}
         return True
+
+    def _same(self, ways: list[Way], values: list[Range | Wide]) -> Range | Wide:
+        """What a local is behind several ways; a wide one is the same on each."""
+        if isinstance(values[0], Wide):
+            if any(value is not values[0] for value in values):
+                raise Unsupported("wide values in a map")
+            return values[0]
+        return self._meet(ways, [value for value in values if isinstance(value, Range)])
 
     def _meet(self, ways: list[Way], ranges: list[Range]) -> Range:
         def phi(values: list[Value], type_: str) -> Value:
@@ -396,15 +449,15 @@ class Prover:
         hi = lo if all(r.exact for r in ranges) else phi([r.hi for r in ranges], "i64")
         return Range(lo, hi, min(r.zeros for r in ranges), phi([r.faithful for r in ranges], "i1"))
 
-    def call(self, procedure: ir.Procedure, args: list[Range]) -> Range | None:
+    def call(self, procedure: ir.Procedure, args: Sequence[Range | Wide]) -> Range | None:
         """A procedure in place; None if it never returns."""
         return self.inline([name for name, _ in procedure.params], args, procedure.body)
 
     def inline(
-        self, params: list[str], args: list[Range], body: ir.Block, more: dict[str, Range] | None = None
+        self, params: list[str], args: Sequence[Range | Wide], body: ir.Block, more: dict[str, Range] | None = None
     ) -> Range | None:
         outer = self.locals
-        self.locals = dict(zip(params, args, strict=True)) | (more or {})
+        self.locals = {**dict(zip(params, args, strict=True)), **(more or {})}
         self.ways.append([])
         back, start = self.text.fresh("back"), len(self.text.lines)
         if self.run(body):

@@ -32,13 +32,16 @@ at the same place of a page displace each other from the caches of instructions 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a region may be; `straight` is for one without a loop."""
+    """How large a region may be; `straight` is for one without a loop.  A loop of one block is unrolled to so many
+    `rounds`, if they come to no more than `unrolled` instructions."""
 
     instructions: int = 300
     straight: int = 64
     blocks: int = 64
     block: int = 64
     sites: int = 6
+    unrolled: int = 24
+    rounds: int = 4
 
 
 class Region:
@@ -69,6 +72,8 @@ class Region:
         self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
         self.sites: dict[tuple[int, int, int], str] = {}
         self.words: dict[str, str] = {}  # of the state, with their types, that loops need
+        self.free = False  # do loops need the host address of the units that are known to have no marks?
+        self.changing: set[Key] = set()  # what blocks in loops write
 
     def place(self, word: str) -> tuple[str, int]:
         """Where a word lies: in the state, or in the caches if it is of a window."""
@@ -108,6 +113,7 @@ class Region:
         waiting, total, seen = [entry], 0, set()
         found: set[int] = set()
         ways: dict[int, set[int]] = {}
+        written: dict[int, set[Key]] = {}
         while waiting and len(found) < self.limits.blocks and total < most:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
@@ -118,7 +124,7 @@ class Region:
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
-            ways[pc] = block.next
+            ways[pc], written[pc] = block.next, block.written
             total += block.count
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
@@ -126,6 +132,7 @@ class Region:
         self.members = found
         self.links &= found
         self.rounds = rounds({pc: ways[pc] & found for pc in found})
+        self.changing = set().union(*(written[pc] for pc in self.rounds))
         self.used.clear()
         return loops
 
@@ -141,11 +148,14 @@ class Region:
         self.sites = {}
         for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
             instrs, sites = self._instrs(pc), dict(self.sites)
-            trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+            rounds_ = 1
+            if self.rounds.get(pc) == 1:
+                rounds_ = max(min(self.limits.rounds, self.limits.unrolled // len(instrs)), 1)
+            trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             self.groups |= groups(pc, trial.touches, self.plan.bank.cell)
             if len(trial.touches) > 1:
                 self.sites = sites
-                trial = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+                trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             blocks[pc] = trial
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
@@ -175,6 +185,10 @@ class Region:
             base, offset = self.place(word)
             out.append(f"  %{word}.at = getelementptr i8, ptr %{base}, i64 {offset}")
             out.append(f"  %{word} = load {kind}, ptr %{word}.at")
+        if self.free:
+            out.append(f"  %free.units = sub i64 %clean, {plan.bank.base}")
+            out.append(f"  %free.bytes = shl i64 %free.units, {plan.bank.cell.bit_length() - 1}")
+            out.append("  %free = getelementptr i8, ptr %ram, i64 %free.bytes")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
         for key, width in sorted(self.used.items()):
             kind, spot, index = key
@@ -202,7 +216,7 @@ class Region:
             lines = [before_loop(line, pc, rounds_) for line in lines]
             if pc in rounds_:
                 out += [f"{BEFORE}{pc:x}:", f"  br label %b{pc:x}"]
-            out += [start, taken, same, total.replace("COUNT", str(block.count))]
+            out += [start, taken, same, total]
             if pc in needs:
                 out += self._enough(block, needs[pc], prefix)
             else:
@@ -242,6 +256,20 @@ class Region:
         offset = self.plan.layout.words[word]
         return [
             f"  %{label}.at = getelementptr i8, ptr %st, i64 {offset}",
+            f"  %{label}.to = load ptr, ptr %{label}.at",
+        ]
+
+    def _handler(self, label: str, rec: str) -> list[str]:
+        """The handler of a record's instruction, whatever code is installed there: as the routine `interpret` does, but
+        each place has a jump of its own, for the host foresees those."""
+        variants = self.plan.layout.words["variants"]
+        return [
+            f"  %{label}.variant.at = getelementptr i8, ptr {rec}, i64 {Record.VARIANT}",
+            f"  %{label}.variant = load i32, ptr %{label}.variant.at",
+            f"  %{label}.variants.at = getelementptr i8, ptr %st, i64 {variants}",
+            f"  %{label}.variants = load ptr, ptr %{label}.variants.at",
+            f"  %{label}.number = zext i32 %{label}.variant to i64",
+            f"  %{label}.at = getelementptr ptr, ptr %{label}.variants, i64 %{label}.number",
             f"  %{label}.to = load ptr, ptr %{label}.at",
         ]
 
@@ -289,7 +317,7 @@ class Region:
             more, rec = self._record(label, entry, exit_.pc)
             out += more
             if exit_.how == "handler":
-                out += self._word(label, "interpret")
+                out += self._handler(label, rec)
             else:
                 out.append(f"  %{label}.jump = getelementptr i8, ptr {rec}, i64 {Record.JUMP}")
                 out.append(f"  %{label}.to = load ptr, ptr %{label}.jump")

@@ -66,7 +66,8 @@ class Going(Tail):
 
 
 class Delivery(Going):
-    """The delivery procedure, for the kind of trap that has this number."""
+    """The delivery procedure, for the kind of trap that has this number.  `%x` is how far the program counter is past
+    the instruction."""
 
     def __init__(self, plan: Plan, text: Text, kind: Value) -> None:
         super().__init__(plan, text)
@@ -96,7 +97,12 @@ class Delivery(Going):
         if target is None:
             table = self.at(self.plan.routine("deliver." + next(iter(self.isa.traps))))
             target = self.text.let(f"load ptr, ptr {self.away(table, self.binary('shl', number, 3, 64))}")
-        self.go(target, "poison", "%b", "%pc")
+        self.go(target, "poison", "%b", "%pc", "%x")
+
+    def back(self) -> None:
+        """The program counter as it was before the step, of which nothing is left."""
+        start = self.binary("sub", "%pc", "%x", 64)
+        self.regs[PC] = self.fit(start, 64, self.plan.pc_width)
 
     def trap(self, kind: ir.TrapKind, args: list[Value]) -> None:
         for i, (arg, (_, w)) in enumerate(zip(args, kind.params, strict=True)):
@@ -112,7 +118,9 @@ class Delivery(Going):
         self.text.do(f"br i1 {self.compare('eq', status, int(Status.LEAVE), 64)}, label %{left}, label %{none}")
         self.text.label(left)
         self.text.do(f"call void @rollback(ptr %st, ptr {self.pointer('journal0')})")
-        self.regs[PC] = "%pc" if self.plan.pc_width == 64 else "%here"
+        self.put_word("nest", 0)
+        self.put_word("reason", self.word("info1"))
+        self.back()
         self.go("@exit_", "poison", "%b", self.wide_pc())
         self.text.label(none)
         self.unpredictable()

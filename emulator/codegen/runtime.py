@@ -292,7 +292,8 @@ ok:
         self._fetch()
 
     def _fetch(self) -> None:
-        """Reads the parcel at an address as instruction fetch does; what it is does not matter."""
+        """Reads the parcel at an address as instruction fetch does; what it is does not matter.  A fetch that writes
+        (an accessed bit) is part of its instruction, and undone if that traps: the reference executes both."""
         text = Text()
         code = Called(self.plan, text)
         code.prologue()
@@ -301,9 +302,13 @@ ok:
         args = [code.value(a) if i >= len(fetch.given) or fetch.given[i] else None for i, a in enumerate(fetch.args)]
         at = code.fit("%pc", 64, space.address_width)
         code.access(fetch.space, at, fetch.parcel, "fetch", args, False, None, False)
-        first = code.pointer("journal0")
-        text.do(f"store ptr {first}, ptr {code.at(self.plan.layout.words['journal'])}")
-        text.do("ret i64 0")
+        same = text.let(f"icmp eq ptr {code.pointer('journal')}, {code.pointer('journal0')}")
+        text.do(f"br i1 {same}, label %read, label %wrote")
+        text.label("read")
+        text.do(f"ret i64 {int(Status.DONE)}")
+        text.label("wrote")
+        code.put_word("info1", int(Leave.REFERENCE))
+        text.do(f"ret i64 {int(Status.LEAVE)}")
         self._add(code, "define i64 @fetch(ptr %st, ptr %ram, i64 %pc) nounwind noinline", text)
 
     def _raise(self, code: Going) -> None:
@@ -328,7 +333,8 @@ ok:
             this, on = code.text.fresh("this"), code.text.fresh("on")
             code.text.do(f"br i1 {code.compare('eq', number, i, 64)}, label %{this}, label %{on}")
             code.text.label(this)
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if kind.resume == "here" else after)
+            here = kind.resume == "here"
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc" if here else after, 0 if here else "%x")
             code.text.label(on)
         code.text.do("unreachable")
 
@@ -418,7 +424,7 @@ ok:
             for i, (arg, (_, w)) in enumerate(zip(interrupt.args, kind.params, strict=True)):
                 value = code.extend(code.value(arg), w, 64)
                 code.text.do(f"store i64 {value}, ptr {code.at(plan.layout.arguments + 8 * i)}")
-            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc")
+            code.go(f"@deliver.{kind.name}", "poison", "%b", "%pc", 0)
             code.text.label(on)
         self._resume(code)
 
@@ -516,7 +522,7 @@ ok:
             place = code.at(self.plan.layout.event + 8 * i)
             code.text.do(f"store i64 {code.extend(asked[name], width or 1, 64)}, ptr {place}")
         code.put_word("event", code.kind)
-        code.go("@deliver", "poison", "%b", "%pc")
+        code.go("@deliver", "poison", "%b", "%pc", "%x")
         return code
 
     def _delivery(self, kind: ir.TrapKind | None) -> Delivery:
@@ -547,6 +553,7 @@ ok:
         except Unsupported:
             plain = Delivery(self.plan, Text(), code.kind)
             plain.prologue()
+            plain.back()
             plain.leave(Leave.REFERENCE)
             return plain
 

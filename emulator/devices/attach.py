@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
-from emulator.interface import Machine
+from emulator.interface import Deadline, Machine
+
+Kept = Mapping[str, Any]
+"""What a device keeps between two accesses, in numbers, texts and lists of them: what a file can hold."""
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A device that keeps something: it gives a copy of it, and takes one in place of what it has.  Wires are not
+    driven: their levels are kept beside."""
+
+    def kept(self) -> Kept: ...
+
+    def keep(self, kept: Kept) -> None: ...
+
 
 Wire = Callable[[int], None]
 """Drives a wire to a level: 0, or what it is when it is active."""
@@ -34,6 +49,12 @@ class Peripheral:
     def attach(self, machine: Machine) -> None:
         self._machine = machine
 
+    def _again(self, deadline: Deadline | None, due: int | None, call: Callable[[], None]) -> Deadline | None:
+        """The deadline at `due` (None: none) in place of another."""
+        if deadline is not None:
+            self.machine.cancel(deadline)
+        return None if due is None else self.machine.at(due, call)
+
 
 @dataclass(slots=True)
 class Pin:
@@ -49,6 +70,11 @@ class Pin:
         if self.machine is not None and value != self.level:
             self.level = value
             self.machine.set_line(self.element, value)
+
+
+def due(deadline: Deadline | None) -> int | None:
+    """When a deadline is due, for what is kept."""
+    return None if deadline is None else deadline.due
 
 
 def low_bits(value: int, bits: int) -> int:

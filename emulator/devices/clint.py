@@ -6,7 +6,7 @@ is an element of the machine's state that counts steps, so that a program reads 
 
 from __future__ import annotations
 
-from emulator.devices.attach import Peripheral, Wire, low_bits, nowhere
+from emulator.devices.attach import Kept, Peripheral, Wire, due, low_bits, nowhere
 from emulator.interface import Deadline, Machine
 
 MSIP, MTIMECMP, MTIME = 0x0, 0x4000, 0xBFF8
@@ -31,6 +31,13 @@ class Clint(Peripheral):
         super().attach(machine)
         machine.clock(self._time, "steps", self._divide)
         self._compared()
+
+    def kept(self) -> Kept:
+        return {"pending": self._pending, "compare": self._compare, "due": due(self._deadline)}
+
+    def keep(self, kept: Kept) -> None:
+        self._pending, self._compare = kept["pending"], kept["compare"]
+        self._deadline = self._again(self._deadline, kept["due"], self._compared)
 
     def read(self, offset: int, bits: int) -> int:
         match offset & ~7:
@@ -75,5 +82,5 @@ class Clint(Peripheral):
         remaining = self._compare - (self._now() if now is None else now)
         self._timer(int(remaining <= 0))
         if 0 < remaining < NEVER:
-            due = self.machine.steps + later + remaining * self._divide
-            self._deadline = self.machine.at(due, self._compared)
+            then = self.machine.steps + later + remaining * self._divide
+            self._deadline = self.machine.at(then, self._compared)

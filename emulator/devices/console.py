@@ -41,6 +41,14 @@ class Console:
         for listener in self._listeners:
             listener()
 
+    def kept(self) -> list[int]:
+        """What was typed and not read."""
+        return list(self._waiting)
+
+    def keep(self, waiting: Iterable[int]) -> None:
+        """Puts that in place of what waits; no device is told."""
+        self._waiting = deque(waiting)
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Calls a device whenever something was typed."""
         self._listeners.append(listener)

@@ -11,9 +11,9 @@ Spike looks at `tohost` from time to time, and so do we: every 256 steps at firs
 from __future__ import annotations
 
 from analyzer.errors import UsageError
-from emulator.devices.attach import Peripheral
+from emulator.devices.attach import Kept, Peripheral, due
 from emulator.devices.console import Console
-from emulator.interface import Machine
+from emulator.interface import Deadline, Machine
 
 SOONEST, LATEST = 256, 1 << 20
 """Steps between two looks."""
@@ -33,10 +33,18 @@ class Htif(Peripheral):
         self._console = console
         self._interval = SOONEST
         self._asked = False
+        self._deadline: Deadline | None = None
 
     def attach(self, machine: Machine) -> None:
         super().attach(machine)
-        machine.at(machine.steps + self._interval, self._look)
+        self._deadline = machine.at(machine.steps + self._interval, self._look)
+
+    def kept(self) -> Kept:
+        return {"interval": self._interval, "asked": self._asked, "due": due(self._deadline)}
+
+    def keep(self, kept: Kept) -> None:
+        self._interval, self._asked = kept["interval"], kept["asked"]
+        self._deadline = self._again(self._deadline, kept["due"], self._look)
 
     def _look(self) -> None:
         command = self.machine.read(self._memory, self._tohost, 64)
@@ -49,7 +57,7 @@ class Htif(Peripheral):
         if self._asked and self._console.ready:
             self._asked = False
             self._answer(1 << 56 | (self._console.get() or 0))
-        self.machine.at(self.machine.steps + self._interval, self._look)
+        self._deadline = self.machine.at(self.machine.steps + self._interval, self._look)
 
     def _obey(self, device: int, command: int, payload: int) -> None:
         match device, command:

@@ -7,7 +7,7 @@ pending again before it is completed.
 
 from __future__ import annotations
 
-from emulator.devices.attach import Wire
+from emulator.devices.attach import Kept, Wire
 
 SOURCES = 96
 PRIORITY_BITS = 0b111
@@ -39,6 +39,16 @@ class Plic:
             self._update()
 
         return drive
+
+    def kept(self) -> Kept:
+        sources = {"level": self._level, "pending": self._pending, "claimed": self._claimed}
+        lists = {"priority": self._priority, "enabled": self._enabled, "threshold": self._threshold}
+        return {**sources, **{name: list(each) for name, each in lists.items()}}
+
+    def keep(self, kept: Kept) -> None:
+        self._level, self._pending, self._claimed = kept["level"], kept["pending"], kept["claimed"]
+        self._priority, self._enabled = list(kept["priority"]), list(kept["enabled"])
+        self._threshold = list(kept["threshold"])
 
     def read(self, offset: int, bits: int) -> int:
         word = offset >> 2

@@ -5,7 +5,7 @@ They are ours, the least that a program needs to say something and to end; no ma
 
 from __future__ import annotations
 
-from emulator.devices.attach import Peripheral, Wire, low_bits, nowhere
+from emulator.devices.attach import Kept, Peripheral, Wire, due, low_bits, nowhere
 from emulator.devices.console import Console
 from emulator.interface import Deadline
 
@@ -54,6 +54,13 @@ class IntervalTimer(Peripheral):
         self._active = False
         self._deadline: Deadline | None = None
 
+    def kept(self) -> Kept:
+        return {"period": self._period, "active": self._active, "due": due(self._deadline)}
+
+    def keep(self, kept: Kept) -> None:
+        self._period, self._active = kept["period"], kept["active"]
+        self._deadline = self._again(self._deadline, kept["due"], self._over)
+
     def read(self, offset: int, bits: int) -> int:
         return low_bits((self._period, int(self._active))[offset] if offset < 2 else 0, bits)
 
@@ -64,12 +71,12 @@ class IntervalTimer(Peripheral):
         elif offset == 1:
             self._drive(False)
 
-    def _restart(self, due: int) -> None:
+    def _restart(self, then: int) -> None:
         if self._deadline is not None:
             self.machine.cancel(self._deadline)
             self._deadline = None
         if self._period:
-            self._deadline = self.machine.at(due, self._over)
+            self._deadline = self.machine.at(then, self._over)
 
     def _over(self) -> None:
         self._deadline = None

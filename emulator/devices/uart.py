@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from emulator.devices.attach import Wire, nowhere
+from emulator.devices.attach import Kept, Wire, nowhere
 from emulator.devices.console import Console
 
 RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
@@ -33,6 +33,17 @@ class Uart16550:
         self._emptied = False
         self._looped: deque[int] = deque(maxlen=16)
         console.listen(self._update)
+
+    def kept(self) -> Kept:
+        numbers = {"registers": list(self._registers), "divisor": list(self._divisor), "looped": list(self._looped)}
+        return {**numbers, "fifo": self._fifo, "emptied": self._emptied}
+
+    def keep(self, kept: Kept) -> None:
+        self._registers[:] = bytes(kept["registers"])
+        self._divisor[:] = kept["divisor"]
+        self._looped.clear()
+        self._looped.extend(kept["looped"])
+        self._fifo, self._emptied = kept["fifo"], kept["emptied"]
 
     def read(self, offset: int, bits: int) -> int:
         """A register; wider accesses see the registers beside it as 0."""

@@ -7,12 +7,14 @@ rules (a ring outside of memory, a chain that goes in circles) finds DEVICE_NEED
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
+from zlib import compress, decompress
 
 from analyzer.errors import UsageError
-from emulator.devices.attach import Peripheral, Wire, low_bits, nowhere
+from emulator.devices.attach import Kept, Peripheral, Wire, low_bits, nowhere
 
 MAGIC, VERSION, VENDOR = 0x74726976, 2, 0x6B706F70
 VERSION_1 = 1 << 32
@@ -94,6 +96,32 @@ class VirtioBlock(Peripheral):
         self._accepted = 0
         self._queue = _Queue()
         self._chosen = 0
+
+    def kept(self) -> Kept:
+        """With the disk, whole."""
+        disk = self._disk
+        content = b"" if disk is None else b"".join(disk.load(sector) for sector in range(disk.sectors))
+        queue = {each.name: getattr(self._queue, each.name) for each in fields(_Queue)}
+        numbers = {"status": self._status, "interrupt": self._interrupt, "accepted": self._accepted}
+        more = {"select": list(self._select), "chosen": self._chosen, "queue": queue}
+        return {**numbers, **more, "disk": b64encode(compress(content)).decode()}
+
+    def keep(self, kept: Kept) -> None:
+        """
+        Raises:
+            UsageError: the disk has another size.
+        """
+        self._status, self._interrupt, self._accepted = kept["status"], kept["interrupt"], kept["accepted"]
+        self._select, self._chosen = list(kept["select"]), kept["chosen"]
+        self._queue = _Queue(**kept["queue"])
+        content = decompress(b64decode(kept["disk"]))
+        sectors = 0 if self._disk is None else self._disk.sectors
+        if len(content) != sectors * SECTOR:
+            raise UsageError(f"the disk that was kept has {len(content) // SECTOR} sectors, and this one {sectors}")
+        for sector in range(sectors):
+            data = content[sector * SECTOR : (sector + 1) * SECTOR]
+            if self._disk is not None and self._disk.load(sector) != data:
+                self._disk.save(sector, data)
 
     # -- registers (4.2.2) ---------------------------------------------------------------------------------------------
 

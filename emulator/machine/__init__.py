@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.interface import Machine, Region
+
+if TYPE_CHECKING:
+    from emulator.storage import Storage
 
 Tier = Literal["auto", "reference", "blocks", "interpreter", "regions"]
 
@@ -29,8 +32,10 @@ def build(
     choices: Mapping[str, int] | None = None,
     tier: Tier = "auto",
     hot: int = HOT,
+    storages: Mapping[str, Storage] | None = None,
 ) -> Machine:
-    """A machine at reset.  `hot` is for `regions`.
+    """A machine at reset.  `hot` is for `regions`.  `storages` are those of another machine with the same regions, with
+    which generated code has its memory in common.
 
     Raises:
         UsageError: the regions are not possible, or the tier needs llvmlite and it is not there.
@@ -54,6 +59,6 @@ def build(
                 raise UsageError(f"the tier {tier} needs llvmlite", "pip install llvmlite")
             from emulator.machine.native import NativeMachine
 
-            return NativeMachine(isa, regions, choices, hot=0 if tier == "interpreter" else hot)
+            return NativeMachine(isa, regions, choices, hot=0 if tier == "interpreter" else hot, storages=storages)
         case _:
             assert_never(tier)

@@ -34,10 +34,16 @@ class Image:
 class BaseMachine(ABC):
     """A machine without the tier that runs it."""
 
-    def __init__(self, isa: ir.Isa, regions: Sequence[Region], choices: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        isa: ir.Isa,
+        regions: Sequence[Region],
+        choices: Mapping[str, int] | None = None,
+        memories: Mapping[str, Storage] | None = None,
+    ) -> None:
         self._isa = isa
         self._regions = tuple(regions)
-        self._storages: dict[str, Storage] = storages(isa, regions)
+        self._storages: dict[str, Storage] = storages(isa, regions) if memories is None else dict(memories)
         self._choices = State(isa, choices).choices
         self._timeline = Timeline()
         self._clocks: dict[str, Clock] = {}

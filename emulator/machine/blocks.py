@@ -20,6 +20,16 @@ from emulator.storage import Absent
 MOST = 40
 """Instructions in a block."""
 
+WARM = 50
+"""Times that control must come to an address before a block is made there: making one takes as long as some hundred
+steps of the reference."""
+
+KEPT = 1 << 14
+"""Blocks that a machine keeps, and addresses whose visits it counts, before it forgets them all."""
+
+CONTEXTS = 64
+"""Contexts whose blocks are kept at once."""
+
 Block = tuple[Callable[[], int], int]
 """A block and how many instructions it has at most."""
 
@@ -27,12 +37,22 @@ Block = tuple[Callable[[], int], int]
 class BlocksMachine(PlainMachine):
     """A machine on blocks of Python; what they cannot do, the reference does."""
 
-    def __init__(self, isa: ir.Isa, regions: Sequence[Region], choices: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        isa: ir.Isa,
+        regions: Sequence[Region],
+        choices: Mapping[str, int] | None = None,
+        warm: int = WARM,
+        most: int = MOST,
+    ) -> None:
         super().__init__(isa, regions, choices)
+        self._warm, self._most = warm, most
         bank = Bank.of(isa, [r for r in regions if isinstance(r, Ram)])
         self._bank = bank
         self._marks = bytearray((bank.size >> LINE) + 2)
         self._blocks: dict[tuple[object, ...], dict[int, Block | None]] = {}
+        self._visits: dict[int, int] = {}
+        self._made = 0  # of blocks
         self._plan: Plan | None = None
         self._calm = False
 
@@ -51,12 +71,12 @@ class BlocksMachine(PlainMachine):
         while self._steps < until:
             if not self._calm:
                 self._calm = self._quiet()
+                if len(self._blocks) > CONTEXTS:
+                    self._forget()
                 blocks = self._blocks.setdefault(self._context(), {})
             if self._calm:
                 at = elements[pc]
-                if at not in blocks:
-                    blocks[at] = self._make(at)
-                block = blocks[at]
+                block = blocks[at] if at in blocks else self._visit(blocks, at)
                 if block is not None and block[1] <= until - self._steps:
                     try:
                         self._steps += block[0]()
@@ -70,6 +90,20 @@ class BlocksMachine(PlainMachine):
             if self._asked(until):
                 return None
         return None
+
+    def _visit(self, blocks: dict[int, Block | None], at: int) -> Block | None:
+        """The block at an address, once control has come there often enough."""
+        visits = self._visits[at] = self._visits.get(at, 0) + 1
+        if visits < self._warm:
+            if len(self._visits) > KEPT:
+                self._visits.clear()
+            return None
+        self._made += 1
+        if self._made > KEPT:
+            self._forget()
+            return None
+        block = blocks[at] = self._make(at)
+        return block
 
     def _quiet(self) -> bool:
         """Whether no interrupt comes and nothing halts; blocks do not change that."""
@@ -87,15 +121,16 @@ class BlocksMachine(PlainMachine):
 
     def _forget(self) -> None:
         self._blocks.clear()
+        self._made = 0
         self._marks[:] = bytes(len(self._marks))
 
     def _wrote(self, memory: str, address: int, units: int) -> None:
         if memory != self._bank.memory:
             return
-        offset = address - self._bank.base
-        if any(self._marks[max(offset, 0) >> LINE : (offset + units - 1 >> LINE) + 1]):
-            self._forget()
-            self._calm = False
+        for first, last in self._storages[memory].within(address, units, self._bank.base, self._bank.size):
+            if any(self._marks[first - self._bank.base >> LINE : (last - self._bank.base >> LINE) + 1]):
+                self._forget()
+                self._calm = False
 
     def _step(self) -> Exit | None:
         """One step on the reference; what it writes to marked memory makes the blocks forgotten."""
@@ -162,7 +197,7 @@ class BlocksMachine(PlainMachine):
         assert self._plan is not None
         source, pc, count = Source(self._plan), start, 0
         wrap = (1 << self._plan.pc_width) - 1
-        while count < MOST:
+        while count < self._most:
             found = self._fetch(pc)
             if found is None:
                 break

@@ -39,6 +39,7 @@ from emulator.machine.engine import (
 from emulator.machine.pages import Buffer, CodePage, Context, Variants
 from emulator.state import State
 from emulator.storage import Bank as HostBank
+from emulator.storage import Storage
 
 if TYPE_CHECKING:
     from emulator.machine.fallback import ReferenceStep
@@ -80,8 +81,9 @@ class NativeMachine(BaseMachine):
         hot: int = 0,
         share: float = 0.5,
         eager: int = EAGER,
+        storages: Mapping[str, Storage] | None = None,
     ) -> None:
-        super().__init__(isa, regions, choices)
+        super().__init__(isa, regions, choices, storages)
         self._engine = engine or Engine()
         self._bank = Bank.of(isa, [r for r in regions if isinstance(r, Ram)])
         self._layout = Layout(isa)
@@ -277,7 +279,8 @@ class NativeMachine(BaseMachine):
                     self._put("attention", 0)
                     return None
                 case Leave.HALTED:
-                    return Exit(Reason.HALTED, 0, name=self._plan.processor[self._word("info0")])
+                    name = self._plan.processor[self._word("info0")]
+                    return Exit(Reason.SHUTDOWN if name in self._plan.shutdowns else Reason.HALTED, 0, name=name)
                 case Leave.UNDELIVERED:
                     return Exit(Reason.UNDELIVERED, 0, name=list(self._isa.traps)[self._word("info0")])
                 case Leave.DOUBLE_FAULT:
@@ -650,10 +653,29 @@ class NativeMachine(BaseMachine):
 
     def _device_write(self, memory: int, address: int, bits: int, value: int) -> int:
         def write() -> int:
-            self._storages[memories(self._isa)[memory]].store(address, bits, value)
+            storage = self._storages[memories(self._isa)[memory]]
+            units = bits // storage.space.unit
+            if storage.device(address, units) is None:
+                for i in range(units):
+                    self._journal_unit(storage, address + i & storage.wrap)
+                self._wrote(storage.space.name, address, units)
+                self._put("flushed", 1)
+            storage.store(address, bits, value)
             return 0
 
         return self._guarded(write)
+
+    def _journal_unit(self, storage: Storage, address: int) -> None:
+        """Remembers a unit of RAM that is written from here, as generated code does it: an access that no single region
+        holds, or one to RAM beside the bank."""
+        bank = storage.bank(address)
+        if bank is None:
+            return
+        top, at = self._word("journal"), address - bank.base
+        entry = (top - self._journal.address) // 8
+        for i, word in enumerate((bank.host + at * bank.cell, int(bank.cells[at]), bank.cell)):
+            self._journal.words[entry + i] = word
+        self._put("journal", top + 24)
 
     def _code_written(self, memory: int, address: int, bits: int) -> int:
         self._invalidate(address, bits // self._isa.spaces[self._bank.memory].unit)
@@ -778,13 +800,10 @@ class NativeMachine(BaseMachine):
     def _wrote(self, memory: str, address: int, units: int) -> None:
         if not self._ready or memory != self._bank.memory:
             return
-        offset = address - self._bank.base
-        if not 0 <= offset < self._bank.size:
-            return
-        lines = self._marks.data[max(offset, 0) >> LINE : (offset + units - 1 >> LINE) + 1]
-        if any(lines):
-            self._flush()
-            self._invalidate(address, units)
+        for first, last in self._storages[memory].within(address, units, self._bank.base, self._bank.size):
+            if any(self._marks.data[first - self._bank.base >> LINE : (last - self._bank.base >> LINE) + 1]):
+                self._flush()
+                self._invalidate(first, last - first + 1)
 
     def _replace(self, memory: str, bank: HostBank, image: bytes) -> None:
         """What was decoded from memory that stays the same stays, too."""

@@ -184,7 +184,7 @@ def judge(event: Event) -> tuple[Exit | None, int, int]:
         case Undefined():
             return Exit(Reason.UNDEFINED, 0), 0, 0
         case Halted():
-            return Exit(Reason.HALTED, 0, name=event.element), 0, 0
+            return Exit(Reason.SHUTDOWN if event.shutdown else Reason.HALTED, 0, name=event.element), 0, 0
         case DoubleFault():
             return Exit(Reason.DOUBLE_FAULT, 0, name=event.traps[-1]), 0, 0
         case Stuck():

@@ -2,12 +2,14 @@
 
 Generated guests (`guests`) are short and look everywhere; these look long.  A loop is made of instructions that, one
 after the other, complete on the reference from the state in which it begins; what they do the thousandth time nobody
-knows.  Traps lead back to its beginning, so that a loop that traps goes on, and its exits are tried as well.
+knows.  Traps lead back to its beginning, so that a loop that traps goes on, and its exits are tried as well.  Where a
+board says how, loops run in the mode of user programs; a hybrid monitor would interpret them in any other.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -39,6 +41,12 @@ LENGTH = 24
 TRIES = 400
 """Instructions that are tried for it."""
 
+APPROACH = 16
+"""Steps from the first instruction to the loop, at most."""
+
+STEADY = 0.7
+"""The share of loops whose registers go on pointing where they did; the others leave memory sooner or later."""
+
 STRETCHES = (500, 10_000, 100_000, 1_000_000)
 """Steps between two comparisons: the first few, and later ones."""
 
@@ -52,29 +60,48 @@ stretch."""
 
 @dataclass(slots=True)
 class Campaign:
-    """What a campaign came to: loops, monitored steps, exits, and the first difference, if there is one."""
+    """What a campaign came to: loops, monitored steps, those of them that ran directly, exits, how loops ended, and the
+    first difference, if there is one."""
 
     loops: int = 0
     steps: int = 0
+    direct: int = 0
     exits: int = 0
     difference: str | None = None
+    ends: Counter[str] = field(default_factory=Counter)
     instructions: set[str] = field(default_factory=set)
+
+    @property
+    def share(self) -> float:
+        """The share of steps that ran directly."""
+        return self.direct / self.steps if self.steps else 1.0
 
 
 class Loops:
     """Makes loops, the same ones for the same seed, and runs them on both machines."""
 
-    def __init__(self, isa: ir.Isa, board: Board, monitor: Monitor, seed: int = 0, tier: Tier = "regions") -> None:
-        if board.speech is None or not board.speech.go:
+    def __init__(
+        self,
+        isa: ir.Isa,
+        board: Board,
+        monitor: Monitor,
+        seed: int = 0,
+        tier: Tier = "regions",
+        *,
+        user: bool = False,
+    ) -> None:
+        speech = board.speech
+        if speech is None or not speech.go or (user and not speech.user):
             raise UsageError(f"the board {board.name} does not say how a program goes on", "its table `speech` would")
         self.isa = isa
         self.random = random.Random(seed)
         origin = board.ram[0].base
-        self.at, self.data = origin + START, origin + DATA
-        self.go = board.speech.go.replace("{label}", f"{self.at:#x}")
-        text = f".equ trapped, {origin + TRAPPED:#x}\n{board.speech.before}\n.org {origin + TRAPPED:#x}\n{self.go}\n"
-        frame = assemble(isa, f"{text}.org {self.at:#x}\nstart: {self.go}\n", origin)
-        self.twins = Twins(isa, board, of_program(frame), monitor, SIZE, tier)
+        self.at, self.data, trapped = origin + START, origin + DATA, origin + TRAPPED
+        self.go = speech.go.replace("{label}", f"{self.at:#x}")
+        first = speech.user.replace("{label}", f"{self.at:#x}") if user else self.go
+        text = f".equ trapped, {trapped:#x}\n{speech.before}\n.org trapped\n"
+        text += f"start: {speech.recover}\n{first}\n.entry start\n"
+        self.twins = Twins(isa, board, of_program(assemble(isa, text, origin)), monitor, SIZE, tier)
 
     def run(self, steps: int) -> Campaign:
         """Loops, until both machines have taken so many steps, or differ."""
@@ -84,15 +111,15 @@ class Loops:
             self.twins.begin(dose)
             out.loops += 1
             out.instructions |= names
-            self._compared(out)
+            self._compared(out, min(STEPS, steps - out.steps))
         return out
 
-    def _compared(self, out: Campaign) -> None:
+    def _compared(self, out: Campaign, most: int) -> None:
         counters = self.twins.machines[1].counters
-        before, done = sum(counters.exits.values()), 0
+        before, direct, done = sum(counters.exits.values()), counters.direct, 0
         stretches = chain(STRETCHES, repeat(STRETCHES[-1]))
-        while done < STEPS and out.difference is None:
-            stretch = next(stretches)
+        while done < most and out.difference is None:
+            stretch = min(next(stretches), most - done)
             one, two = (machine.run(stretch) for machine in self.twins.machines)
             done += two.steps
             parted = self.twins.parted()
@@ -100,9 +127,17 @@ class Loops:
                 places = ", ".join(map(str, list(parted.places)[:6]))
                 out.difference = f"loop {out.loops}, within {done} steps: {told(one)}, {told(two)}, {places}"
             exits = sum(counters.exits.values()) - before
-            if one.reason is not Reason.BUDGET or exits * RARE > max(done, STRETCHES[1]):
+            if one.reason is not Reason.BUDGET:
+                out.ends[one.reason.name.lower()] += 1
                 break
+            if exits * RARE > max(done, STRETCHES[1]):
+                out.ends["exits"] += 1
+                break
+        else:
+            out.ends["budget"] += 1
+        counters = self.twins.machines[1].counters
         out.steps += done
+        out.direct += counters.direct - direct
         out.exits += sum(counters.exits.values()) - before
 
     # -- loops ---------------------------------------------------------------------------------------------------------
@@ -119,6 +154,12 @@ class Loops:
         for i, unit in enumerate(self.twins.blank):
             state.memories[memory][self.twins.base + i] = unit
         reference = Reference(isa, state, Policy(deliver=False, arbitrary=lambda name, args, width: 0))
+        for _ in range(APPROACH):
+            if state.pc() == self.at:
+                break
+            reference.step()
+        steady = self.random.random() < STEADY
+        pointers = {place: value for place, value in places.items() if self.data <= value < self.data + 0x1000}
         cells: dict[int, int] = {}
         names: set[str] = set()
         at, count = self.at, 0
@@ -130,7 +171,9 @@ class Loops:
             for i, unit in enumerate(units):
                 state.memories[memory][at + i] = unit
             event = reference.step()
-            if isinstance(event, Completed) and state.pc() == at + len(units):
+            stays = not steady or all(state.read(name, index) == value for (name, index), value in pointers.items())
+            goes_on = isinstance(event, Completed) and state.pc() == at + len(units) and self._inside(event)
+            if goes_on and stays:
                 cells.update(enumerate(units, at))
                 names.add(instruction.name)
                 at, count = at + len(units), count + 1
@@ -140,6 +183,11 @@ class Loops:
                 state.files[name][:] = entries
         cells.update(assemble(isa, self.go, at).cells)
         return Dose(places, cells), names
+
+    def _inside(self, event: Completed) -> bool:
+        """Has the instruction accessed no memory but the RAM?"""
+        start, end = self.twins.base, self.twins.base + self.twins.size
+        return all(start <= touch.cell[1] < end - 8 for touch in event.accesses)
 
     def _places(self) -> Mapping[Place, int]:
         """Registers that point to data, or hold anything."""

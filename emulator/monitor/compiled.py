@@ -7,15 +7,14 @@ when it leaves).  Held elements are looked at on exits, as always.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from analyzer import ir
 from emulator.evaluate import ArbitraryPolicy, Environment, hashed, value_of
 from emulator.interface import Exit, Reason, Region
-from emulator.machine import Tier, build
 from emulator.machine.base import BaseMachine
 from emulator.monitor.counters import Counters
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
@@ -24,7 +23,7 @@ from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan
 from emulator.monitor.rebind import SLOW
 from emulator.monitor.residence import Residence
-from emulator.monitor.routines import WHY, routed
+from emulator.monitor.routines import WHY, Routines, routed
 from emulator.monitor.shadow import ShadowMap
 from emulator.monitor.table import CONTEXT, FLAT, KINDS, MISS, Form, ShadowTable
 from emulator.reference.events import Trapped
@@ -34,36 +33,50 @@ from emulator.storage import Storage
 ACCESS: Mapping[int, ir.AccessKind] = {ir.ACCESS_CODE[kind]: kind for kind in KINDS}
 
 
-class CompiledHost:
-    """A bare machine that runs guests, on generated code.  `table` is the address of the shadow's table, for maps that
-    are looked up in one (`forms`); `blocks` are regions of the guest's RAM that it may find without (SHADOW-FLAT)."""
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """The instruction set of a host: that of the machine `bare`, which has guests' machines of the plan's on it, with
+    exits and the `routines` of the monitor, if it has those.  `table` is the address of the shadow's table, for maps
+    that are looked up in one (`forms`); `blocks` are regions of the guest's RAM that it may find without
+    (SHADOW-FLAT)."""
 
-    def __init__(
-        self,
-        isa: ir.Isa,
-        regions: Sequence[Region],
-        choices: Mapping[str, int],
+    plan: Plan
+    isa: ir.Isa
+    routines: Routines | None
+    forms: Mapping[str, Form]
+    table: int
+    blocks: Sequence[Placement]
+    inner: Placement | None = None
+    """The block of the innermost guest in the memory of this host's own virtual machine, if a monitor is in that."""
+
+    @staticmethod
+    def of(
+        bare: ir.Isa,
+        plan: Plan,
         forms: Mapping[str, Form],
         table: int,
-        tier: Tier = "auto",
         blocks: Sequence[Placement] = (),
-        resident: tuple[Plan, Sequence[Placement], Mapping[str, int]] | None = None,
-        passed: Collection[str] = (),
-    ) -> None:
+        resident: tuple[Sequence[Placement], Mapping[str, int]] | None = None,
+    ) -> Outfit:
+        """`resident` has places and choices of the only virtual machine, whose monitor is to be in the code."""
+        isa = exiting(bare, forms, table, blocks, plan.division.passed)
+        routines = None if resident is None else routed(isa, plan, *resident, forms)
+        return Outfit(plan, isa if routines is None else routines.isa, routines, forms, table, blocks)
+
+
+class CompiledHost:
+    """A machine of an outfit that runs guests: a bare one on generated code, or a virtual one, on whose own host they
+    run."""
+
+    def __init__(self, outfit: Outfit, machine: BaseMachine) -> None:
+        isa, forms = outfit.plan.isa, outfit.forms
         self._bare = isa
         self._terms: Terms
-        self._isa = exiting(isa, forms, table, blocks, passed)
-        self.routines: Residence | None = None
-        if resident is not None:
-            routines = routed(self._isa, *resident, forms)
-            if routines is not None:
-                self._isa = routines.isa
-                self.routines = Residence(routines)
-        machine = build(self._isa, regions, choices, tier)
-        assert isinstance(machine, BaseMachine)
+        self._isa = outfit.isa
+        self.routines = None if outfit.routines is None else Residence(outfit.routines)
         self.machine = machine
         self._state = machine._view()
-        self._blocks = bool(blocks)
+        self._blocks = bool(outfit.blocks)
         self._seen: dict[str, int] = {}
         self._mode = value_of(isa.mode.expr, isa)
         self._arbitrary: ArbitraryPolicy = hashed
@@ -72,7 +85,7 @@ class CompiledHost:
         self.table: ShadowTable | None = None
         if forms:
             (memory,) = {form.memory.name for form in forms.values()}
-            self.table = ShadowTable(forms, table, machine._storages[memory])
+            self.table = ShadowTable(forms, outfit.table, machine._storages[memory])
 
     @property
     def isa(self) -> ir.Isa:
@@ -212,10 +225,11 @@ class CompiledHost:
         args = tuple(elements[argument(name)] for name, _ in kind.params)
         if kind.name.startswith(MISS):
             return Left(Why.MISS, steps, lost, miss=self._missed(kind.name.removeprefix(MISS), args))
-        name = kind.name.removeprefix(COMMITTED)
+        inner = kind.name in self._bare.traps  # the virtual machine has a monitor in it, which tells them apart, too
+        name = kind.name if inner else kind.name.removeprefix(COMMITTED)
         event = Trapped(name, args, kind.kind, True, memory=kind.kind is ir.TrapClass.MEMORY)
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
-        caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name != name)
+        caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name.startswith(COMMITTED))
         return Left(Why.TRAP, steps, lost, event, caught)
 
     def _asked(self, steps: int, lost: int) -> Left:

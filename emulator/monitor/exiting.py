@@ -73,7 +73,7 @@ def exiting(
         elements={**isa.elements, **{e.name: e for e in added}},
         traps=traps,
         deliver=ir.Procedure("monitor.exit", (), None, _exit(params)),
-        interrupts=tuple(_staying(i) for i in isa.interrupts if _own(i, frozenset(passed))),
+        interrupts=tuple(staying(i) for i in isa.interrupts if _own(i, frozenset(passed))),
         spaces={name: forms[name].map(base, blocks) if name in forms else space for name, space in isa.spaces.items()},
         instructions=tuple(replace(i, body=committed(i.body)) for i in isa.instructions),
         procedures={name: replace(p, body=committed(p.body)) for name, p in isa.procedures.items()},
@@ -88,7 +88,7 @@ def _own(interrupt: ir.Interrupt, passed: frozenset[str]) -> bool:
     return not foreign and {term.element for term in terms if isinstance(term, ir.Get)} <= passed
 
 
-def _staying(interrupt: ir.Interrupt) -> ir.Interrupt:
+def staying(interrupt: ir.Interrupt) -> ir.Interrupt:
     """The interrupt, once: its cause is still there when the guest has left."""
     inside = ir.Compare("eq", ir.Get(LEFT, LEFT_BITS), ir.Const(LEFT_BITS, 0))
     return replace(interrupt, cond=ir.Logic("and", inside, interrupt.cond))

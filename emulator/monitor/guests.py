@@ -89,10 +89,12 @@ class Kind:
 
 
 class Maker:
-    """Makes guests, the same ones for the same seed."""
+    """Makes guests, the same ones for the same seed.  Every other of their instructions is one of `focus`, if there is
+    any."""
 
-    def __init__(self, kind: Kind, seed: int) -> None:
+    def __init__(self, kind: Kind, seed: int, focus: Sequence[str] = ()) -> None:
         self.kind = kind
+        self._focus = [i for i in kind.isa.instructions if i.name in focus]
         self.random = random.Random(seed)
         isa = kind.isa
         self._mode = value_of(isa.mode.expr, isa)
@@ -244,6 +246,8 @@ class Maker:
     def _instruction(self) -> Sequence[int]:
         """The units of some instruction; each comes once before any comes again."""
         while True:
+            if self._focus and self.random.random() < 0.5:
+                self._order.append(self.random.choice(self._focus))
             if not self._order:
                 self._order = list(self.kind.isa.instructions)
                 self.random.shuffle(self._order)

@@ -6,7 +6,7 @@ A plan is read off the IR, the scheme and the report; nothing in it is about one
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, get_args
 
@@ -36,12 +36,19 @@ class Division:
     """The elements and files of an Isa by who holds their value while a guest runs.
 
     `passed` hold the guest's own value in hardware, `environment` belongs to modes outside the scheme and is the same
-    for both, `held` hold the monitor's value, and the guest's is in the monitor's record.
+    for both, `held` hold the monitor's value, and the guest's is in the monitor's record.  `inner` are those of a
+    monitor that the virtual machine has in it: the hardware has no such state, so they are in the record alone.
     """
 
     passed: tuple[str, ...]
     environment: tuple[str, ...]
     held: tuple[str, ...]
+    inner: tuple[str, ...] = ()
+
+    @property
+    def virtual(self) -> tuple[str, ...]:
+        """What only the record has the virtual machine's value of."""
+        return (*self.held, *self.inner)
 
 
 def division(isa: ir.Isa, scheme: ir.Scheme) -> Division:
@@ -92,6 +99,12 @@ class Plan:
     modes: Mapping[int, Mapping[str, int]]
     composed: tuple[str, ...]
     shadowed: tuple[str, ...]
+
+    def around(self, isa: ir.Isa) -> Plan:
+        """The plan for virtual machines of `isa`, which is this machine with a monitor in it."""
+        known = {*self.isa.elements, *self.isa.files}
+        inner = tuple(name for name in (*isa.elements, *isa.files) if name not in known)
+        return replace(self, isa=isa, division=replace(self.division, inner=inner))
 
     @property
     def inside(self) -> frozenset[int]:

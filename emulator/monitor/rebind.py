@@ -22,6 +22,7 @@ from emulator.codegen.shape import Shape
 from emulator.evaluate import Environment, value_of
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan
+from emulator.monitor.shadow import LINE, SPREAD, TRACED_BITS, TRACED_INDEX
 
 VIRTUAL = "virtual."
 """Names of the virtual machine's own: elements, files, traps, procedures."""
@@ -30,7 +31,8 @@ SLOW = "monitor.slow"
 """The trap by which a routine leaves a step to the slow monitor: the cause, the address of the instruction."""
 
 TRACED = "monitor.traced"
-"""The element that says that tables of the virtual machine are watched (SHADOW-TRACED), so that no routine writes."""
+"""The file that has a bit for each watched line of the virtual machine's memory (SHADOW-TRACED), which no routine
+writes.  Some lines share one."""
 
 CAUSE, HERE = "monitor.cause", "monitor.here"
 CAUSE_BITS = 16
@@ -38,6 +40,22 @@ CAUSE_BITS = 16
 
 class NoRoutine(Exception):
     """There is no compiled routine for this; the message says why."""
+
+
+def renamed(local: str) -> str:
+    """A local of a re-bound block: those of a monitor in the virtual machine are not this monitor's.
+
+    >>> renamed("monitor.cause"), renamed("t.monitor.cause"), renamed("value")
+    ('virtual.monitor.cause', 't.virtual.monitor.cause', 'value')
+    """
+    if local.startswith("t."):
+        return "t." + renamed(local[2:])
+    return VIRTUAL + local if local.startswith(("monitor.", VIRTUAL)) else local
+
+
+def params_of(declared: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """The parameters of a re-bound procedure or trap, but for those of this monitor."""
+    return tuple((renamed(name), width) for name, width in declared)
 
 
 class Rebinding:
@@ -52,7 +70,7 @@ class Rebinding:
         self.placements = placements
         self.choices = choices
         self.chosen = chosen
-        self.held = frozenset(plan.division.held)
+        self.held = frozenset(plan.division.virtual)
         self.mapped = _map_files(plan)
         self.procedures: dict[str, ir.Procedure] = {}
         """The re-bound procedures and maps that were asked for, by their names."""
@@ -87,7 +105,8 @@ class Rebinding:
                 file = VIRTUAL + e.file if e.file in self.held else e.file
                 return ir.GetEntry(file, self.expr(e.index, locals_), e.width)
             case ir.Local():
-                return e if locals_ is None else locals_.get(e.name, e)
+                known = None if locals_ is None else locals_.get(e.name)
+                return replace(e, name=renamed(e.name)) if known is None else known
             case ir.Const() | ir.BoolConst() | ir.Operand() | ir.Unknown():
                 return e
             case ir.Unary() | ir.Not() | ir.Extract() | ir.Extend() | ir.ToBool() | ir.ToBits():
@@ -117,18 +136,17 @@ class Rebinding:
     def _stmt(self, stmt: ir.Stmt, locals_: Mapping[str, ir.Expr] | None) -> Sequence[ir.Stmt]:
         match stmt:
             case ir.Let():
-                return [replace(stmt, value=self.expr(stmt.value, locals_))]
+                return [replace(stmt, local=renamed(stmt.local), value=self.expr(stmt.value, locals_))]
             case ir.Load():
-                before, access = self._access(stmt.access, locals_)
-                return [*before, replace(stmt, access=access)]
+                before, access, _ = self._access(stmt.access, locals_)
+                return [*before, replace(stmt, local=renamed(stmt.local), access=access)]
             case ir.Store():
-                before, access = self._access(stmt.access, locals_)
-                watched = ir.Compare("eq", ir.Get(TRACED, 1), ir.Const(1, 1))
-                traced = [ir.When(watched, (self.slow(),))] if self.plan.shadowed else []
+                before, access, at = self._access(stmt.access, locals_)
+                traced = self._traced(at, access) if self.plan.shadowed else []
                 return [*before, *traced, replace(stmt, access=access, value=self.expr(stmt.value, locals_))]
             case ir.Probe() if stmt.what == "translate":
                 before, _, address = self._translated(stmt.access, locals_)
-                return [*before, ir.Let(stmt.local, address)]
+                return [*before, ir.Let(renamed(stmt.local), address)]
             case ir.Set():
                 name = VIRTUAL + stmt.element if stmt.element in self.held else stmt.element
                 return [replace(stmt, element=name, value=self.expr(stmt.value, locals_))]
@@ -142,11 +160,13 @@ class Rebinding:
                 return [ir.When(self.expr(stmt.cond, locals_), then, other)]
             case ir.Loop():
                 body, exhausted = self.block(stmt.body, locals_), self.block(stmt.exhausted, locals_)
-                return [replace(stmt, cond=self.expr(stmt.cond, locals_), body=body, exhausted=exhausted)]
+                carried = tuple(map(renamed, stmt.carried))
+                cond = self.expr(stmt.cond, locals_)
+                return [replace(stmt, cond=cond, body=body, exhausted=exhausted, carried=carried)]
             case ir.Call():
                 name = self._procedure(self.isa.procedures[stmt.procedure])
                 args = (*(self.expr(arg, locals_) for arg in stmt.args), *self.context())
-                return [ir.Call(name, args, stmt.local)]
+                return [ir.Call(name, args, None if stmt.local is None else renamed(stmt.local))]
             case ir.Return():
                 return [ir.Return(None if stmt.value is None else self.expr(stmt.value, locals_))]
             case ir.Trap():
@@ -165,8 +185,6 @@ class Rebinding:
         """The name of the re-bound procedure, which is made if it was not before."""
         name = VIRTUAL + procedure.name
         if name not in self.procedures:
-            if any(isinstance(stmt, ir.Done) for stmt in ir.statements(procedure.body)):
-                raise NoRoutine(f"{procedure.name} ends the instruction")
             self._make(name, procedure.params, procedure.returns, procedure.body)
         return name
 
@@ -176,24 +194,39 @@ class Rebinding:
         self._busy.add(name)
         more = ((CAUSE, CAUSE_BITS), (HERE, self.pc_width))
         try:
-            self.procedures[name] = ir.Procedure(name, (*params, *more), returns, self.block(body))
+            self.procedures[name] = ir.Procedure(name, (*params_of(params), *more), returns, self.block(body))
         finally:
             self._busy.discard(name)
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
-    def _access(self, access: ir.Access, locals_: Mapping[str, ir.Expr] | None) -> tuple[list[ir.Stmt], ir.Access]:
-        """The host's access, and what leads to it: translation, and the way to where the virtual machine lies."""
+    def _access(
+        self, access: ir.Access, locals_: Mapping[str, ir.Expr] | None
+    ) -> tuple[list[ir.Stmt], ir.Access, ir.Expr]:
+        """What leads to the host's access (translation, and the way to where the virtual machine lies), the access, and
+        its address in the virtual machine's memory."""
         before, memory, address = self._translated(access, locals_)
-        place, units = self._place(memory), access.bits // memory.unit
-        if units > place.size:
-            raise NoRoutine(f"an access wider than {memory.name}")
-        at, width = self.local(), memory.address_width
-        away = ir.Binary("sub", ir.Local(at, width), ir.Const(width, place.base))
-        inside = ir.Compare("ule", away, ir.Const(width, place.size - units))
-        real = ir.Binary("add", away, ir.Const(width, place.at))
+        units, at, width = access.bits // memory.unit, self.local(), memory.address_width
+        here = ir.Local(at, width)
+        inside: ir.Expr = ir.FALSE
+        real: ir.Expr = here
+        for place in self._places(memory, units):
+            away = ir.Binary("sub", here, ir.Const(width, place.base))
+            within = ir.Compare("ule", away, ir.Const(width, place.size - units))
+            moved = ir.Binary("add", away, ir.Const(width, place.at))
+            real = moved if inside == ir.FALSE else ir.If(within, moved, real)
+            inside = within if inside == ir.FALSE else ir.Logic("or", within, inside)
         before += [ir.Let(at, address), ir.When(ir.Not(inside), (self.slow(),))]
-        return before, ir.Access(memory.name, real, access.bits, access.kind, table=access.table)
+        found = ir.Access(memory.name, real, access.bits, access.kind, table=access.table)
+        return before, found, ir.Local(at, width)
+
+    def _traced(self, at: ir.Expr, access: ir.Access) -> list[ir.Stmt]:
+        """Leaves a store to the slow monitor where a line of its first or its last unit may be watched."""
+        memory = self.isa.spaces[access.space]
+        assert isinstance(memory, ir.Memory)
+        width, units = memory.address_width, access.bits // memory.unit
+        ends = [at] if units == 1 else [at, ir.Binary("add", at, ir.Const(width, units - 1))]
+        return [ir.When(ir.ToBool(_bit(end)), (self.slow(),)) for end in ends]
 
     def _translated(
         self, access: ir.Access, locals_: Mapping[str, ir.Expr] | None
@@ -235,16 +268,27 @@ class Rebinding:
             self._make(name, (*params, ("access", 2), ("bits", 16)), returns, space.body)
         return name
 
-    def _place(self, memory: ir.Memory) -> Placement:
-        """Where the virtual machine's memory lies: in one region, which its own limit does not cut."""
-        places = [p for p in self.placements if p.memory == memory.name]
-        if len(places) != 1:
-            raise NoRoutine(f"{memory.name} has {len(places)} regions")
+    def _places(self, memory: ir.Memory, units: int) -> Sequence[Placement]:
+        """Where the virtual machine's memory lies: in regions that its own limit does not cut, the largest last."""
+        places = sorted((p for p in self.placements if p.memory == memory.name), key=lambda p: p.size)
+        places = [place for place in places if units <= place.size]
+        if not places:
+            raise NoRoutine(f"no region of {memory.name} has {units} units")
         if memory.size is not None:
             size = value_of(memory.size, self.isa)(Environment({}, {}, dict(self.choices), {}), {})
-            if int(size) < places[0].base + places[0].size:
-                raise NoRoutine(f"{memory.name} ends within its region")
-        return places[0]
+            if any(int(size) < place.base + place.size for place in places):
+                raise NoRoutine(f"{memory.name} ends within a region")
+        return places
+
+
+def _bit(address: ir.Expr) -> ir.Expr:
+    """The bit of `TRACED` for the line of an address (see `emulator.monitor.shadow.spot`)."""
+    width, word = ir.width(address), 64
+    wide = ir.Extend(False, address, word) if width < word else address
+    mixed = ir.Binary("mul", ir.Binary("lshr", wide, ir.Const(word, LINE)), ir.Const(word, SPREAD))
+    index = ir.Extract(mixed, word - 1, word - TRACED_INDEX)
+    by = ir.Extend(False, ir.Extract(mixed, word - TRACED_INDEX - 1, word - TRACED_INDEX - TRACED_BITS), word)
+    return ir.Extract(ir.Binary("lshr", ir.GetEntry(TRACED, index, word), by), 0, 0)
 
 
 def _map_files(plan: Plan) -> frozenset[str]:

@@ -41,7 +41,7 @@ class Residence:
         if routines.contexts is not None:
             assert isinstance(shadow, ShadowMap)
             assert table is not None
-            state.elements[TRACED] = int(shadow.traced)
+            state.files[TRACED][:] = shadow.lines()
             epoch = table.flushes, shadow.epoch()
             if epoch != self.epoch:
                 self.epoch = epoch

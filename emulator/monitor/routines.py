@@ -21,11 +21,12 @@ from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor.contexts import Contexts
-from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS
+from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS, staying
 from emulator.monitor.exits import cause
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, reads
-from emulator.monitor.rebind import CAUSE, CAUSE_BITS, HERE, SLOW, TRACED, VIRTUAL, NoRoutine, Rebinding
+from emulator.monitor.rebind import CAUSE, CAUSE_BITS, HERE, SLOW, TRACED, VIRTUAL, NoRoutine, Rebinding, params_of
+from emulator.monitor.shadow import TRACED_BITS, TRACED_INDEX
 from emulator.monitor.table import Form
 
 ENTER = "monitor.enter"
@@ -89,14 +90,15 @@ def routed(
     instructions = tuple(map(maker.instruction, plan.isa.instructions, exiting.instructions))
     procedures = {name: replace(p, body=enter.after(p.body)) for name, p in rebinding.procedures.items()}
     isa = plan.isa
-    held = tuple(n for n in plan.division.held if n in isa.elements)
-    files = tuple(n for n in plan.division.held if n in isa.files)
+    held = tuple(n for n in plan.division.virtual if n in isa.elements)
+    files = tuple(n for n in plan.division.virtual if n in isa.files)
     added = [replace(isa.elements[n], name=VIRTUAL + n, role=ir.Role.CONTROL) for n in held]
     added += [ir.Element(CHOSEN + n, width, ir.Role.CONTROL, reset=0) for n, width in plan.scheme.chosen]
     added += [ir.Element(name, COUNT_BITS, ir.Role.CONTROL, reset=0) for name in maker.counters]
-    added += [ir.Element(TRACED, 1, ir.Role.CONTROL, reset=0), ir.Element(WHY, CAUSE_BITS, ir.Role.CONTROL, reset=0)]
+    added.append(ir.Element(WHY, CAUSE_BITS, ir.Role.CONTROL, reset=0))
     kept = [replace(isa.files[n], name=VIRTUAL + n, role=ir.Role.CONTROL) for n in files]
     kept.append(ir.File(REFLECTED, len(isa.traps) + 1, CAUSE_BITS, COUNT_BITS, ir.Role.CONTROL, reset=0))
+    kept.append(ir.File(TRACED, 1 << TRACED_INDEX, TRACED_INDEX, 1 << TRACED_BITS, ir.Role.CONTROL, reset=0))
     kept += () if contexts is None else contexts.files()
     whole = replace(
         exiting,
@@ -234,7 +236,7 @@ class Splicer:
         found = [ir.TrapKind(SLOW, ir.TrapClass.EXIT, more)]
         for kind in self.isa.traps.values():
             attributes = tuple((name, self.rebinding.expr(value)) for name, value in kind.attributes)
-            params = (*kind.params, *more)
+            params = (*params_of(kind.params), *more)
             found.append(replace(kind, name=VIRTUAL + kind.name, params=params, attributes=attributes))
         return found
 
@@ -258,13 +260,14 @@ class Splicer:
         return replace(real, body=(ir.When(first, leaves, reflects),))
 
     def interrupts(self) -> tuple[ir.Interrupt, ...]:
-        """Those of the virtual machine (P6: only when its own masks allow)."""
+        """Those of the virtual machine (P6: only when its own masks allow), as long as it runs: one whose delivery is
+        left to the slow monitor is still pending."""
         pc = self.isa.fetch.pc
         none = ir.Const(CAUSE_BITS, len(self.isa.traps))
         more = (none, ir.Get(pc, self.rebinding.pc_width))
         expr = self.rebinding.expr
         return tuple(
-            ir.Interrupt(VIRTUAL + i.trap, (*(expr(arg) for arg in i.args), *more), expr(i.cond))
+            staying(ir.Interrupt(VIRTUAL + i.trap, (*(expr(arg) for arg in i.args), *more), expr(i.cond)))
             for i in self.isa.interrupts
         )
 
@@ -277,7 +280,7 @@ class Splicer:
         except NoRoutine as why:
             self.missing[instruction.name] = str(why)
             return instruction
-        alike = self._alike(original.body, routine)
+        alike = self._alike(instruction.body, routine)
         splice = _Splice(self, instruction.name, routine, alike)
         found = replace(instruction, body=splice.spliced(instruction.body))
         self.clones |= splice.clones
@@ -305,6 +308,15 @@ class Splicer:
     def dispatched(self, trap: ir.Trap) -> bool:
         kind = self.isa.traps.get(trap.trap)
         return kind is not None and kind.kind is not ir.TrapClass.MEMORY
+
+    def ends_within(self, block: ir.Block) -> bool:
+        """Does a procedure that the re-bound block calls end the instruction?"""
+        procedures = self.rebinding.procedures
+        calls = {stmt.procedure for stmt in ir.statements(block) if isinstance(stmt, ir.Call)}
+        bodies = [procedures[name].body for name in calls if name in procedures]
+        return any(
+            any(isinstance(stmt, ir.Done) for stmt in ir.statements(body)) or self.ends_within(body) for body in bodies
+        )
 
     def counter(self, instruction: str, trap: str) -> str:
         """The counter of an instruction that was emulated because of a trap."""
@@ -339,7 +351,9 @@ class _Splice:
         self.block(rest, frozenset())  # finds what that is
         self.clones.clear()
         found, _ = self.block(rest, frozenset())
-        return (*(ir.Let(WAS + name, self._now(name)) for name in self.undone), *first, *_joined(found))
+        lets = next((i for i, stmt in enumerate(first) if not isinstance(stmt, ir.Let)), len(first))
+        notes = (ir.Let(WAS + name, self._now(name)) for name in self.undone)
+        return (*first[:lets], *notes, *first[lets:], *_joined(found))
 
     def _now(self, name: str) -> ir.Get:
         return ir.Get(name, self.maker.isa.elements[name].width)
@@ -397,9 +411,11 @@ class _Splice:
         out += [ir.Let(CAUSE, ir.Const(CAUSE_BITS, maker.number(trap))), ir.Let(HERE, self._was(pc))]
         counter = maker.counter(self.name, trap)
         one = ir.Binary("add", ir.Get(counter, COUNT_BITS), ir.Const(COUNT_BITS, 1))
-        ends = (ir.Set(counter, one), ir.Done())
-        body = maker.enter.after(_ending(self.routine[self.alike :], ends))
-        return [*out, *body]
+        counts = ir.Set(counter, one)
+        routine = self.routine[self.alike :]
+        if maker.ends_within(routine):  # a procedure ends the instruction
+            return [*out, counts, *maker.enter.after(_ending(routine, (ir.Done(),)))]
+        return [*out, *maker.enter.after(_ending(routine, (counts, ir.Done())))]
 
 
 def _joined(block: ir.Block) -> ir.Block:

@@ -21,7 +21,8 @@ SHADOW-NATURAL
 
 SHADOW-FLAT
     No entries are needed in a context in which the virtual map passes all addresses of the guest's RAM on as they are
-    (proved), as long as there is no table whose cells must be traced.
+    (proved), as long as no cell of it must be traced.  Of a virtual machine with a monitor in it, that RAM is what the
+    innermost guest has.
 
 On the reference executor a shadow is asked at each translation, in place of the host's own map.  A host with tables of
 the machine's own format would have them filled instead; the rules are the same.  A host on generated code has a mirror
@@ -30,7 +31,7 @@ of the entries (`emulator.monitor.table`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -68,6 +69,12 @@ SETTLED = 24
 LINE = 6
 """The logarithm of the units that writable entries are kept account of together."""
 
+TRACED_INDEX, TRACED_BITS = 6, 6
+"""The logarithms of the words that say which lines are watched, and of their bits."""
+
+SPREAD = 0x9E3779B97F4A7C15
+"""An odd number that spreads lines over those bits."""
+
 MOST_LINES = 1 << 16
 """Writable lines that are kept account of; past them the shadow starts anew, too."""
 
@@ -99,7 +106,8 @@ class Mirror(Protocol):
 
 class ShadowMap:
     """The shadow of one virtual machine.  `granules` gives for maps the number of low address bits below which they
-    translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access."""
+    translate alike (proved, see `analyzer.obligations`); a map without one is shadowed access by access.  `block` is
+    the memory of the machine that flat contexts lead to; None: all of it."""
 
     def __init__(
         self,
@@ -108,6 +116,7 @@ class ShadowMap:
         placements: Sequence[Placement],
         granules: Mapping[str, int],
         flat: Flat = never,
+        block: Placement | None = None,
     ) -> None:
         self.version = 0
         self.stayed = False
@@ -119,6 +128,10 @@ class ShadowMap:
         self._placements = placements
         self._granules = granules
         self._passes = flat
+        self._block = block
+        self._watched = 0
+        """Traced units in the block."""
+        self._lines: list[int] | None = None
         self._flat: dict[tuple[int, ...], bool] = {}
         names = sorted(set().union(*(_reads(plan.isa, name) for name in plan.shadowed)))
         elements, files = plan.isa.elements, plan.isa.files
@@ -182,7 +195,7 @@ class ShadowMap:
     def flat(self, state: State) -> bool:
         """Do all maps pass on all addresses of the virtual machine as they are, in the present context, and is no table
         to be watched (SHADOW-FLAT)?  Asked of the solver where a guest stays for long."""
-        if self._outer is not None or self._tables or self._passed:
+        if self._outer is not None or self._watched or self._passed:
             return False
         held = tuple(self._record.elements[n] for n in self._held)
         known = self._flat.get(held)
@@ -193,10 +206,18 @@ class ShadowMap:
             known = self._flat[held] = all(self._passes(name, values) for name in sorted(self.covers))
         return bool(known)
 
-    @property
-    def traced(self) -> bool:
-        """Are there tables to be watched (SHADOW-TRACED)?"""
-        return bool(self._tables)
+    def lines(self) -> Sequence[int]:
+        """Which lines are watched (SHADOW-TRACED): a bit of a word for each (`spot`), which some share."""
+        if self._lines is None:
+            self._lines = [0] * (1 << TRACED_INDEX)
+            for line in {address >> LINE for _, address in self._tables}:
+                word, bit = spot(line)
+                self._lines[word] |= 1 << bit
+        return self._lines
+
+    def _in_block(self, unit: Unit) -> bool:
+        block = self._block
+        return block is None or (unit[0] == block.memory and block.holds(unit[1]))
 
     @property
     def settled(self) -> bool:
@@ -205,7 +226,7 @@ class ShadowMap:
 
     def epoch(self) -> Epoch:
         """What contexts and their answers depend on besides elements: the same as long as they stay true."""
-        return self.traced, self.settled, tuple(self._token(n) for n in self._files)
+        return bool(self._watched), self.settled, tuple(self._token(n) for n in self._files)
 
     def default(self, param: ir.MapParam, kind: ir.AccessKind) -> int:
         """What the state makes of an argument that the spec does not give: that of the innermost machine."""
@@ -331,7 +352,11 @@ class ShadowMap:
             self.flush()
         self.filled += 1
         for unit in tables:
-            self._tables.setdefault(unit, set()).add(at)
+            if unit not in self._tables:
+                self._tables[unit] = set()
+                self._watched += self._in_block(unit)
+                self._lines = None
+            self._tables[unit].add(at)
             self._drop(self._writable.pop((unit[0], unit[1] >> LINE), set()))  # SHADOW-TRACED
         self.entries[at] = entry
         if self.mirror is not None:
@@ -343,8 +368,15 @@ class ShadowMap:
     def wrote(self, memory: str, address: int, units: int) -> None:
         """The virtual machine's memory was written other than through an entry."""
         if self._tables:
-            for i in range(units):
-                self._drop(self._tables.pop((memory, address + i), set()))
+            written: Iterable[Unit] = ((memory, address + i) for i in range(units))
+            if units > len(self._tables):
+                written = [unit for unit in self._tables if unit[0] == memory and 0 <= unit[1] - address < units]
+            for unit in written:
+                gone = self._tables.pop(unit, None)
+                if gone is not None:
+                    self._watched -= self._in_block(unit)
+                    self._lines = None
+                    self._drop(gone)
 
     def _drop(self, gone: set[tuple[Context, Key]]) -> None:
         for at in gone:
@@ -365,8 +397,19 @@ class ShadowMap:
         self._seen.clear()
         self._context = None
         self._tables.clear()
+        self._watched, self._lines = 0, None
         self._writable.clear()
         self.version += 1
+
+
+def spot(line: int) -> tuple[int, int]:
+    """The word and the bit in it that say of a line whether it is watched.
+
+    >>> spot(0), spot(1)
+    ((0, 0), (39, 35))
+    """
+    mixed = line * SPREAD >> 64 - TRACED_INDEX - TRACED_BITS & (1 << TRACED_INDEX + TRACED_BITS) - 1
+    return mixed >> TRACED_BITS, mixed & (1 << TRACED_BITS) - 1
 
 
 def _reads(isa: ir.Isa, name: str) -> set[str]:

@@ -14,6 +14,7 @@ from emulator.monitor.counters import Counters
 from emulator.monitor.exits import Handled
 from emulator.monitor.monitor import Monitor
 from emulator.run import Keyboard, Options, Outcome, follow, prepare
+from emulator.saved import keep, kept
 
 MOST_EXITS = 6
 """Causes of exits that are named in a line."""
@@ -84,16 +85,19 @@ def supervise(
     console: Console,
     keyboard: Keyboard | None = None,
     tell: Callable[[str], None] | None = None,
+    save: Path | None = None,
+    restore: Path | None = None,
 ) -> Supervised:
     """Runs a program in a virtual machine to its end, or until its budget is spent; `tell` is given a line for each
-    exit, with the number of its monitor where there are several.
+    exit, with the number of its monitor where there are several.  It begins where another run was kept in the file
+    `restore`, and is kept in `save`.
 
     Raises:
         AssemblyError: the program or the board is wrong (PG50x to PG52x).
         Refused: PG532, no virtual machine can be served.
         Breach: PG533, the guest has what is not its own.
-        OSError: a file cannot be read.
-        UsageError: there is no such board, or what was asked for is not possible.
+        OSError: a file cannot be read or written.
+        UsageError: there is no such board, what was asked for is not possible, or another system was kept.
     """
     system = prepare(isa, program, options, console, monitor.make)
     levels = monitor.levels
@@ -105,7 +109,11 @@ def supervise(
     if tell is not None:
         for number, level in enumerate(levels, 1):
             level.tell = _telling(tell, number if len(levels) > 1 else None)
+    if restore is not None:
+        keep(system, restore.read_text())
     outcome = follow(system, options.budget, keyboard)
+    if save is not None:
+        save.write_text(kept(system))
     counters = tuple(level.counters for level in levels)
     compiled = isinstance(monitor.host, CompiledHost)
     technique, scheme = monitor.plan.technique, monitor.plan.scheme.name

@@ -207,6 +207,11 @@ class Form:
         return ir.Map(space.name, space.address, space.address_width, space.unit, params, memory.name, body)
 
 
+def passes(name: str, values: Mapping[str, int]) -> bool:
+    """Does a map that looks up find the guest's block without its table (`Form.map`), by the values of its elements?"""
+    return values[FLAT] == 1
+
+
 def locals_(expr: ir.Expr) -> set[str]:
     return {term.name for term in ir.subterms(expr) if isinstance(term, ir.Local)}
 

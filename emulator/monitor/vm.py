@@ -71,13 +71,15 @@ MOST_FILLS = 256
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What the allocator gives a virtual machine: where each region of its RAM lies in the host, values for what the
-    scheme lets the monitor choose, the host's held state while a guest runs, and what is known of maps."""
+    scheme lets the monitor choose, the host's held state while a guest runs, and what is known of maps: their granules,
+    where they are flat, and to which `block` of memory they then lead (None: all of it)."""
 
     at: tuple[int, ...]
     chosen: Mapping[str, int]
     held: State
     granules: Mapping[str, int]
     flat: Flat = never
+    block: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,8 @@ class VirtualMachine(BaseMachine):
         self._record = State(plan.isa, choices)
         self._record.memories = {name: RamCells(storage) for name, storage in self._storages.items()}
         self.reference = DirectReference(plan.isa, self.record, Policy(arbitrary=self._arbitrary))
-        self.shadow = (
-            ShadowMap(plan, self.record, self.placements, grant.granules, grant.flat) if plan.shadowed else None
-        )
+        known = grant.granules, grant.flat, grant.block
+        self.shadow = ShadowMap(plan, self.record, self.placements, *known) if plan.shadowed else None
         self._code = code(plan.isa)
         self._entry: dict[str, int] = {}
         composes = {c.element: c.value for c in plan.scheme.compose}

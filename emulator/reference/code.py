@@ -26,6 +26,7 @@ from emulator.reference.run import (
     Step,
 )
 from emulator.state import split
+from emulator.stopping import shutdowns, stopping
 
 
 class Code:
@@ -59,7 +60,7 @@ class Code:
         self.numbers = {name: number for number, name in enumerate(isa.traps)}
         names = (name for trap in isa.traps.values() for name, _ in (*trap.attributes, *trap.params))
         self.no_attributes = dict.fromkeys((f"t.{name}" for name in names), 0)
-        self.processor = tuple(e.name for e in isa.elements.values() if e.role is ir.Role.PROCESSOR)
+        self.processor, self.shutdowns = stopping(isa), shutdowns(isa)
         self._procedures: dict[int, Block] = {}
         self._maps: dict[str, Block] = {}
         self._bodies: dict[int, Block] = {}

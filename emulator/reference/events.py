@@ -87,9 +87,11 @@ class Unpredicted:
 
 @dataclass(frozen=True, slots=True)
 class Halted:
-    """The processor is halted or waits (an element of role `processor` is not 0) and no interrupt comes."""
+    """The processor is halted or waits (an element of role `processor` is not 0) and no interrupt comes.  `shutdown`
+    says that it stopped by itself, because a trap could not be delivered."""
 
     element: str
+    shutdown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

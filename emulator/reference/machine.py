@@ -68,7 +68,7 @@ class Machine:
                 return self._trapped(run, taken, self.state.pc(), 0, None)
         for element in self._code.processor:
             if self.state.elements[element]:
-                return Halted(element)
+                return Halted(element, shutdown=element in self._code.shutdowns)
         return self._run(run, None, {}, 0)
 
     def run(self, steps: int) -> tuple[int, Event]:

@@ -153,6 +153,20 @@ def test_a_spec_that_does_not_check(popek: Popek, broken: str) -> None:
     assert "popek explain PG" in ran.err
 
 
+@pytest.mark.parametrize("command", [["check"], ["repair"], ["explain", "add"], ["replay", "add"]])
+def test_a_spec_without_a_scheme(popek: Popek, tiny: str, tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / tiny
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("scheme ")], encoding="utf-8")
+    ran = popek(command[0], tiny, *command[1:])
+    assert (ran.code, ran.out) == (2, "")
+    line = text[: text.index("isa tiny")].count("\n") + 1
+    assert ran.err.startswith("error[PG404]: tiny has no scheme: nothing says how to virtualize it\n")
+    assert f"--> tiny.isa:{line}:5\n" in ran.err
+    assert "hint: add one, as `scheme classic {" in ran.err
+    assert "popek explain PG404" in ran.err
+
+
 def test_a_spec_that_is_no_text(popek: Popek, tmp_path: Path) -> None:
     (tmp_path / "bad.isa").write_bytes(b"\xff\xfe\x00")
     ran = popek("check", "bad.isa")

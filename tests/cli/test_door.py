@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,7 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {START}", *words],
         cwd=folder,
+        env=os.environ | {"POPEK_CACHE": str(folder / "kept")},
         capture_output=True,
         text=True,
         check=False,
@@ -99,6 +101,7 @@ def test_what_a_short_run_imports(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); {look}", *words],
         cwd=tmp_path,
+        env=os.environ | {"POPEK_CACHE": str(tmp_path / "kept")},
         capture_output=True,
         text=True,
         check=False,

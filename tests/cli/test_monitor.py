@@ -49,6 +49,19 @@ def test_exits_in_generated_code(popek: Popek) -> None:
     assert (counters["emulated"], counters["reflected"]) == (43, 24)
 
 
+def test_a_run_is_kept_and_goes_on_elsewhere(popek: Popek, tmp_path: Path) -> None:
+    file = str(tmp_path / "kept")
+    first = popek("vmm", "-q", "pg1974", HELLO, "--budget", "700", "--save", file, *SLOW)
+    assert first.code == 3
+    rest = popek("vmm", "-q", "pg1974", HELLO, "--restore", file, "--depth", "2", *SLOW)
+    assert (rest.code, first.out + rest.out) == (0, SAID)
+    assert first.out
+    assert rest.out
+    wrong = popek("vmm", "-q", "pg1974", HELLO, "--restore", HELLO, *SLOW)
+    assert wrong.code == 2
+    assert "kept" in wrong.err
+
+
 def test_depth_and_stats(popek: Popek) -> None:
     ran = popek("vmm", "pg1974", HELLO, "--depth", "2", "--stats", "json", "--no-check", *SLOW)
     found = json.loads(ran.err)

@@ -20,6 +20,7 @@ TRANSCRIPTS = {
     "s370": (b"Hello from s370\n", 0, 87),
     "m68000": (b"Hello from m68000\n...\n", 7, 389),
     "ka10": (b"Hello from ka10\n", 0, 84),
+    "ia32": (b"Hello from ia32\n", 0, 102),
 }
 
 

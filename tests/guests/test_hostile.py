@@ -15,7 +15,7 @@ from specs import spec
 from analyzer.errors import UsageError
 from emulator.devices.console import Console
 from emulator.interface import Reason
-from emulator.run import TIERS, Options, Outcome, prepare, run
+from emulator.run import FAILED, SPENT, TIERS, Options, Outcome, prepare, run
 
 FEW, MANY = 2_000, 200_000
 """Budgets, of every tier and of the fastest one."""
@@ -58,7 +58,7 @@ MACROS = """
 .endm
 """
 
-BUDGET, ABSENT, STUCK, HALTED = Reason.BUDGET, Reason.ABSENT, Reason.STUCK, Reason.HALTED
+BUDGET, ABSENT, STUCK, SHUTDOWN = Reason.BUDGET, Reason.ABSENT, Reason.STUCK, Reason.SHUTDOWN
 
 GUESTS = {
     "a loop": Guest("rv64", "jal x0, .", BUDGET, "the budget is spent (pc 0x80000000, mode M)"),
@@ -109,8 +109,8 @@ GUESTS = {
     ),
     "an instruction that executes itself": Guest("ka10", "start: xct start", STUCK, "more work than the limit"),
     "a handler without an end": Guest("s370", "balr r12, r0\nbase: ex r0, base-base(,r12)", BUDGET, "mode supervisor"),
-    "a trap without a vector": Guest("ia32", "int 3", HALTED, "no interrupt comes: halted"),
-    "a stack where none can be": Guest("m68000", "lea (1).l, a7\nillegal", HALTED, "no interrupt comes: halted"),
+    "a trap without a vector": Guest("ia32", "int 3", SHUTDOWN, "could not be delivered: shutdown"),
+    "a stack where none can be": Guest("m68000", "lea (1).l, a7\nillegal", SHUTDOWN, "could not be delivered: halted"),
     "a program without an end": Guest("pg1974", "li r1, 0", BUDGET, "the budget is spent"),
 }
 
@@ -128,6 +128,7 @@ def test_it_ends_with_a_reason_on_every_tier(name: str, tmp_path: Path) -> None:
     first = outcomes[0]
     assert first.ended.reason is guest.reason, first.sentence()
     assert guest.sentence in first.sentence()
+    assert first.code == (SPENT if guest.reason is BUDGET else FAILED)
     for other in outcomes[1:]:
         assert (other.ended, other.steps, other.retired, other.pc, other.mode) == (
             *(first.ended, first.steps, first.retired, first.pc, first.mode),

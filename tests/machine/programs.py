@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from analyzer import ir
 from emulator.decode import encode
 from emulator.interface import Ram, Region
 from emulator.state import State
-
-SIZE = 1 << 14
-"""Units of RAM where a memory is large, and the units that hold the program."""
+from tests.machine.settings import ROOM, SIZE, Setting, setting
 
 
-TABLES = {"ia32": {"gdtr.base": 0x3000, "gdtr.limit": 0x1F, "idtr.base": 0x3400, "idtr.limit": 0x7FF}}
-"""Where a machine has its tables, so that its traps are delivered and programs go on."""
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A state with the program in its memory, and where its instructions begin."""
 
-
-def tables(isa: ir.Isa, rng: random.Random) -> dict[int, int]:
-    """The bytes of these tables: flat segments, gates to somewhere in the program."""
-    if isa.name not in TABLES:
-        return {}
-    code, data = 0x00CF9A000000FFFF, 0x00CF92000000FFFF
-    words = {0x3008: code, 0x3010: data, 0x3018: code}
-    for vector in range(256):
-        words[0x3400 + 8 * vector] = 0x00008E0000080000 | rng.randrange(0x3000) & ~7
-    return {at + i: word >> 8 * i & 0xFF for at, word in words.items() for i in range(8)}
-
-
-def at_reset(isa: ir.Isa) -> State:
-    """The state at reset, with tables where there must be some."""
-    found = State(isa, choices(isa))
-    found.elements.update(TABLES.get(isa.name, {}))
-    return found
+    state: State
+    starts: tuple[int, ...]
 
 
 def regions(isa: ir.Isa) -> list[Region]:
@@ -41,7 +26,8 @@ def regions(isa: ir.Isa) -> list[Region]:
     for space in isa.spaces.values():
         if isinstance(space, ir.Memory):
             whole = space.address_width <= 24 and space.size is None
-            found.append(Ram(space.name, 0, 1 << space.address_width if whole else SIZE))
+            bounded = SIZE if space.size is not None else ROOM
+            found.append(Ram(space.name, 0, 1 << space.address_width if whole else bounded))
     return found
 
 
@@ -58,13 +44,16 @@ def choices(isa: ir.Isa) -> dict[str, int]:
 
 
 def instruction(isa: ir.Isa, rng: random.Random) -> list[int]:
-    """The units of a random instruction; small operands are likelier, and wide ones that may be addresses in RAM."""
+    """The units of a random instruction; small operands are likelier, of both signs, and wide ones that may be
+    addresses in RAM."""
     chosen = rng.choice(isa.instructions)
     operands = {}
     for operand in chosen.operands:
         value = rng.getrandbits(operand.width)
         if operand.width > 6 and rng.random() < 0.5:
             value = rng.getrandbits(rng.randint(1, min(operand.width, 7)))
+            if rng.random() < 0.3:
+                value = -value & (1 << operand.width) - 1
         elif operand.width >= 16 and rng.random() < 0.8:
             value = rng.randrange(SIZE) & ~7
         operands[operand.name] = value
@@ -77,23 +66,23 @@ def instruction(isa: ir.Isa, rng: random.Random) -> list[int]:
 def value(width: int, rng: random.Random) -> int:
     """A number that is often an address in RAM, aligned, or at an edge."""
     kind = rng.random()
-    if kind < 0.55:
-        found = rng.randrange(SIZE) & ~rng.choice((0, 1, 7))
-    elif kind < 0.75:
+    if kind < 0.7:
+        found = rng.randrange(SIZE) & ~rng.choice((0, 1, 7, 7))
+    elif kind < 0.85:
         found = rng.choice((0, 1, 2, -1, 1 << (width - 1), (1 << (width - 1)) - 1))
     else:
         found = rng.getrandbits(width)
     return found & ((1 << width) - 1)
 
 
-def state(isa: ir.Isa, rng: random.Random) -> State:
-    """A random state whose memory is full of instructions."""
-    found = at_reset(isa)
-    chaos = rng.random() < 0.4
+def program(isa: ir.Isa, rng: random.Random) -> Program:
+    """A random program in a random state: mostly one in which it can go on, sometimes any."""
+    found = State(isa, choices(isa))
+    chaos = rng.random() < 0.1
     for element in isa.elements.values():
         if element.role is ir.Role.PROCESSOR:
             continue
-        if not chaos and element.role in (ir.Role.MAP, ir.Role.CONTROL, ir.Role.TIME) and rng.random() < 0.8:
+        if not chaos and element.role not in (ir.Role.GUEST, ir.Role.MODE) and rng.random() < 0.95:
             continue
         if element.legal:
             found.elements[element.name] = rng.choice(element.legal)
@@ -104,37 +93,53 @@ def state(isa: ir.Isa, rng: random.Random) -> State:
     for file in isa.files.values():
         if file.role is ir.Role.GUEST or chaos:
             found.files[file.name] = [0 if i in file.zeros else value(file.width, rng) for i in range(file.size)]
+    memories = [space for space in isa.spaces.values() if isinstance(space, ir.Memory)]
+    limit = min(SIZE, 1 << min(space.address_width for space in memories))
     units: list[int] = []
-    limit = min(len(range(SIZE)), 1 << min(s.address_width for s in isa.spaces.values() if isinstance(s, ir.Memory)))
+    starts: list[int] = []
     while len(units) < limit:
+        starts.append(len(units))
         units += instruction(isa, rng)
-    for name, cells in found.memories.items():
-        if isa.spaces[name].unit == isa.unit:
+    for space in memories:
+        if space.unit == isa.unit:
+            cells = found.memories[space.name]
             for address, unit in enumerate(units[:limit]):
                 cells[address] = unit
-            for address, unit in tables(isa, rng).items():
-                cells[address] = unit
+    chosen = setting(isa, rng)
+    for (memory, first), block in chosen.blocks.items():
+        for i, unit in enumerate(block):
+            found.memories[memory][first + i] = unit
+    if not chaos:
+        found.elements.update(chosen.elements)
+        for (name, index), entry in chosen.entries.items():
+            found.files[name][index] = entry
     pc = isa.elements[isa.fetch.pc]
-    found.elements[pc.name] = rng.randrange(limit) & ~7 & ((1 << pc.width) - 1)
-    return found
+    found.elements[pc.name] = rng.choice(starts) & (1 << pc.width) - 1
+    return Program(found, tuple(starts))
 
 
-def elsewhere(isa: ir.Isa, rng: random.Random) -> list[tuple[str, int | None, int]]:
-    """Another place in the program, other registers, a processor that runs, and mostly all else as at reset: what to
-    write where."""
-    fresh, sane = at_reset(isa), rng.random() < 0.9
-    found: list[tuple[str, int | None, int]] = []
+def elsewhere(isa: ir.Isa, pc: int, rng: random.Random) -> Setting:
+    """Another place in the program, other registers, a processor that runs, and mostly all else as at reset or as a
+    setting has it."""
+    fresh, sane = State(isa, choices(isa)), rng.random() < 0.9
+    found = Setting(isa)
     for element in isa.elements.values():
-        if element.name == isa.fetch.pc:
-            found.append((element.name, None, rng.randrange(SIZE) & ~7 & (1 << element.width) - 1))
-        elif element.role is ir.Role.PROCESSOR or (sane and element.role is not ir.Role.GUEST):
-            found.append((element.name, None, fresh.elements[element.name]))
+        if element.role is ir.Role.PROCESSOR or (sane and element.role is not ir.Role.GUEST):
+            found.elements[element.name] = fresh.elements[element.name]
         elif element.role is ir.Role.GUEST and not element.legal:
-            found.append((element.name, None, value(element.width, rng)))
+            found.elements[element.name] = value(element.width, rng)
     for file in isa.files.values():
-        entries = [i for i in range(file.size) if i not in file.zeros]
         if file.role is ir.Role.GUEST:
-            found += [(file.name, i, value(file.width, rng)) for i in entries]
+            entries = [0 if i in file.zeros else value(file.width, rng) for i in range(file.size)]
         elif sane:
-            found += [(file.name, i, fresh.files[file.name][i]) for i in entries]
+            entries = fresh.files[file.name]
+        else:
+            continue
+        found.entries.update(((file.name, i), entry) for i, entry in enumerate(entries))
+    if sane:
+        chosen = setting(isa, rng)
+        found.elements.update(chosen.elements)
+        found.entries.update(chosen.entries)
+        found.blocks.update(chosen.blocks)
+    found.elements[isa.fetch.pc] = pc & (1 << isa.elements[isa.fetch.pc].width) - 1
     return found

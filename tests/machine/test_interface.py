@@ -142,6 +142,18 @@ def test_nothing_is_left_of_a_trap_that_is_delivered_to_nowhere(tier: Tier) -> N
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_a_stack_that_ends_leaves_the_machine_before_the_trap(tier: Tier) -> None:
+    """TRAPV resumes behind itself as well; its delivery is generated code, which has moved the program counter."""
+    m = build(spec("m68010"), [Ram("bus", 0, 1 << 14)], tier=tier)
+    for address, unit in assemble(spec("m68010"), "nop\ntrapv\n", 0x100).cells.items():
+        m.write("bus", unit, address)
+    for place, value in (("pc", 0x100), ("sp", 4), ("sr.S", 1), ("sr.V", 1)):
+        m.write(place, value)
+    ended = m.run(9)
+    assert (ended.reason, ended.steps, m.read("pc"), m.read("sp")) == (Reason.ABSENT, 1, 0x102, 4)
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_a_snapshot_is_all_that_changes(rv64: ir.Isa, tier: Tier) -> None:
     m = machine(rv64, tier, LOOP)
     m.clock("minstret", "retired")

@@ -7,52 +7,75 @@ from monitored import plan_of, spec
 
 from analyzer.allocation import allocate
 from emulator.board import board_of
-from emulator.monitor import Monitor
+from emulator.monitor import Monitor, Technique
 from emulator.monitor.campaign import Campaign, Loops
 from emulator.monitor.monitor import Exits
 from emulator.monitor.twins import Dose
 from emulator.program import assemble
 
+Case = tuple[str, Technique, str | None, Exits, bool, int]
+"""A machine, technique and scheme, who deals with exits, whether loops run in user mode, and steps."""
 
-def loops(name: str, scheme: str | None, exits: Exits, seed: int) -> Loops:
+FEW: list[Case] = [
+    ("pg1974", "plain", None, "compiled", False, 5_000),
+    ("pg1974", "plain", None, "compiled", True, 100_000),
+    ("s370", "plain", None, "seen", True, 100_000),
+    ("m68010", "plain", None, "seen", False, 3_000),
+    ("m68010", "plain", None, "seen", True, 100_000),
+    ("m68000", "hybrid", None, "seen", True, 100_000),
+    ("ka10", "hybrid", None, "seen", True, 2_000),
+    ("rv64", "plain", "m_to_u", "compiled", False, 2_000_000),
+]
+
+MANY: list[Case] = [
+    ("pg1974", "plain", None, "compiled", False, 200_000),
+    ("pg1974", "plain", None, "compiled", True, 100_000_000),
+    ("s370", "plain", None, "seen", False, 100_000_000),
+    ("s370", "plain", None, "seen", True, 150_000_000),
+    ("m68010", "plain", None, "seen", False, 500_000),
+    ("m68010", "plain", None, "seen", True, 150_000_000),
+    ("m68000", "hybrid", None, "seen", True, 100_000_000),
+    ("ka10", "hybrid", None, "seen", True, 1_000_000),
+    ("rv64", "plain", "m_to_u", "compiled", False, 250_000_000),
+    ("rv64", "plain", "s_to_u", "compiled", False, 250_000_000),
+]
+
+
+def loops(name: str, technique: Technique, scheme: str | None, exits: Exits, user: bool, seed: int) -> Loops:
     isa = spec(name)
-    monitor = Monitor(plan_of(isa, scheme=scheme), allocate, tier="regions", exits=exits)
-    return Loops(isa, board_of(isa, None), monitor, seed)
+    monitor = Monitor(plan_of(isa, technique, scheme), allocate, tier="regions", exits=exits)
+    return Loops(isa, board_of(isa, None), monitor, seed, user=user)
 
 
-def campaign(name: str, scheme: str | None, exits: Exits, steps: int, seed: int) -> Campaign:
-    out = loops(name, scheme, exits, seed).run(steps)
+def campaign(case: Case, seed: int) -> Campaign:
+    *which, steps = case
+    out = loops(*which, seed=seed).run(steps)
     assert out.difference is None
     assert out.steps >= steps
     return out
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme", "exits", "steps"),
-    [("pg1974", None, "compiled", 5_000), ("m68010", None, "seen", 3_000), ("rv64", "m_to_u", "compiled", 2_000_000)],
-)
-def test_loops_run_alike(name: str, scheme: str | None, exits: Exits, steps: int) -> None:
-    assert campaign(name, scheme, exits, steps, seed=3).exits
+@pytest.mark.parametrize("case", FEW, ids=str)
+def test_loops_run_alike(case: Case) -> None:
+    out = campaign(case, seed=3)
+    assert out.exits or case[1] == "hybrid"
+    assert out.direct
+
+
+def test_many_are_a_thousand_million() -> None:
+    assert sum(case[-1] for case in MANY) > 10**9
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "scheme", "exits", "steps"),
-    [
-        ("pg1974", None, "compiled", 1_000_000),
-        ("m68010", None, "seen", 2_000_000),
-        ("rv64", "m_to_u", "compiled", 500_000_000),
-        ("rv64", "s_to_u", "compiled", 500_000_000),
-    ],
-)
-def test_a_thousand_million_steps_show_no_difference(name: str, scheme: str | None, exits: Exits, steps: int) -> None:
-    out = campaign(name, scheme, exits, steps, seed=4)
-    assert len(out.instructions) > len(spec(name).instructions) // 4
+@pytest.mark.parametrize("case", MANY, ids=str)
+def test_a_thousand_million_steps_show_no_difference(case: Case) -> None:
+    out = campaign(case, seed=4)
+    assert len(out.instructions) > len(spec(case[0]).instructions) // 4
 
 
 def test_a_trace_exception_leaves_the_guest() -> None:
     """The guest's own T flag makes it: no trap of an instruction, and no interrupt of the host's devices."""
-    running = loops("m68010", None, "seen", 0)
+    running = loops("m68010", "plain", None, "seen", False, 0)
     text = "ori.w #0x8000, sr\nlea (0x3000).l, a7\nnop\nbra.w 0x1000"
     running.twins.begin(Dose({("sp", None): 0x3000}, assemble(spec("m68010"), text, 0x1000).cells))
     one, two = (machine.run(500) for machine in running.twins.machines)

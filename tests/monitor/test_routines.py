@@ -17,6 +17,7 @@ from emulator.interface import Reason
 from emulator.machine import Tier
 from emulator.monitor import Monitor, Technique
 from emulator.monitor.compiled import CompiledHost
+from emulator.monitor.place import Placement
 from emulator.monitor.rebind import Rebinding
 from emulator.monitor.routines import Enter, Splicer
 from emulator.monitor.validate import validate
@@ -119,8 +120,12 @@ def without_enter(patch: pytest.MonkeyPatch) -> None:
 
 def misplaced(patch: pytest.MonkeyPatch) -> None:
     """Routines miss the place of the virtual machine."""
-    whole = Rebinding._place
-    patch.setattr(Rebinding, "_place", lambda self, memory: replace(whole(self, memory), base=8))
+    whole = Rebinding._places
+
+    def places(self: Rebinding, memory: ir.Memory, units: int) -> list[Placement]:
+        return [replace(place, base=8) for place in whole(self, memory, units)]
+
+    patch.setattr(Rebinding, "_places", places)
 
 
 def real(element: str) -> Break:

@@ -62,7 +62,24 @@ def no_placement(shadow: ShadowMap) -> None:
     shadow._real = lambda memory, address, units: address  # type: ignore[method-assign]
 
 
-FAULTS: list[Callable[[ShadowMap], None]] = [no_tracing, no_context, no_renewal, no_placement]
+def no_notice(shadow: ShadowMap) -> None:
+    """Entries stay when a table that they came from is written."""
+    shadow.wrote = lambda memory, address, units: None  # type: ignore[method-assign]
+
+
+def no_dropping(shadow: ShadowMap) -> None:
+    """Entries are taken away nowhere: not when a table is written, not when a writable cell becomes one of a table."""
+    shadow._drop = lambda gone: None  # type: ignore[method-assign]
+
+
+FAULTS: list[Callable[[ShadowMap], None]] = [
+    no_tracing,
+    no_context,
+    no_renewal,
+    no_placement,
+    no_notice,
+    no_dropping,
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analyzer.classify import YES
-from analyzer.examine import Wanted, examine_kin, examine_one
+from analyzer.examine import Wanted, examine_one
+from analyzer.kin import examine_kin
 from analyzer.sources import Sources
 from analyzer.symbolic.echo import Echo, Question
 from analyzer.symbolic.model import Model
