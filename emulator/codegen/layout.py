@@ -20,6 +20,21 @@ from emulator.storage import cell_bytes
 
 WORD = 8
 
+FOUND = (
+    "slowly",  # the driver decodes
+    "exit_",
+    "exit_budget",
+    "lookup",
+    "check",
+    "attend",
+    "interpret",
+    "raise_",
+    "rollback",
+    "flush",
+    "narrow",
+)
+"""The routines of every run time that other code finds by words of the state."""
+
 WORDS = (
     "budget",  # steps left, at entry and exit
     "total",  # steps at which the budget is spent
@@ -57,17 +72,7 @@ WORDS = (
     "code_written",
     "arbitrary",
     "decode",  # the decoder, if there is one
-    "slowly",  # the driver decodes
-    "exit_",  # the routines of the run time
-    "exit_budget",
-    "lookup",
-    "check",
-    "attend",
-    "interpret",
-    "raise_",
-    "rollback",
-    "flush",
-    "narrow",
+    *FOUND,
     "work",  # loop rounds that an instruction may take
 )
 

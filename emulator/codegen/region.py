@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Touch, place
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
-from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Key, Lowered, Touch, place
+from emulator.codegen.lowered import Lowered
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
 from emulator.codegen.variant import Instr
 
+NEAR = 448
+"""The units that accesses with a common check may span, if there are stores among them."""
 FETCHED = 64
 """Bytes that the host fetches at once."""
 SPREAD = 13

@@ -12,7 +12,7 @@ from emulator.codegen.agreed import BACK, Leave
 from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
-from emulator.codegen.layout import Record
+from emulator.codegen.layout import FOUND, Record
 from emulator.codegen.plan import (
     CODE_ENTRIES,
     CODE_ENTRY,
@@ -61,23 +61,10 @@ class Runtime(Caches):
 
     def exports(self) -> list[str]:
         """The functions that the driver needs the address of."""
-        fixed = [
-            "run",
-            "exit_",
-            "exit_budget",
-            "lookup",
-            "check",
-            "attend",
-            "interpret",
-            "raise_",
-            "rollback",
-            "flush",
-            "narrow",
-            "undecoded",
-            "slowly",
-        ]
         return [
-            *fixed,
+            *FOUND,
+            "run",
+            "undecoded",
             "missing",
             "crossing",
             "count",
