@@ -161,7 +161,11 @@ class Lowered(Paged):
     def _round(self, done: int) -> None:
         """Lowers the instructions, `done` of them before."""
         block, instrs = self.block, self.instrs
+        start, most = len(self.text.lines), self.region.limits.straight.lines
         for i, instr in enumerate(instrs, done):
+            if i > done and len(self.text.lines) - start > most:
+                self._cut(instr.pc, i)
+                break
             self.index, self.here, self.ordinal = i, instr.pc, 0
             state = self._mark()
             try:
@@ -176,9 +180,13 @@ class Lowered(Paged):
         else:
             last = instrs[-1]
             assert last.variant is not None
-            self.index = done + len(instrs) - 1
-            block.count = max(block.count, done + len(instrs))
-            self.goto(last.pc + last.variant.length & ones(self.plan.pc_width))
+            self._cut(last.pc + last.variant.length & ones(self.plan.pc_width), done + len(instrs))
+
+    def _cut(self, pc: int, done: int) -> None:
+        """The block ends before `pc`."""
+        self.index = done - 1
+        self.block.count = max(self.block.count, done)
+        self.goto(pc)
 
     def _instruction(self, instr: Instr) -> bool:
         """Lowers one instruction; whether the block goes on behind it."""
