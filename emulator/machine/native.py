@@ -420,6 +420,10 @@ class NativeMachine(BaseMachine):
     def _page_at(self, pc: int) -> Exit | None:
         """Finds the page of code that holds an address, as large as it can be proved uniform."""
         context = self._context = self._contexts[self._word("key") if self._plan.key else 0]
+        known = context.holding(pc, self._word("generation"))
+        if known is not None and pc % self._plan.per_parcel == 0:
+            context.enter(known, pc)
+            return None
         found = self._uniform(pc)
         if found is None:
             return self._reference_step()
@@ -435,6 +439,8 @@ class NativeMachine(BaseMachine):
             page = CodePage(self._known_variants, lo, hi, base, host, (fresh, fresh), self._code["missing"])
             context.pages[found] = page
             self._pages.append(page)
+        if context.since == self._word("generation"):  # the proof has changed nothing
+            context.proved.append(page)
         context.enter(page, pc)
         return None
 

@@ -180,6 +180,10 @@ class Context:
     dtlb: Buffer
     generation: int
     pages: dict[tuple[int, int, int], CodePage] = field(default_factory=dict)
+    proved: list[CodePage] = field(default_factory=list)
+    """The pages that were proved uniform `since` a generation began.  Where protection or tables part a page of the
+    fetch cache in several, control goes from one of them to the other and back."""
+    since: int = 0
 
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
@@ -188,6 +192,13 @@ class Context:
         for buffer in (itlb, dtlb):
             buffer.data[:] = b"\xff" * buffer.size
         return Context(key, itlb, dtlb, generation)
+
+    def holding(self, pc: int, generation: int) -> CodePage | None:
+        """The page that was proved to hold an address in this generation."""
+        if self.since != generation:
+            self.proved.clear()
+            self.since = generation
+        return next((page for page in self.proved if page.lo <= pc <= page.hi), None)
 
     def enter(self, page: CodePage, pc: int) -> None:
         """Lets the fetch cache know the page of an address."""
