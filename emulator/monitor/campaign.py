@@ -55,7 +55,7 @@ STEADY = 0.7
 STRETCHES = (500, 10_000, 50_000)
 """Steps between two comparisons: the first few, and later ones."""
 
-STEPS = 8_000_000
+STEPS = 2_000_000
 """Steps that a loop runs."""
 
 RARE = 500
@@ -108,7 +108,7 @@ class Loops:
         if speech is None or not speech.go or (user and not speech.user):
             raise UsageError(f"the board {board.name} does not say how a program goes on", "its table `speech` would")
         self.isa = isa
-        self.random = random.Random(seed)
+        self.random, self.ways = random.Random(seed), random.Random(seed)
         origin = board.ram[0].base
         self.at, self.data, trapped = origin + START, origin + DATA, origin + TRAPPED
         self.go = speech.go.replace("{label}", f"{self.at:#x}")
@@ -160,7 +160,7 @@ class Loops:
         pc = self.isa.fetch.pc
         bare = self.twins.machines[0]
         if loop.aside and self.at <= bare.read(pc) < self.at + ASIDE - START:
-            where = self.random.choice(loop.aside)
+            where = self.ways.choice(loop.aside)
             for machine in self.twins.machines:
                 machine.write(pc, where)
 
