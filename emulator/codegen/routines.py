@@ -74,12 +74,10 @@ class Delivery(Going):
         self.kind = kind
 
     def end(self) -> None:
-        """Done inside the delivery completes it."""
+        """Done inside the delivery completes it; `check` empties the journal."""
         lost = self.binary("add", self.word("lost"), 1, 64)
         self.put_word("lost", lost)
         self.put_word("nest", 0)
-        first = self.pointer("journal0")
-        self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         self.go("@check", "poison", self.binary("sub", "%b", 1, 64), self.wide_pc())
 
     def nested(self, number: Value, target: str | None) -> None:

@@ -24,7 +24,7 @@ from emulator.codegen.plan import (
     Plan,
 )
 from emulator.codegen.routines import Called, Delivery, Going, Status, number_of
-from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
+from emulator.codegen.values import LIKELY, PROFILES, UNLIKELY, Text, Unsupported, Value, ones
 
 LONG = 1000
 """Lines of a delivery that are too many to have them for each kind of trap."""
@@ -379,11 +379,15 @@ out:
 
     def _check(self, code: Going) -> None:
         """Context, interrupts, halted elements; then the next instruction."""
-        plan = self.plan
         code.still = True
-        first = code.pointer("journal0")
-        code.text.do(f"store ptr {first}, ptr {code.at(plan.layout.words['journal'])}")
+        moved = code.binary("xor", code.word("journal"), code.word("journal0"), 64)
+        tidy = code.compare("eq", code.binary("or", moved, code.word("flushed"), 64), 0, 64)
+        code.text.do(f"br i1 {tidy}, label %tidy, label %left{LIKELY}")
+        code.text.label("left")
+        code.put_word("journal", code.word("journal0"))
         code.put_word("flushed", 0)
+        code.text.do("br label %tidy")
+        code.text.label("tidy")
         waits = code.compare("eq", code.word("attention"), 0, 64)
         code.text.do(f"br i1 {waits}, label %calm, label %stop")
         code.text.label("stop")
