@@ -9,7 +9,7 @@ from emulator.codegen.block import Group, HandOver, Member, Touch
 from emulator.codegen.checked import Checked
 from emulator.codegen.facts import affine, at_most, origin, shifted, summands, zero_test
 from emulator.codegen.plan import LINE
-from emulator.codegen.values import LIKELY, Value, ones
+from emulator.codegen.values import LIKELY, OF_RAM, Value, ones
 
 
 class Banked(Checked):
@@ -234,7 +234,7 @@ def host_load(code: Banked, host: str, bits: int, unit: int) -> Value:
     """Reads units of RAM as one number."""
     cell, big = code.plan.bank.cell, code.isa.endian == "big"
     if unit == 8 and bits in (8, 16, 32, 64):
-        value: Value = code.text.let(f"load i{bits}, ptr {host}, align 1")
+        value: Value = code.text.let(f"load i{bits}, ptr {host}, align 1{OF_RAM}")
         if big and bits > 8:
             value = code.text.let(f"call i{bits} @llvm.bswap.i{bits}(i{bits} {value})")
         return value
@@ -242,7 +242,7 @@ def host_load(code: Banked, host: str, bits: int, unit: int) -> Value:
     total: Value = 0
     for i in range(count):
         at = code.text.let(f"getelementptr i8, ptr {host}, i64 {i * cell}") if i else host
-        part = code.text.let(f"load i{cell * 8}, ptr {at}, align 1")
+        part = code.text.let(f"load i{cell * 8}, ptr {at}, align 1{OF_RAM}")
         low = ((count - 1 - i) if big else i) * unit
         one = code.extend(code.fit(part, cell * 8, unit), unit, bits)
         total = code.binary("or", total, code.binary("shl", one, low, bits), bits)
@@ -255,10 +255,10 @@ def host_store(code: Banked, host: str, bits: int, unit: int, value: Value) -> N
     if unit == 8 and bits in (8, 16, 32, 64):
         if big and bits > 8:
             value = code.text.let(f"call i{bits} @llvm.bswap.i{bits}(i{bits} {value})")
-        code.text.do(f"store i{bits} {value}, ptr {host}, align 1")
+        code.text.do(f"store i{bits} {value}, ptr {host}, align 1{OF_RAM}")
         return
     for i in range(count):
         at = code.text.let(f"getelementptr i8, ptr {host}, i64 {i * cell}") if i else host
         low = ((count - 1 - i) if big else i) * unit
         part = code.extend(code.extract(value, bits, low + unit - 1, low), unit, cell * 8)
-        code.text.do(f"store i{cell * 8} {part}, ptr {at}, align 1")
+        code.text.do(f"store i{cell * 8} {part}, ptr {at}, align 1{OF_RAM}")

@@ -22,7 +22,7 @@ from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
 from emulator.codegen.lowered import Lowered
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
-from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
+from emulator.codegen.values import LIKELY, OF_STATE, SCOPES, UNLIKELY, Text, Value, ones, ty
 from emulator.codegen.variant import Instr
 
 NEAR = 448
@@ -259,7 +259,7 @@ class Region:
     def _fetch(self, key: Key, width: int) -> list[str]:
         """Takes a register from the state."""
         p, whole = place(key), slot(width) * 8
-        out = [f"  %{p}.in = load i{whole}, ptr %{p}.at"]
+        out = [f"  %{p}.in = load i{whole}, ptr %{p}.at{OF_STATE}"]
         if whole == max(width, 1):
             return [*out, f"  store {ty(width)} %{p}.in, ptr %{p}"]
         out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
@@ -279,7 +279,7 @@ class Region:
             if whole != max(width, 1):
                 out.append(f"  %{label}.z{i} = zext {ty(width)} {value} to i{whole}")
                 value = f"%{label}.z{i}"
-            out.append(f"  store i{whole} {value}, ptr %{p}.at")
+            out.append(f"  store i{whole} {value}, ptr %{p}.at{OF_STATE}")
         return out
 
     def _record(self, label: str, entry: int, pc: int) -> tuple[list[str], str]:
@@ -516,6 +516,8 @@ def needed(counts: Mapping[int, int], ways: Mapping[int, set[int]], entry: int) 
     return {pc: most[pc] for pc in counts if pc in heads}
 
 
-DECLARATIONS = "declare i64 @llvm.expect.i64(i64, i64)\ndeclare i64 @llvm.fshr.i64(i64, i64, i64)\n" + "".join(
-    f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64)
+DECLARATIONS = (
+    SCOPES
+    + "declare i64 @llvm.expect.i64(i64, i64)\ndeclare i64 @llvm.fshr.i64(i64, i64, i64)\n"
+    + "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
 )

@@ -89,6 +89,10 @@ LARGE = 136
 
 LIKELY = ", !prof !0"
 UNLIKELY = ", !prof !1"
+OF_STATE = ", !alias.scope !2, !noalias !3"
+OF_RAM = ", !alias.scope !3, !noalias !2"
+"""Of accesses of regions: the registers in the state and the RAM of the guest are nowhere the same memory."""
+SCOPES = "!2 = !{!4}\n!3 = !{!5}\n!4 = !{!4, !6}\n!5 = !{!5, !6}\n!6 = !{!6}\n"
 PROFILES = '!0 = !{!"branch_weights", i32 10000, i32 1}\n!1 = !{!"branch_weights", i32 1, i32 10000}\n'
 
 

@@ -11,6 +11,7 @@ OPTIONS = (
     "-disable-lsr",
     "-enable-tail-merge=0",
     "-disable-constant-hoisting",
+    "-combiner-global-alias-analysis",
     "-x86-experimental-pref-innermost-loop-alignment=6",
 )
 _ready = False

@@ -23,7 +23,7 @@ from emulator.machine.objects import Objects, default_folder
 if TYPE_CHECKING:
     from emulator.machine.compiler import Compiler
 
-FORMAT = 4
+FORMAT = 5
 """Of what is kept on disk: one more for each change."""
 
 
