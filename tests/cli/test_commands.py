@@ -341,6 +341,7 @@ def test_interrupted(jobs: str, delay: float) -> None:
 IN_A_DESTRUCTOR = """
 import os, signal, time
 import cli
+import commands.verdict
 
 class Fragile:
     def __del__(self):
@@ -351,7 +352,7 @@ def load(name):
     Fragile()
     time.sleep(30)
 
-cli.load = load
+commands.verdict.load = load
 cli.app(["check", "pg1974"])
 """
 
