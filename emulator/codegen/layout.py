@@ -20,6 +20,21 @@ from emulator.storage import cell_bytes
 
 WORD = 8
 
+FOUND = (
+    "slowly",  # the driver decodes
+    "exit_",
+    "exit_budget",
+    "lookup",
+    "check",
+    "attend",
+    "interpret",
+    "raise_",
+    "rollback",
+    "flush",
+    "narrow",
+)
+"""The routines of every run time that other code finds by words of the state."""
+
 WORDS = (
     "budget",  # steps left, at entry and exit
     "total",  # steps at which the budget is spent
@@ -29,6 +44,7 @@ WORDS = (
     "info1",
     "record",  # of the instruction at which control left
     "trap",  # the kind that a routine raised
+    "event",  # the kind of trap that the shared delivery delivers
     "nest",  # traps that deliveries have raised so far
     "result",
     "result1",
@@ -56,17 +72,7 @@ WORDS = (
     "code_written",
     "arbitrary",
     "decode",  # the decoder, if there is one
-    "slowly",  # the driver decodes
-    "exit_",  # the routines of the run time
-    "exit_budget",
-    "lookup",
-    "check",
-    "attend",
-    "interpret",
-    "raise_",
-    "rollback",
-    "flush",
-    "narrow",
+    *FOUND,
     "work",  # loop rounds that an instruction may take
 )
 
@@ -115,6 +121,8 @@ class Layout:
         at = len(WORDS) * WORD
         self.arguments = at
         at += max([ARGUMENTS, *(len(kind.params) for kind in isa.traps.values())]) * WORD
+        self.event = at  # what a delivery may ask of a trap
+        at += len({n for trap in isa.traps.values() for n, _ in (*trap.params, *trap.attributes)}) * WORD
         self.routines = at
         at += max(ROUTINES, 3 * len(isa.spaces) + len(isa.traps)) * WORD
         self.elements: dict[str, int] = {}

@@ -16,13 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Touch, place
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
-from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Key, Lowered, Touch, place
+from emulator.codegen.lowered import Lowered
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
 from emulator.codegen.variant import Instr
 
+NEAR = 448
+"""The units that accesses with a common check may span, if there are stores among them."""
 FETCHED = 64
 """Bytes that the host fetches at once."""
 SPREAD = 13
@@ -31,17 +34,24 @@ at the same place of a page displace each other from the caches of instructions 
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How large a region may be; `straight` is for one without a loop.  A loop of one block is unrolled to so many
-    `rounds`, if they come to no more than `unrolled` instructions."""
+class Size:
+    """Of code: its instructions, and the lines that they come to."""
 
-    instructions: int = 300
-    straight: int = 64
+    instructions: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a region may be.  LLVM takes 40 microseconds for a line, and writing it takes as long; an instruction
+    comes to 5 to 20 of them on a simple machine, to 150 on one with segments."""
+
     blocks: int = 64
-    block: int = 64
-    sites: int = 6
-    unrolled: int = 24
+    whole: Size = Size(300, 6000)
+    straight: Size = Size(64, 1500)  # a region without a loop, and any block
+    unrolled: Size = Size(24, 1500)  # a loop of one block, whose `rounds` are one behind the other
     rounds: int = 4
+    sites: int = 6
 
 
 class Region:
@@ -64,6 +74,7 @@ class Region:
         self.windows = windows  # the views that have windows
         self.members: set[int] = set()
         self.links: set[int] = set()
+        self.first: dict[int, tuple[list[Instr], Block]] = {}  # by block: what it had in it when it was found
         self.used: dict[Key, int] = {}
         self.globals: dict[str, str] = {}
         self.folding: dict[object, bool] = {}
@@ -88,7 +99,7 @@ class Region:
 
     def function(self, entry: int, name: str) -> str | None:
         """The function of the region from `entry` on; None if there is nothing to gain."""
-        if not self._discover(entry, self.limits.instructions):
+        if not self._discover(entry, self.limits.whole):
             self._discover(entry, self.limits.straight)
         blocks = self._lower(entry)
         if sum(block.count for block in blocks.values()) == 0 or blocks[entry].count == 0:
@@ -98,7 +109,9 @@ class Region:
     def _instrs(self, pc: int) -> list[Instr]:
         """The instructions from an address on, up to the beginning of another block."""
         found: list[Instr] = []
-        while pc in self.page and len(found) < self.limits.block and (not found or pc not in self.members):
+        while (
+            pc in self.page and len(found) < self.limits.straight.instructions and (not found or pc not in self.members)
+        ):
             instr = self.page[pc]
             found.append(instr)
             if instr.variant is None or instr.variant.trap is not None:
@@ -106,15 +119,15 @@ class Region:
             pc = pc + instr.variant.length
         return found
 
-    def _discover(self, entry: int, most: int) -> bool:
+    def _discover(self, entry: int, most: Size) -> bool:
         """Finds the blocks, breadth first, over what has been decoded; whether there is a loop among them."""
-        self.members, self.links = set(), set()
+        self.members, self.links, self.first = set(), set(), {}
         loops = False
-        waiting, total, seen = [entry], 0, set()
+        waiting, total, lines, seen = [entry], 0, 0, set()
         found: set[int] = set()
         ways: dict[int, set[int]] = {}
         written: dict[int, set[Key]] = {}
-        while waiting and len(found) < self.limits.blocks and total < most:
+        while waiting and len(found) < self.limits.blocks and total < most.instructions and lines < most.lines:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
                 continue
@@ -124,8 +137,9 @@ class Region:
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
+            self.first[pc] = (instrs, block)
             ways[pc], written[pc] = block.next, block.written
-            total += block.count
+            total, lines = total + block.count, lines + len(block.lines)
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
             waiting += sorted(block.next | block.links)
@@ -148,19 +162,24 @@ class Region:
         self.sites = {}
         for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
             instrs, sites = self._instrs(pc), dict(self.sites)
-            rounds_ = 1
-            if self.rounds.get(pc) == 1:
-                rounds_ = max(min(self.limits.rounds, self.limits.unrolled // len(instrs)), 1)
-            trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
-            self.groups |= groups(pc, trial.touches, self.plan.bank.cell)
-            if len(trial.touches) > 1:
-                self.sites = sites
-                trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
-            blocks[pc] = trial
+            before, block = self.first[pc]
+            rounds_ = self._unrolled(pc, block)
+            if rounds_ > 1 or instrs != before:
+                block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            self.groups |= groups(pc, block.touches, self.plan.bank.cell)
+            self.sites = sites
+            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))
         return blocks
+
+    def _unrolled(self, pc: int, block: Block) -> int:
+        """How many rounds of a block are lowered one behind the other."""
+        if self.rounds.get(pc) != 1:
+            return 1
+        most = self.limits.unrolled
+        return max(min(self.limits.rounds, most.instructions // block.count, most.lines // len(block.lines)), 1)
 
     def _dirty(self, blocks: Mapping[int, Block]) -> dict[int, set[Key]]:
         """What may differ from the state in memory at the beginning of each block."""

@@ -314,7 +314,7 @@ def test_an_internal_error_is_short(popek: Popek, tiny: str, monkeypatch: pytest
     def fails(name: str) -> None:
         raise ZeroDivisionError("ouch")
 
-    monkeypatch.setattr("cli.load", fails)
+    monkeypatch.setattr("commands.verdict.load", fails)
     ran = popek("check", tiny)
     assert (ran.code, ran.out) == (70, "")
     assert ran.err.startswith("internal error, please report: ZeroDivisionError: ouch\n")
