@@ -96,6 +96,7 @@ class CodePage(Mapping[int, Instr]):
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
+        self._halves = memoryview(self.buffer.data).cast("I")
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
 
@@ -122,19 +123,26 @@ class CodePage(Mapping[int, Instr]):
             known = self._known[pc] = Instr(pc, variant, operands)
         return known
 
-    def _numbers(self) -> list[int]:
-        words = memoryview(self.buffer.data).cast("I")
-        start = (self._before * self.stride + Record.VARIANT) // 4
-        step = self.stride // 4
-        found: list[int] = words[start : start + self._within * step : step].tolist()
+    def _numbers(self, first: int, count: int) -> list[int]:
+        """The numbers of the variants in so many records."""
+        start, step = (first * self.stride + Record.VARIANT) // 4, self.stride // 4
+        found: list[int] = self._halves[start : start + count * step : step].tolist()
         return found
 
-    def __iter__(self) -> Iterator[int]:
+    def decoded(self, first: int, last: int) -> list[int]:
+        """The addresses from one to another at which something is decoded."""
         per = self.plan.per_parcel
-        return (self.lo + i * per for i, number in enumerate(self._numbers()) if number)
+        first, last = max(first, self.lo), min(last, self.hi)
+        first += (self.first - first) % per
+        count = (last - first) // per + 1
+        numbers = self._numbers((first - self.first) // per, count) if count > 0 else []
+        return [first + i * per for i, number in enumerate(numbers) if number] if any(numbers) else []
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.decoded(self.lo, self.hi))
 
     def __len__(self) -> int:
-        return sum(map(bool, self._numbers()))
+        return sum(map(bool, self._numbers(self._before, self._within)))
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -180,6 +188,10 @@ class Context:
     dtlb: Buffer
     generation: int
     pages: dict[tuple[int, int, int], CodePage] = field(default_factory=dict)
+    proved: list[CodePage] = field(default_factory=list)
+    """The pages that were proved uniform `since` a generation began.  Where protection or tables part a page of the
+    fetch cache in several, control goes from one of them to the other and back."""
+    since: int = 0
 
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
@@ -188,6 +200,13 @@ class Context:
         for buffer in (itlb, dtlb):
             buffer.data[:] = b"\xff" * buffer.size
         return Context(key, itlb, dtlb, generation)
+
+    def holding(self, pc: int, generation: int) -> CodePage | None:
+        """The page that was proved to hold an address in this generation."""
+        if self.since != generation:
+            self.proved.clear()
+            self.since = generation
+        return next((page for page in self.proved if page.lo <= pc <= page.hi), None)
 
     def enter(self, page: CodePage, pc: int) -> None:
         """Lets the fetch cache know the page of an address."""
