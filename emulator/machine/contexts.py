@@ -66,7 +66,7 @@ class Contexts(Words):
         context = self._context = self._contexts[key]
         if context.generation != self._word("generation"):
             for buffer in (context.itlb, context.dtlb):
-                buffer.data[:] = b"\xff" * buffer.size
+                buffer.fill(0, buffer.size, b"\xff")
             context.generation = self._word("generation")
         at = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 58 << 2
         self._table.words[at : at + 4] = memoryview(

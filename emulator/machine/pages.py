@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,20 +10,33 @@ from dataclasses import dataclass, field
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Instr, Variant, control
+from emulator.storage import LARGE, MOST, private
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 
 
+CHUNK = 4096
+"""Bytes that are written at a time where much is filled."""
+
+
 class Buffer:
-    """Memory of the host, 0 at first, with its address."""
+    """Memory of the host, 0 at first, with its address; `filled`: all of it is about to be written."""
 
     __slots__ = ("address", "data", "size", "words")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, filled: bool = False) -> None:
         self.size = (size + 4095) // 4096 * 4096
-        self.data = mmap.mmap(-1, self.size)
+        self.data = private(self.size, LARGE // 2 if filled else MOST, filled)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.data))
         self.words = memoryview(self.data).cast("Q")
+
+    def fill(self, first: int, last: int, pattern: bytes) -> None:
+        """Repeats a pattern from one offset up to another; what lies between is a multiple of its length."""
+        chunk = pattern * max(min(CHUNK, last - first) // len(pattern), 1)
+        for at in range(first, last - len(chunk) + 1, len(chunk)):
+            self.data[at : at + len(chunk)] = chunk
+        left = (last - first) % len(chunk)
+        self.data[last - left : last] = chunk[:left]
 
 
 class Variants:
@@ -75,7 +87,7 @@ class CodePage(Mapping[int, Instr]):
         self.first = lo // granule * granule
         count = ((hi // granule + 1) * granule - self.first) // plan.per_parcel
         self.stride = plan.layout.record.size
-        self.buffer = Buffer((count + 1) * self.stride)
+        self.buffer = Buffer((count + 1) * self.stride, filled=True)
         self.address = self.buffer.address
         self.end = self.address + (count + 1) * self.stride
         blank = bytearray(self.stride)
@@ -87,11 +99,10 @@ class CodePage(Mapping[int, Instr]):
         before = (lo - self.first) // plan.per_parcel
         self._before, self._within = before, (hi - lo + 1) // plan.per_parcel
         within = self._within
-        self.buffer.data[: before * self.stride] = self.outside * before
-        self.buffer.data[before * self.stride : (before + within) * self.stride] = self.blank * within
-        after = count + 1 - before - within
-        start = (before + within) * self.stride
-        self.buffer.data[start : start + after * self.stride] = self.outside * after
+        start, end = before * self.stride, (before + within) * self.stride
+        self.buffer.fill(0, start, self.outside)
+        self.buffer.fill(start, end, self.blank)
+        self.buffer.fill(end, (count + 1) * self.stride, self.outside)
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
@@ -196,9 +207,9 @@ class Context:
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
         itlb = Buffer(CODE_ENTRIES * CODE_ENTRY)
-        dtlb = Buffer(plan.translations)
+        dtlb = Buffer(plan.translations, filled=True)
         for buffer in (itlb, dtlb):
-            buffer.data[:] = b"\xff" * buffer.size
+            buffer.fill(0, buffer.size, b"\xff")
         return Context(key, itlb, dtlb, generation)
 
     def holding(self, pc: int, generation: int) -> CodePage | None:
