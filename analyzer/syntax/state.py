@@ -33,7 +33,7 @@ from analyzer.syntax.scope import (
     kind_of,
 )
 from analyzer.syntax.value_types import Bits, Enum, Part, Type, describe, width_of
-from analyzer.syntax.values import ElementPlace, EntryPlace, LayoutPart, LayoutPlace, Place, Value, ValuePlace
+from analyzer.syntax.values import ElementPlace, EntryPlace, LayoutPart, LayoutPlace, Number, Place, Value, ValuePlace
 
 LARGEST_FILE = 1 << 20
 
@@ -147,7 +147,7 @@ def param(node: ast.Param, scope: Scope, machine: Machine) -> None:
     add(node.name, value, scope, machine)
 
 
-def _constant(node: ast.Param, scope: Scope, machine: Machine) -> Value:
+def _constant(node: ast.Param, scope: Scope, machine: Machine) -> Number | Value:
     env = pure(machine, scope)
     type_ = None if node.type is None else typenames.type_of(node.type, env)
     val = expressions.single(expressions.value(node.value, env, type_), node.value.span)
