@@ -148,8 +148,8 @@ def source_line(file: str, number: int) -> str:
 
 
 def side_by_side(heads: tuple[str, str], left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Text]:
-    """Two texts in columns, with a mark between lines that differ.  Lines face each other that are about the same, which
-    stands before their first colon; one that the other text lacks faces nothing."""
+    """Two texts in columns, with a mark between lines that differ.  Lines face each other that are about the same,
+    which stands before their first colon; one that the other text lacks faces nothing."""
     width = max(len(line) for line in (heads[0], *left))
     yield Text(f"    {heads[0]:<{width}}     {heads[1]}".rstrip(), style="bold")
     for one, two in facing(left, right):
