@@ -15,7 +15,7 @@ from emulator.codegen.direct import PC
 from emulator.codegen.handler import CHEAP
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower, Snap
-from emulator.codegen.plan import ENTRIES, ENTRY, LINE
+from emulator.codegen.plan import ENTRIES, ENTRY, LINE, SPAN
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Unsupported, Value, ones, signed, ty
 from emulator.codegen.variant import Instr
 
@@ -67,7 +67,8 @@ class Exit:
 @dataclass(frozen=True, slots=True)
 class Touch:
     """An access of a block: its place there (instruction, ordinal), what its address is counted from and by how much,
-    its units, how many low bits of its address must be 0, and the cache that it goes by (None: none)."""
+    its units, how many low bits of its address must be 0, and the cache that it goes by (None: none, and it is at most
+    `most` units from the bank's beginning)."""
 
     place: tuple[int, int]
     root: tuple[str, int, int]
@@ -76,12 +77,13 @@ class Touch:
     low: int
     store: bool
     view: int | None
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it.  `number` is
-    different for each group of a block."""
+    """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it, the first at
+    most `most` units from the bank's beginning.  `number` is different for each group of a block."""
 
     number: int
     lo: int
@@ -90,6 +92,7 @@ class Group:
     loads: bool
     stores: bool
     view: int | None
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +506,7 @@ class Lowered(Lower):
     # -- accesses that share a check -----------------------------------------------------------------------------------
 
     def grouped(
-        self, address: Value, width: int, units: int, low: int, value: Value | None, view: int | None
+        self, address: Value, width: int, units: int, low: int, value: Value | None, view: int | None, most: int = 0
     ) -> Member | None:
         """The place of an access in a group; notes the access."""
         here = (self.index, self.ordinal)
@@ -512,7 +515,7 @@ class Lowered(Lower):
         if origin is None or self.arms:
             return None
         root, away = origin
-        self.block.touches.append(Touch(here, root, away, units, low, value is not None, view))
+        self.block.touches.append(Touch(here, root, away, units, low, value is not None, view, most))
         group = self.region.groups.get((self.block.pc, *here))
         return None if group is None else Member(group, root, away)
 
@@ -547,7 +550,7 @@ class Lowered(Lower):
     def _flat(self, group: Group, base: Value) -> str:
         span = group.hi - group.lo
         lines = (span + (1 << LINE) - 1 >> LINE) + 1 if group.stores else 0
-        return self._plain(base, self.plan.bank.size - span, group.low, lines)
+        return self._plain(base, span, group.most, group.low, lines)
 
     def _paged(self, group: Group, base: Value, k: int) -> str:
         """All of the group is in one page, which is in the cache for all that the group does."""
@@ -600,18 +603,16 @@ class Lowered(Lower):
             raise HandOver("a map that reads memory")
         wide, low, width = self._merged(address, space.address_width, units)
         within = self._within(self.extend(wide, width, 64))
-        member = self.grouped(wide, width, units, low, value, None)
-        if member is not None:
-            self.requires += within
-            return self.touch(self._near(member, None), bits, space.unit, value)
-        if value is not None:
-            self.requires += within
-            within = {}
         most = min([bank.size - units, *within.values()])
-        host = self._plain(self.extend(wide, width, 64), most, low, 0 if value is None else 1)
+        member = self.grouped(wide, width, units, low, value, None, most)
+        if member is not None:
+            first = most - (member.away - member.group.lo)
+            self.requires += within if first < member.group.most else ()
+            return self.touch(self._near(member, None), bits, space.unit, value)
+        host = self._plain(self.extend(wide, width, 64), units, most, low, 0 if value is None else 1)
         return self.touch(host, bits, space.unit, value)
 
-    def _plain(self, address: Value, most: int, low: int, lines: int) -> str:
+    def _plain(self, address: Value, units: int, most: int, low: int, lines: int) -> str:
         """The host address of units of the bank, at most `most` from its beginning; the bits of the address under `low`
         must be 0.  Where they are written, there must be no marks on the `lines` lines from the first unit on: nearly
         always they are among the units that are known to have none."""
@@ -624,7 +625,7 @@ class Lowered(Lower):
             return self._host(address, offset)
         clean, near, other = (self.text.fresh(stem) for stem in ("clean", "near", "other"))
         away = self.binary("sub", address, self.word("clean", "i64"), 64)
-        close = self.compare("ult", away, self.word("room", "i64"), 64)
+        close = self.compare("ult", away, self._room(offset, most, most < bank.size - units), 64)
         self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
         if low:
             self.text.label(near)
@@ -645,6 +646,21 @@ class Lowered(Lower):
         self.region.words["clean"] = "i64"
         self.region.free = True
         return self.text.let(f"getelementptr i8, ptr %free, i64 {self._scaled(away)}")
+
+    def _room(self, offset: Value, most: int, bounded: bool) -> Value:
+        """So many units from the first without marks on accesses may begin in; if they are `bounded`, no more than
+        `most` from the bank's beginning.  Loops have what both come to beside each other, for nearly the same bounds
+        once."""
+        if not bounded:
+            return self.word("room", "i64")
+        if self.block.pc not in self.region.rounds or most < SPAN:
+            self.require(self.compare("ule", offset, max(most, 0), 64))
+            self.check()
+            return self.word("room", "i64")
+        self.region.words |= {"clean": "i64", "room": "i64"}
+        end = most // SPAN * SPAN
+        self.region.rooms.add(end)
+        return f"%room.{end}"
 
     @property
     def tight(self) -> bool:
