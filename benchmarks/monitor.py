@@ -33,6 +33,7 @@ FLAGS = (
 PROGRAMS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "compute": (("compute.c",), 40, 4),
     "memheavy": (("memheavy.c",), 100, 4),
+    "dispatch": (("dispatch.c",), 600, 3),
     "calls": (("toyos.c", "toyos_trap.S"), 5_000_000, 4),
     "few_calls": (("toyos.c", "toyos_trap.S"), 200, 4),
 }

@@ -436,6 +436,8 @@ class VirtualMachine(BaseMachine):
         return None
 
     def _get(self, element: str) -> int:
+        if self._aboard is not None and element in self._code.processor:
+            return 0  # one that waits has left
         self._ashore()
         clock = self._clocks.get(element)
         return self.record.elements[element] if clock is None else clock.value(self._count(clock))
