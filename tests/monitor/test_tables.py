@@ -7,7 +7,8 @@ and stepped over.  One machine faults where A or D is missing (Svade), the other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -24,8 +25,11 @@ from emulator.image import load_image
 from emulator.interface import Machine
 from emulator.monitor import Monitor, VirtualMachine
 from emulator.monitor.compiled import CompiledHost
+from emulator.monitor.direct import DirectRun, Miss
+from emulator.monitor.rebind import Rebinding
 from emulator.monitor.shadow import ShadowMap
 from emulator.monitor.table import ShadowTable
+from emulator.monitor.walk import Walk
 from emulator.system import assemble_system
 
 SPEC = Path(__file__).parents[2] / "isa_specs/rv64.isa"
@@ -200,6 +204,34 @@ def test_tables_are_the_guests(machine: str, scheme: str, depth: int, tmp_path: 
     assert alike(isa, 7, monitor_of(isa, scheme=scheme), tmp_path)
 
 
+FAULTS = """        li x7, 0x3000
+1:      lw x5, 0(x7)
+        addi x9, x9, 1
+        jal x0, 1b
+"""
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_faults_of_the_guests_own_map_do_not_come_back(
+    depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's code asks the guest's map, and reflects what it says."""
+    isa, runs = spec("rv64"), []
+    whole = CompiledHost._direct
+    monkeypatch.setattr(CompiledHost, "_direct", lambda *args: (runs.append(whole(*args)), runs[-1])[1])
+    path = tmp_path / "faults.s"
+    path.write_text("\n".join([HEAD, *satp(0), FAULTS]))
+    monitor = compiled(isa, "m_to_u", depth)
+    bare, virtual = made(isa, path, None), made(isa, path, monitor)
+    assert virtual.run(STEPS) == bare.run(STEPS)
+    assert virtual.to_state() == bare.to_state()
+    assert bare.read("x", 9) > 300
+    assert len(runs) < 30
+    seen = monitor_of(isa, scheme="m_to_u")
+    made(isa, path, seen).run(STEPS)
+    assert depth > 1 or monitor.levels[0].counters.as_data() == seen.levels[0].counters.as_data()
+
+
 def marked(isa: ir.Isa, path: Path) -> tuple[int, int]:
     """How many faults the guest takes, and how many marks are in its tables at the end."""
     machine = made(isa, path, None)
@@ -238,12 +270,67 @@ def unmirrored(monitor: Monitor) -> None:
     of(monitor)[1].dropped = lambda at: None  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("change", [untraced, undropped, unmirrored])
-def test_a_shadow_that_is_not_the_tables_is_found_out(change: Callable[[Monitor], None], tmp_path: Path) -> None:
-    isa, found = spec("rv64"), False
+def unquiet(monitor: Monitor) -> None:
+    """An entry is made though the map has still to mark its table (SHADOW-QUIET)."""
+    shadow = of(monitor)[0]
+
+    class Journal(list[object]):
+        """What a run has written: nothing, for who asks."""
+
+        def __bool__(self) -> bool:
+            return False
+
+    whole = shadow.fill
+
+    def fill(run: DirectRun, miss: Miss) -> bool:
+        run.journal = Journal()  # type: ignore[assignment]
+        return whole(run, miss)
+
+    shadow.fill = fill  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("machine", "change"), [("svade", untraced), ("svade", undropped), ("svade", unmirrored), ("svadu", unquiet)]
+)
+def test_a_shadow_that_is_not_the_tables_is_found_out(machine: str, change: Change, tmp_path: Path) -> None:
+    isa, found = MACHINES[machine](), False
     for seed in range(4):
         try:
             found = found or not alike(isa, seed, compiled(isa, "m_to_u", 1), tmp_path, change)
         except Breach:
             found = True
     assert found
+
+
+def marking(patch: pytest.MonkeyPatch) -> None:
+    """To ask a map marks its table, whether the access is made or not (SHADOW-QUIET)."""
+    whole = Walk._stmt
+
+    def stmt(self: Walk, stmt: ir.Stmt, locals_: Mapping[str, ir.Expr] | None) -> Sequence[ir.Stmt]:
+        return Rebinding._stmt(self, stmt, locals_) if isinstance(stmt, ir.Store) else whole(self, stmt, locals_)
+
+    patch.setattr(Walk, "_stmt", stmt)
+
+
+def elsewhere(patch: pytest.MonkeyPatch) -> None:
+    """To ask a map reads the host's own memory for that of the virtual machine."""
+    patch.setattr(Walk, "_places", lambda self, memory, units: [replace(self.placements[0], base=0x80000000 - 0x1000)])
+
+
+def unprivileged(patch: pytest.MonkeyPatch) -> None:
+    """To ask a map asks with the real mode."""
+    whole = Walk.expr
+
+    def expr(self: Walk, e: ir.Expr, locals_: Mapping[str, ir.Expr] | None = None) -> ir.Expr:
+        return e if isinstance(e, ir.Get) and e.element == "mstatus.SUM" else whole(self, e, locals_)
+
+    patch.setattr(Walk, "expr", expr)
+
+
+@pytest.mark.parametrize(("machine", "change"), [("svadu", marking), ("svade", elsewhere), ("svade", unprivileged)])
+def test_a_walk_that_is_not_the_tables_is_found_out(
+    machine: str, change: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isa = MACHINES[machine]()
+    change(monkeypatch)
+    assert not all(alike(isa, seed, compiled(isa, "m_to_u", 1), tmp_path) for seed in range(4))
