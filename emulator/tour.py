@@ -20,7 +20,7 @@ from emulator.codegen.variant import Variant, control, fixed
 from emulator.decode import Decoded, decoder
 from emulator.interface import Ram
 from emulator.machine.assembly import assembly, version
-from emulator.machine.native import PASSES
+from emulator.machine.records import PASSES
 from emulator.program import assemble
 from emulator.state import State, join
 

@@ -84,12 +84,15 @@ class Accesses:
             self._add(code, f"define i64 @{what}.{space.name}({head}{value}{params}) nounwind noinline", text)
 
     def _fills(self, space: ir.Map, code: Called, passed: str) -> None:
-        """Fills the cache of the view that was used, after a whole access."""
+        """Fills the cache of the view that was used, after a whole read or write; pages of code have their own."""
         if space not in self.plan.shape.cached:
             return
         text = code.text
         may, out = text.fresh("may"), text.fresh("filled")
-        text.do(f"br i1 {code.compare('eq', code.binary('and', '%flags', 1, 64), 0, 64)}, label %{may}, label %{out}")
+        fetch = code.compare("eq", "%kind", ir.ACCESS_CODE["fetch"], 64)
+        asked = code.compare("eq", code.binary("and", "%flags", 1, 64), 0, 64)
+        wanted = code.binary("and", asked, code.binary("xor", fetch, 1, 1), 1)
+        text.do(f"br i1 {wanted}, label %{may}, label %{out}")
         text.label(may)
         for number, (name, args) in enumerate(self.plan.views):
             if name != space.name:

@@ -41,33 +41,18 @@ class Caches(Accesses):
         reach = code.binary("and", "%reach", ones(64) - ones(zeros), 64) if zeros else "%reach"
         address = Range("%address", code.binary("or", "%address", reach, 64), zeros, 1)
         width = Range(bits, bits) if bits else Range(0, 0xFFFF)
-        out: str | None = None
-        # the kind is known in each of three copies
-        text = prover.text
-        done, after = text.fresh("proved"), []
-        kinds: tuple[ir.AccessKind, ...] = ("read", "write")
-        for kind in kinds:
-            this, other = text.fresh("kind"), text.fresh("other")
-            text.do(f"br i1 {code.compare('eq', '%kind', ir.ACCESS_CODE[kind], 64)}, label %{this}, label %{other}")
-            text.label(this)
-            args: list[Range | None] = []
-            for i, param in enumerate(space.params):
-                bit = code.fit(code.binary("lshr", "%mask", i, 64), 64, 1)
-                prover.locals = {"access": Range(ir.ACCESS_CODE[kind], ir.ACCESS_CODE[kind])}
-                default = Range(0, 0) if param.default is None else prover.value(param.default)
-                given = f"%arg{i}"
-                lo, hi = (code.select(bit, given, v, 64) for v in (default.lo, default.hi))
-                args.append(Range(lo, hi))
-            out, below = prover.descend(space.name, address, kind, args, width)
-            prover.need(below.faithful)
-            code.put_word("result", below.lo)
-            after.append(text.block)
-            text.do(f"br label %{done}")
-            text.label(other)
-        text.do("br label %fail")
-        text.label(done)
-        assert out is not None
-        return out
+        access = Range("%kind", "%kind")  # a read or a write: the walk is the same, and its conditions ask which it is
+        args: list[Range | None] = []
+        for i, param in enumerate(space.params):
+            bit = code.fit(code.binary("lshr", "%mask", i, 64), 64, 1)
+            prover.locals = {"access": access}
+            default = Range(0, 0) if param.default is None else prover.value(param.default)
+            lo, hi = (code.select(bit, f"%arg{i}", v, 64) for v in (default.lo, default.hi))
+            args.append(Range(lo, hi))
+        memory, below = prover.descend(space.name, address, access, args, width)
+        prover.need(below.faithful)
+        code.put_word("result", below.lo)
+        return memory
 
     def _fill(self, space: ir.Map) -> None:
         """Puts the page of an address into the cache of a view, if it is uniform and in RAM."""
@@ -222,8 +207,8 @@ class Caches(Accesses):
             ]
             last = code.binary("sub", "%last", self.plan.per_parcel - 1, 64)
             address = Range("%first", last, zeros, 1)
-            bits = Range(fetch.parcel, fetch.parcel)
-            memory, below = prover.descend(fetch.space, address, "fetch", args, bits)
+            bits, kind = Range(fetch.parcel, fetch.parcel), ir.ACCESS_CODE["fetch"]
+            memory, below = prover.descend(fetch.space, address, Range(kind, kind), args, bits)
             prover.need(below.faithful)
             if memory != self.plan.bank.memory:
                 raise Unsupported("another memory")

@@ -20,6 +20,21 @@ from emulator.storage import cell_bytes
 
 WORD = 8
 
+FOUND = (
+    "slowly",  # the driver decodes
+    "exit_",
+    "exit_budget",
+    "lookup",
+    "check",
+    "attend",
+    "interpret",
+    "raise_",
+    "rollback",
+    "flush",
+    "narrow",
+)
+"""The routines of every run time that other code finds by words of the state."""
+
 WORDS = (
     "budget",  # steps left, at entry and exit
     "total",  # steps at which the budget is spent
@@ -29,6 +44,7 @@ WORDS = (
     "info1",
     "record",  # of the instruction at which control left
     "trap",  # the kind that a routine raised
+    "event",  # the kind of trap that the shared delivery delivers
     "nest",  # traps that deliveries have raised so far
     "result",
     "result1",
@@ -56,17 +72,7 @@ WORDS = (
     "code_written",
     "arbitrary",
     "decode",  # the decoder, if there is one
-    "slowly",  # the driver decodes
-    "exit_",  # the routines of the run time
-    "exit_budget",
-    "lookup",
-    "check",
-    "attend",
-    "interpret",
-    "raise_",
-    "rollback",
-    "flush",
-    "narrow",
+    *FOUND,
     "work",  # loop rounds that an instruction may take
 )
 
@@ -115,6 +121,8 @@ class Layout:
         at = len(WORDS) * WORD
         self.arguments = at
         at += max([ARGUMENTS, *(len(kind.params) for kind in isa.traps.values())]) * WORD
+        self.event = at  # what a delivery may ask of a trap
+        at += len({n for trap in isa.traps.values() for n, _ in (*trap.params, *trap.attributes)}) * WORD
         self.routines = at
         at += max(ROUTINES, 3 * len(isa.spaces) + len(isa.traps)) * WORD
         self.elements: dict[str, int] = {}
@@ -158,7 +166,7 @@ class Record:
 
     @staticmethod
     def of(isa: ir.Isa) -> Record:
-        most = max((_end(places(i.operands)) for i in isa.instructions), default=0)
+        most = max((_packed(i.operands) for i in isa.instructions), default=0)
         size = 32
         while size < Record.OPERANDS + most:
             size *= 2
@@ -185,8 +193,9 @@ def places(operands: Sequence[ir.OperandField]) -> dict[str, Place]:
 
 
 def _bytes(width: int) -> int:
-    return next(n for n in (1, 2, 4, 8, 1 << 20) if width <= n * 8)
+    return max(1 << (width - 1).bit_length() >> 3, 1)
 
 
-def _end(found: dict[str, Place]) -> int:
-    return max((p.offset + p.bytes for p in found.values()), default=Record.OPERANDS) - Record.OPERANDS
+def _packed(operands: Sequence[ir.OperandField]) -> int:
+    """The bytes that operands take: the widest first, they leave no holes."""
+    return sum(_bytes(operand.width) for operand in operands if operand.width <= 64)

@@ -474,9 +474,9 @@ class Prover:
     # -- the whole way down --------------------------------------------------------------------------------------------
 
     def descend(
-        self, name: str, address: Range, kind: ir.AccessKind, args: list[Range | None], bits: Range
+        self, name: str, address: Range, access: Range, args: list[Range | None], bits: Range
     ) -> tuple[str, Range]:
-        """Through all maps to a memory: its name, and the addresses there."""
+        """Through all maps to a memory: its name, and the addresses there.  `access` is a code of its kind."""
         space = self.isa.spaces[name]
         match space:
             case ir.Memory():
@@ -485,32 +485,30 @@ class Prover:
                     self.need(self.test("ult", address.hi, size.lo))
                 return name, address
             case ir.Bus():
-                return self._through_bus(space, address, kind, args, bits)
+                return self._through_bus(space, address, access, args, bits)
             case ir.Map():
                 given: list[Range] = []
-                self.locals = {"access": Range(ir.ACCESS_CODE[kind], ir.ACCESS_CODE[kind])}
+                self.locals = {"access": access}
                 for i, param in enumerate(space.params):
                     arg = args[i] if i < len(args) else None
                     if arg is None:
                         arg = Range(0, 0) if param.default is None else self.value(param.default)
                     given.append(arg)
-                code = Range(ir.ACCESS_CODE[kind], ir.ACCESS_CODE[kind])
-                more = {"access": code, "bits": bits}
+                more = {"access": access, "bits": bits}
                 names = [space.address, *(p.name for p in space.params)]
                 result = self.inline(names, [address, *given], space.body, more)
                 if result is None:
                     raise Unsupported("a map that never answers")
-                return self.descend(space.below, result, kind, [], bits)
+                return self.descend(space.below, result, access, [], bits)
             case _:
                 assert_never(space)
 
     def _through_bus(
-        self, bus: ir.Bus, address: Range, kind: ir.AccessKind, args: list[Range | None], bits: Range
+        self, bus: ir.Bus, address: Range, access: Range, args: list[Range | None], bits: Range
     ) -> tuple[str, Range]:
         """A bus that, for this page, loads from one other space and returns what it has loaded."""
-        code = Range(ir.ACCESS_CODE[kind], ir.ACCESS_CODE[kind])
         (at, _), *_ = bus.read.params
-        self.locals = {at: address, "access": code, "bits": bits}
+        self.locals = {at: address, "access": access, "bits": bits}
         for i, param in enumerate(bus.params):
             arg = args[i] if i < len(args) else None
             self.locals[param.name] = arg or (Range(0, 0) if param.default is None else self.value(param.default))
@@ -530,7 +528,7 @@ class Prover:
                     below = self.value(stmt.access.address)
                     self.locals[stmt.local] = marker
                 case ir.Return(ir.Local(name)) if loaded is not None and self.locals.get(name) is marker:
-                    return self.descend(loaded, below, kind, [], bits)
+                    return self.descend(loaded, below, access, [], bits)
                 case _:
                     raise Unsupported("a bus that does more than pass on")
         raise Unsupported("a bus that returns nothing")

@@ -13,16 +13,20 @@ A region belongs to one context, so the elements of the key are known in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Touch, place
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
-from emulator.codegen.lowered import NEAR, Block, Checkpoint, Exit, Group, Key, Lowered, Touch, place
+from emulator.codegen.lowered import Lowered
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, UNLIKELY, Text, Value, ones, ty
 from emulator.codegen.variant import Instr
 
+NEAR = 448
+"""The units that accesses with a common check may span, if there are stores among them."""
 FETCHED = 64
 """Bytes that the host fetches at once."""
 SPREAD = 13
@@ -30,18 +34,29 @@ SPREAD = 13
 at the same place of a page displace each other from the caches of instructions and of targets."""
 
 
+ROOM = 12
+"""Registers of the guest for which the host has registers: so many are taken from the state at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of code: its instructions, and the lines that they come to."""
+
+    instructions: int
+    lines: int
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a region may be; `straight` is for one without a loop.  A loop of one block is unrolled to so many
-    `rounds`, if they come to no more than `unrolled` instructions."""
+    """How large a region may be.  LLVM takes 40 microseconds for a line, and writing it takes as long; an instruction
+    comes to 5 to 20 of them on a simple machine, to 150 on one with segments."""
 
-    instructions: int = 300
-    straight: int = 64
     blocks: int = 64
-    block: int = 64
-    sites: int = 6
-    unrolled: int = 24
+    whole: Size = Size(300, 6000)
+    straight: Size = Size(64, 1500)  # a region without a loop, and any block
+    unrolled: Size = Size(24, 1500)  # a loop of one block, whose `rounds` are one behind the other
     rounds: int = 4
+    sites: int = 6
 
 
 class Region:
@@ -64,6 +79,7 @@ class Region:
         self.windows = windows  # the views that have windows
         self.members: set[int] = set()
         self.links: set[int] = set()
+        self.first: dict[int, tuple[list[Instr], Block]] = {}  # by block: what it had in it when it was found
         self.used: dict[Key, int] = {}
         self.globals: dict[str, str] = {}
         self.folding: dict[object, bool] = {}
@@ -89,7 +105,7 @@ class Region:
 
     def function(self, entry: int, name: str) -> str | None:
         """The function of the region from `entry` on; None if there is nothing to gain."""
-        if not self._discover(entry, self.limits.instructions):
+        if not self._discover(entry, self.limits.whole):
             self._discover(entry, self.limits.straight)
         blocks = self._lower(entry)
         if sum(block.count for block in blocks.values()) == 0 or blocks[entry].count == 0:
@@ -99,7 +115,9 @@ class Region:
     def _instrs(self, pc: int) -> list[Instr]:
         """The instructions from an address on, up to the beginning of another block."""
         found: list[Instr] = []
-        while pc in self.page and len(found) < self.limits.block and (not found or pc not in self.members):
+        while (
+            pc in self.page and len(found) < self.limits.straight.instructions and (not found or pc not in self.members)
+        ):
             instr = self.page[pc]
             found.append(instr)
             if instr.variant is None or instr.variant.trap is not None:
@@ -107,15 +125,15 @@ class Region:
             pc = pc + instr.variant.length
         return found
 
-    def _discover(self, entry: int, most: int) -> bool:
+    def _discover(self, entry: int, most: Size) -> bool:
         """Finds the blocks, breadth first, over what has been decoded; whether there is a loop among them."""
-        self.members, self.links = set(), set()
+        self.members, self.links, self.first = set(), set(), {}
         loops = False
-        waiting, total, seen = [entry], 0, set()
+        waiting, total, lines, seen = [entry], 0, 0, set()
         found: set[int] = set()
         ways: dict[int, set[int]] = {}
         written: dict[int, set[Key]] = {}
-        while waiting and len(found) < self.limits.blocks and total < most:
+        while waiting and len(found) < self.limits.blocks and total < most.instructions and lines < most.lines:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
                 continue
@@ -125,8 +143,9 @@ class Region:
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
+            self.first[pc] = (instrs, block)
             ways[pc], written[pc] = block.next, block.written
-            total += block.count
+            total, lines = total + block.count, lines + len(block.lines)
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
             waiting += sorted(block.next | block.links)
@@ -149,19 +168,24 @@ class Region:
         self.sites = {}
         for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
             instrs, sites = self._instrs(pc), dict(self.sites)
-            rounds_ = 1
-            if self.rounds.get(pc) == 1:
-                rounds_ = max(min(self.limits.rounds, self.limits.unrolled // len(instrs)), 1)
-            trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
-            self.groups |= groups(pc, trial.touches, self.plan.bank.cell)
-            if len(trial.touches) > 1:
-                self.sites = sites
-                trial = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
-            blocks[pc] = trial
+            before, block = self.first[pc]
+            rounds_ = self._unrolled(pc, block)
+            if rounds_ > 1 or instrs != before:
+                block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            self.groups |= groups(pc, block.touches, self.plan.bank.cell)
+            self.sites = sites
+            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))
         return blocks
+
+    def _unrolled(self, pc: int, block: Block) -> int:
+        """How many rounds of a block are lowered one behind the other."""
+        if self.rounds.get(pc) != 1:
+            return 1
+        most = self.limits.unrolled
+        return max(min(self.limits.rounds, most.instructions // block.count, most.lines // len(block.lines)), 1)
 
     def _dirty(self, blocks: Mapping[int, Block]) -> dict[int, set[Key]]:
         """What may differ from the state in memory at the beginning of each block."""
@@ -195,19 +219,20 @@ class Region:
             out.append(f"  %free.bytes = shl i64 %free.units, {plan.bank.cell.bit_length() - 1}")
             out.append("  %free = getelementptr i8, ptr %ram, i64 %free.bytes")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
+        late = late_reads(entry, blocks)
         for key, width in sorted(self.used.items()):
             kind, spot, index = key
             offset = layout.elements[spot] if kind == "e" else layout.entry(plan.isa.files[spot], index)
-            whole = slot(width) * 8
             p = place(key)
             out.append(f"  %{p} = alloca {ty(width)}")
             out.append(f"  %{p}.at = getelementptr i8, ptr %st, i64 {offset}")
-            out.append(f"  %{p}.in = load i{whole}, ptr %{p}.at")
-            if whole == max(width, 1):
-                out.append(f"  store {ty(width)} %{p}.in, ptr %{p}")
-            else:
-                out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
-                out.append(f"  store {ty(width)} %{p}.cut, ptr %{p}")
+            if key not in late.values():
+                out += self._fetch(key, width)
+        blocks[entry].lines = [
+            part
+            for line in blocks[entry].lines
+            for part in ([*self._fetch(late[line], self.used[late[line]]), line] if line in late else [line])
+        ]
         for site in self.sites.values():
             for name_, first in (("page", -1), ("addend", 0)):
                 out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
@@ -235,6 +260,15 @@ class Region:
         head = "\n".join(self.globals.values())
         body = "\n".join([*out, *cold, "}"])
         return (head + "\n" + body + "\n").replace("@table.", f"@{name}.table.")
+
+    def _fetch(self, key: Key, width: int) -> list[str]:
+        """Takes a register from the state."""
+        p, whole = place(key), slot(width) * 8
+        out = [f"  %{p}.in = load i{whole}, ptr %{p}.at"]
+        if whole == max(width, 1):
+            return [*out, f"  store {ty(width)} %{p}.in, ptr %{p}"]
+        out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
+        return [*out, f"  store {ty(width)} %{p}.cut, ptr %{p}"]
 
     def _spill(self, label: str, dirty_in: set[Key], dirty: Mapping[Key, Value], prefix: str) -> list[str]:
         """Stores what may differ from the state."""
@@ -372,6 +406,21 @@ class Region:
             f"  {n}.to = load ptr, ptr {n}.jp",
         ]
         return out + self._tail(label, f"%{label}.rec", budget, f"%{label}.pc")
+
+
+def late_reads(entry: int, blocks: Mapping[int, Block]) -> dict[str, Key]:
+    """The lines of the first block before which a register may be taken from the state, instead of where the region
+    begins: a program that saves all registers needs none of the host's for them then.  They are the first to name their
+    variables, and no way goes around them."""
+    if any(entry in block.next for block in blocks.values()):
+        return {}
+    lines = blocks[entry].lines
+    found = {}
+    for key, read in blocks[entry].first.items():
+        name = re.compile(rf"%{re.escape(place(key))}(?![\w.])")
+        if next((line for line in lines if name.search(line)), None) == read:
+            found[read] = key
+    return found if len(found) > ROOM else {}
 
 
 def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int, int], Group]:

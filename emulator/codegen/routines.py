@@ -66,9 +66,10 @@ class Going(Tail):
 
 
 class Delivery(Going):
-    """The delivery procedure for one kind of trap.  `%x` is how far the program counter is past the instruction."""
+    """The delivery procedure, for the kind of trap that has this number.  `%x` is how far the program counter is past
+    the instruction."""
 
-    def __init__(self, plan: Plan, text: Text, kind: ir.TrapKind) -> None:
+    def __init__(self, plan: Plan, text: Text, kind: Value) -> None:
         super().__init__(plan, text)
         self.kind = kind
 
@@ -80,9 +81,6 @@ class Delivery(Going):
         first = self.pointer("journal0")
         self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         self.go("@check", "poison", self.binary("sub", "%b", 1, 64), self.wide_pc())
-
-    def number(self, kind: ir.TrapKind) -> int:
-        return list(self.isa.traps).index(kind.name)
 
     def nested(self, number: Value, target: str | None) -> None:
         """Another trap takes the place of this one."""
@@ -109,7 +107,7 @@ class Delivery(Going):
     def trap(self, kind: ir.TrapKind, args: list[Value]) -> None:
         for i, (arg, (_, w)) in enumerate(zip(args, kind.params, strict=True)):
             self.text.do(f"store i64 {self.extend(arg, w, 64)}, ptr {self.at(self.layout.arguments + 8 * i)}")
-        self.nested(self.number(kind), f"@deliver.{kind.name}")
+        self.nested(number_of(self.isa, kind), f"@deliver.{kind.name}")
 
     def failed(self, status: str) -> None:
         """A trap nests; whatever else happens, the trap is not delivered."""
@@ -133,12 +131,17 @@ class Delivery(Going):
         self.text.do(f"call void @rollback(ptr %st, ptr {self.pointer('journal0')})")
         self.put_word("nest", 0)
         self.regs[PC] = "%pc" if self.plan.pc_width == 64 else "%here"
-        self.leave(Leave.UNDELIVERED, info=self.number(self.kind))
+        self.leave(Leave.UNDELIVERED, info=self.kind)
 
     def commit(self) -> bool:
         first = self.pointer("journal0")
         self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         return True
+
+
+def number_of(isa: ir.Isa, kind: ir.TrapKind) -> int:
+    """The number of a kind of trap."""
+    return list(isa.traps).index(kind.name)
 
 
 class Called(Direct):

@@ -12,7 +12,7 @@ from emulator.codegen.agreed import BACK, Leave
 from emulator.codegen.caches import Caches
 from emulator.codegen.direct import PC
 from emulator.codegen.handler import CONVENTION, PARAMETERS
-from emulator.codegen.layout import Record
+from emulator.codegen.layout import FOUND, Record
 from emulator.codegen.plan import (
     CODE_ENTRIES,
     CODE_ENTRY,
@@ -23,8 +23,11 @@ from emulator.codegen.plan import (
     SPAN,
     Plan,
 )
-from emulator.codegen.routines import Called, Delivery, Going, Status
+from emulator.codegen.routines import Called, Delivery, Going, Status, number_of
 from emulator.codegen.values import PROFILES, UNLIKELY, Text, Unsupported, Value, ones
+
+LONG = 1000
+"""Lines of a delivery that are too many to have them for each kind of trap."""
 
 
 class Runtime(Caches):
@@ -35,7 +38,6 @@ class Runtime(Caches):
         self.out = [
             PROFILES,
             "declare i64 @llvm.ctlz.i64(i64, i1)",
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
             *(f"declare i{n} @llvm.bswap.i{n}(i{n})" for n in (16, 32, 64)),
         ]
         self._frame()
@@ -53,29 +55,15 @@ class Runtime(Caches):
             self._prove(space)
             self._fill(space)
         self._prove_fetch()
-        for kind in self.isa.traps.values():
-            self._deliver(kind)
+        self._deliver()
         return "\n".join([*self.globals.values(), *self.out])
 
     def exports(self) -> list[str]:
         """The functions that the driver needs the address of."""
-        fixed = [
-            "run",
-            "exit_",
-            "exit_budget",
-            "lookup",
-            "check",
-            "attend",
-            "interpret",
-            "raise_",
-            "rollback",
-            "flush",
-            "narrow",
-            "undecoded",
-            "slowly",
-        ]
         return [
-            *fixed,
+            *FOUND,
+            "run",
+            "undecoded",
             "missing",
             "crossing",
             "count",
@@ -127,6 +115,7 @@ class Runtime(Caches):
         self._going("count", self._count)
         self._run()
         self._rollback()
+        self._clears()
         self._flush()
         self._narrow()
 
@@ -251,7 +240,25 @@ ok:
 
     def _clear(self, code: Going) -> None:
         for word, size in (("dtlb", self.plan.translations), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
-            code.text.do(f"call void @llvm.memset.p0.i64(ptr {code.pointer(word)}, i8 -1, i64 {size}, i1 false)")
+            code.text.do(f"call void @clear(ptr {code.pointer(word)}, i64 {size})")
+
+    def _clears(self) -> None:
+        """Sets all bits of some bytes, a multiple of 32: a loop, for generated code has no external symbols."""
+        self.out.append("""
+define void @clear(ptr %place, i64 %bytes) nounwind noinline {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%j, %loop]
+  %p = getelementptr i8, ptr %place, i64 %i
+  store <4 x i64> <i64 -1, i64 -1, i64 -1, i64 -1>, ptr %p, align 8
+  %j = add i64 %i, 32
+  %more = icmp ult i64 %j, %bytes
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+""")
 
     def _lookup(self, code: Going) -> None:
         """A jump that the fetch cache did not know when it was tried in place."""
@@ -477,40 +484,83 @@ ok:
         code.text.do("br label %known")
         code.text.label("known")
 
-    def _deliver(self, kind: ir.TrapKind) -> None:
-        text = Text()
-        code = Delivery(self.plan, text, kind)
-        code.prologue()
-        deliver = self.isa.deliver
-        head = f"define {CONVENTION} void @deliver.{kind.name}({PARAMETERS}) nounwind noinline"
-        if deliver is None:
-            code.leave(Leave.UNDELIVERED, info=code.number(kind))
-            self._add(code, head, text)
-            return
+    def _deliver(self) -> None:
+        """The routines that deliver traps.  Each kind has code in which all that is constant of it is known; where that
+        would be long, all kinds share one."""
+        shared = self._delivery(None) if len(self._number_widths()) == 1 else None
+        long = shared is not None and len(shared.text.lines) > LONG
+        if shared is not None and long:
+            self._add(shared, f"define {CONVENTION} void @deliver({PARAMETERS}) nounwind noinline", shared.text)
+        for kind in self.isa.traps.values():
+            code = self._event(kind) if long else self._delivery(kind)
+            head = f"define {CONVENTION} void @deliver.{kind.name}({PARAMETERS}) nounwind noinline"
+            self._add(code, head, code.text)
+
+    def _number_widths(self) -> set[int]:
+        """The widths in which the delivery sees the number of its trap."""
+        body = () if self.isa.deliver is None else self.isa.deliver.body
+        terms = (term for s in ir.statements(body) for e in ir.expressions(s) for term in ir.subterms(e))
+        return {term.width for term in terms if isinstance(term, ir.Local) and term.name == "t"} or {0}
+
+    def _attributes(self) -> dict[str, int]:
+        """What a delivery may ask of its trap, with the widths."""
+        found: dict[str, int] = {}
+        for trap in self.isa.traps.values():
+            found |= dict(trap.params) | {name: ir.width(e) for name, e in trap.attributes}
+        return dict(sorted(found.items()))
+
+    def _asked(self, code: Delivery, kind: ir.TrapKind) -> dict[str, Value]:
+        """The values of what a delivery may ask of a trap of this kind; what the kind does not have is 0."""
         code.locals = {}
         for i, (name, width) in enumerate(kind.params):
-            raw = text.let(f"load i64, ptr {code.at(self.plan.layout.arguments + 8 * i)}")
+            raw = code.text.let(f"load i64, ptr {code.at(self.plan.layout.arguments + 8 * i)}")
             code.bind(name, code.fit(raw, 64, width or 1), width)
-        names = {n for trap in self.isa.traps.values() for n, _ in (*trap.attributes, *trap.params)}
-        widths: dict[str, int] = {}
-        for trap in self.isa.traps.values():
-            widths |= dict(trap.params) | {n: ir.width(e) for n, e in trap.attributes}
-        locals_: dict[str, Value] = {f"t.{name}": 0 for name in sorted(names)}
-        locals_ |= {f"t.{name}": code.locals[name] for name, _ in kind.params}
-        locals_ |= {f"t.{name}": code.value(e) for name, e in kind.attributes}
-        locals_["t"] = code.number(kind)
+        given = {name: code.locals[name] for name, _ in kind.params}
+        return dict.fromkeys(self._attributes(), 0) | given | {name: code.value(e) for name, e in kind.attributes}
+
+    def _event(self, kind: ir.TrapKind) -> Delivery:
+        """Puts down what the shared delivery asks of this trap, and goes there."""
+        code = Delivery(self.plan, Text(), number_of(self.isa, kind))
+        code.prologue()
+        asked = self._asked(code, kind)
+        for i, (name, width) in enumerate(self._attributes().items()):
+            place = code.at(self.plan.layout.event + 8 * i)
+            code.text.do(f"store i64 {code.extend(asked[name], width or 1, 64)}, ptr {place}")
+        code.put_word("event", code.kind)
+        code.go("@deliver", "poison", "%b", "%pc", "%x")
+        return code
+
+    def _delivery(self, kind: ir.TrapKind | None) -> Delivery:
+        """The delivery of one kind of trap, or of the one that was put down."""
+        code = Delivery(self.plan, Text(), 0 if kind is None else number_of(self.isa, kind))
+        code.prologue()
+        deliver = self.isa.deliver
+        if deliver is None:
+            code.leave(Leave.UNDELIVERED, info=code.kind)
+            return code
+        if kind is None:
+            code.kind = code.word("event")
+            (width,) = self._number_widths()
+            number = code.fit(code.kind, 64, width or 1)
+            asked: dict[str, Value] = {}
+            for i, (name, width) in enumerate(self._attributes().items()):
+                raw = code.text.let(f"load i64, ptr {code.at(self.plan.layout.event + 8 * i)}")
+                asked[name] = code.fit(raw, 64, width or 1)
+        else:
+            number, asked = code.kind, self._asked(code, kind)
+        locals_ = {f"t.{name}": value for name, value in asked.items()} | {"t": number}
         code.locals = locals_
-        code.widths = {f"t.{name}": max(w, 1) for name, w in widths.items()} | {"t": 16}
+        code.widths = {f"t.{name}": max(w, 1) for name, w in self._attributes().items()} | {"t": 16}
         try:
             if code.inline((), [], deliver.body, None, more=locals_) is not None:
                 code.end()
-            self._add(code, head, text)
+            return code
         except Unsupported:
-            plain = Delivery(self.plan, Text(), kind)
+            plain = Delivery(self.plan, Text(), code.kind)
             plain.prologue()
             plain.back()
             plain.leave(Leave.REFERENCE)
-            self._add(plain, head, plain.text)
+            return plain
 
     # -- memory --------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,20 +10,33 @@ from dataclasses import dataclass, field
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Instr, Variant, control
+from emulator.storage import LARGE, MOST, private
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 
 
+CHUNK = 4096
+"""Bytes that are written at a time where much is filled."""
+
+
 class Buffer:
-    """Memory of the host, 0 at first, with its address."""
+    """Memory of the host, 0 at first, with its address; `filled`: all of it is about to be written."""
 
     __slots__ = ("address", "data", "size", "words")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, filled: bool = False) -> None:
         self.size = (size + 4095) // 4096 * 4096
-        self.data = mmap.mmap(-1, self.size)
+        self.data = private(self.size, LARGE // 2 if filled else MOST, filled)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.data))
         self.words = memoryview(self.data).cast("Q")
+
+    def fill(self, first: int, last: int, pattern: bytes) -> None:
+        """Repeats a pattern from one offset up to another; what lies between is a multiple of its length."""
+        chunk = pattern * max(min(CHUNK, last - first) // len(pattern), 1)
+        for at in range(first, last - len(chunk) + 1, len(chunk)):
+            self.data[at : at + len(chunk)] = chunk
+        left = (last - first) % len(chunk)
+        self.data[last - left : last] = chunk[:left]
 
 
 class Variants:
@@ -75,7 +87,7 @@ class CodePage(Mapping[int, Instr]):
         self.first = lo // granule * granule
         count = ((hi // granule + 1) * granule - self.first) // plan.per_parcel
         self.stride = plan.layout.record.size
-        self.buffer = Buffer((count + 1) * self.stride)
+        self.buffer = Buffer((count + 1) * self.stride, filled=True)
         self.address = self.buffer.address
         self.end = self.address + (count + 1) * self.stride
         blank = bytearray(self.stride)
@@ -87,15 +99,15 @@ class CodePage(Mapping[int, Instr]):
         before = (lo - self.first) // plan.per_parcel
         self._before, self._within = before, (hi - lo + 1) // plan.per_parcel
         within = self._within
-        self.buffer.data[: before * self.stride] = self.outside * before
-        self.buffer.data[before * self.stride : (before + within) * self.stride] = self.blank * within
-        after = count + 1 - before - within
-        start = (before + within) * self.stride
-        self.buffer.data[start : start + after * self.stride] = self.outside * after
+        start, end = before * self.stride, (before + within) * self.stride
+        self.buffer.fill(0, start, self.outside)
+        self.buffer.fill(start, end, self.blank)
+        self.buffer.fill(end, (count + 1) * self.stride, self.outside)
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
+        self._halves = memoryview(self.buffer.data).cast("I")
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
 
@@ -122,19 +134,26 @@ class CodePage(Mapping[int, Instr]):
             known = self._known[pc] = Instr(pc, variant, operands)
         return known
 
-    def _numbers(self) -> list[int]:
-        words = memoryview(self.buffer.data).cast("I")
-        start = (self._before * self.stride + Record.VARIANT) // 4
-        step = self.stride // 4
-        found: list[int] = words[start : start + self._within * step : step].tolist()
+    def _numbers(self, first: int, count: int) -> list[int]:
+        """The numbers of the variants in so many records."""
+        start, step = (first * self.stride + Record.VARIANT) // 4, self.stride // 4
+        found: list[int] = self._halves[start : start + count * step : step].tolist()
         return found
 
-    def __iter__(self) -> Iterator[int]:
+    def decoded(self, first: int, last: int) -> list[int]:
+        """The addresses from one to another at which something is decoded."""
         per = self.plan.per_parcel
-        return (self.lo + i * per for i, number in enumerate(self._numbers()) if number)
+        first, last = max(first, self.lo), min(last, self.hi)
+        first += (self.first - first) % per
+        count = (last - first) // per + 1
+        numbers = self._numbers((first - self.first) // per, count) if count > 0 else []
+        return [first + i * per for i, number in enumerate(numbers) if number] if any(numbers) else []
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.decoded(self.lo, self.hi))
 
     def __len__(self) -> int:
-        return sum(map(bool, self._numbers()))
+        return sum(map(bool, self._numbers(self._before, self._within)))
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -180,14 +199,25 @@ class Context:
     dtlb: Buffer
     generation: int
     pages: dict[tuple[int, int, int], CodePage] = field(default_factory=dict)
+    proved: list[CodePage] = field(default_factory=list)
+    """The pages that were proved uniform `since` a generation began.  Where protection or tables part a page of the
+    fetch cache in several, control goes from one of them to the other and back."""
+    since: int = 0
 
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
         itlb = Buffer(CODE_ENTRIES * CODE_ENTRY)
-        dtlb = Buffer(plan.translations)
+        dtlb = Buffer(plan.translations, filled=True)
         for buffer in (itlb, dtlb):
-            buffer.data[:] = b"\xff" * buffer.size
+            buffer.fill(0, buffer.size, b"\xff")
         return Context(key, itlb, dtlb, generation)
+
+    def holding(self, pc: int, generation: int) -> CodePage | None:
+        """The page that was proved to hold an address in this generation."""
+        if self.since != generation:
+            self.proved.clear()
+            self.since = generation
+        return next((page for page in self.proved if page.lo <= pc <= page.hi), None)
 
     def enter(self, page: CodePage, pc: int) -> None:
         """Lets the fetch cache know the page of an address."""

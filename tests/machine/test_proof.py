@@ -58,6 +58,16 @@ def test_a_right_that_is_taken_away_is_gone(hot: int, engine: Engine) -> None:
     assert (m.read("mcause"), m.read("mtval"), m.read("pc")) == (15, 0x2008, BASE + 0x4000)
 
 
+def test_a_page_that_can_be_executed_cannot_be_read(engine: Engine) -> None:
+    """Fetching translates like reading, and leaves nothing that a load could use."""
+    m = paged(engine, 0)
+    m.write("phys", (BASE + 0x1000) >> 2 | LEAF & ~6, TABLE + 0x2008, 64)
+    m.write("x", 0x1000, 1)
+    program(m, "ld x5, 8(x1)\n")
+    m.run(1)
+    assert (m.read("mcause"), m.read("mtval"), m.read("pc")) == (13, 0x1008, BASE + 0x4000)
+
+
 def test_a_bound_inside_a_page_is_exact(engine: Engine) -> None:
     """The relocation-bounds machine: the last word within the bound runs, the next one traps."""
     isa = spec("pg1974")

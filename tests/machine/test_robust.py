@@ -13,11 +13,12 @@ import pytest
 
 from analyzer import ir
 from emulator.interface import Ram, Reason
-from emulator.machine import native
+from emulator.machine import contexts
 from emulator.machine.base import BaseMachine
 from emulator.machine.engine import Engine
-from emulator.machine.native import PATIENCE, NativeMachine
+from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.regions import PATIENCE
 from emulator.program import assemble
 from emulator.state import State
 from tests.machine import programs
@@ -108,7 +109,7 @@ def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) ->
 
 
 def test_records_are_forgotten_when_they_are_too_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "PAGES", 1)
+    monkeypatch.setattr(contexts, "PAGES", 1)
     isa = spec("pg1974")
     machine = NativeMachine(isa, [Ram("E", 0, 1 << 14)], {"q": 1 << 14}, engine)
     for address, unit in assemble(isa, "add r1, r1\nbr 0(r0)\n", 0).cells.items():

@@ -6,8 +6,9 @@ import pytest
 
 from emulator.interface import Ram
 from emulator.machine.base import BaseMachine
+from emulator.machine.contexts import EMPTY
 from emulator.machine.engine import Engine
-from emulator.machine.native import EMPTY, NativeMachine
+from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
 from emulator.program import assemble
 from tests.specs import spec

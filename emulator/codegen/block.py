@@ -1,0 +1,101 @@
+"""What a block of a region is when it has been lowered: its text, its ways out, and its accesses to memory.
+
+`region.py` tells what a region is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emulator.codegen.values import Unsupported, Value
+
+Key = tuple[str, str, int]
+
+
+class HandOver(Unsupported):
+    """The handler must execute the instruction."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A state to go back to: the values that differ from those at the beginning of the block."""
+
+    label: str
+    pc: int
+    left: int  # instructions of the block from here on
+    dirty: dict[Key, Value]
+    used: bool = False
+
+
+@dataclass(slots=True)
+class Exit:
+    """A way out of the region: where to (None: `target` is a value), by which routine, and what must be stored."""
+
+    label: str
+    pc: int | None
+    target: Value
+    how: str  # "jump", "handler", "check"
+    refund: int
+    dirty: dict[Key, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """An access of a block: its place there (instruction, ordinal), what its address is counted from and by how much,
+    its units, how many low bits of its address must be 0, and the cache that it goes by (None: none, and it is at most
+    `most` units from the bank's beginning)."""
+
+    place: tuple[int, int]
+    root: tuple[str, int, int]
+    away: int
+    units: int
+    low: int
+    store: bool
+    view: int | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it, the first at
+    most `most` units from the bank's beginning.  `number` is different for each group of a block."""
+
+    number: int
+    lo: int
+    hi: int
+    low: int
+    loads: bool
+    stores: bool
+    view: int | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An access of a group: its own root (equal to that of the others) and its distance from it."""
+
+    group: Group
+    root: tuple[str, int, int]
+    away: int
+
+
+@dataclass(slots=True)
+class Block:
+    """A block of the region as it was lowered: `count` instructions, in all of its rounds."""
+
+    pc: int
+    lines: list[str]
+    count: int
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
+    written: set[Key] = field(default_factory=set)
+    next: set[int] = field(default_factory=set)
+    links: set[int] = field(default_factory=set)
+    touches: list[Touch] = field(default_factory=list)
+    first: dict[Key, str] = field(default_factory=dict)  # the lines that read registers on the way that all others take
+
+
+def place(key: Key) -> str:
+    """The name of the variable of a register."""
+    kind, name, index = key
+    return f"{kind}.{name}.{index}"
