@@ -96,6 +96,7 @@ class CodePage(Mapping[int, Instr]):
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
+        self._halves = memoryview(self.buffer.data).cast("I")
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
 
@@ -122,19 +123,20 @@ class CodePage(Mapping[int, Instr]):
             known = self._known[pc] = Instr(pc, variant, operands)
         return known
 
-    def _numbers(self) -> list[int]:
-        words = memoryview(self.buffer.data).cast("I")
-        start = (self._before * self.stride + Record.VARIANT) // 4
+    def decoded(self, first: int, last: int) -> Iterator[tuple[int, Variant | None]]:
+        """What is decoded at addresses of the page, from one to another (included), with the variants."""
         step = self.stride // 4
-        found: list[int] = words[start : start + self._within * step : step].tolist()
-        return found
+        start, end = ((self.offset(pc) + Record.VARIANT) // 4 for pc in (first, last))
+        numbers: list[int] = self._halves[start : end + 1 : step].tolist()
+        per, all_ = self.plan.per_parcel, self.variants.all
+        first -= (first - self.first) % per
+        return ((first + i * per, all_[number]) for i, number in enumerate(numbers) if number)
 
     def __iter__(self) -> Iterator[int]:
-        per = self.plan.per_parcel
-        return (self.lo + i * per for i, number in enumerate(self._numbers()) if number)
+        return (pc for pc, _ in self.decoded(self.lo, self.hi))
 
     def __len__(self) -> int:
-        return sum(map(bool, self._numbers()))
+        return sum(1 for _ in self)
 
     # -- records -------------------------------------------------------------------------------------------------------
 

@@ -219,14 +219,12 @@ class Records(Contexts):
             first, last = address - longest, address + units
             if page.base >= last or page.base + length <= first:
                 continue
-            at = max(first - page.base, 0)
-            for pc in range(page.lo + at, min(page.lo + last - page.base, page.hi + 1)):
-                if pc in page:
-                    variant = page[pc].variant
-                    size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
-                    if page.physical(pc) + size > address:
-                        page.clear(pc)
-            changed = range(page.lo + at, page.lo + last - page.base)
+            lo = page.lo + max(first - page.base, 0)
+            for pc, variant in page.decoded(lo, min(page.lo + last - page.base - 1, page.hi)):
+                size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
+                if page.physical(pc) + size > address:
+                    page.clear(pc)
+            changed = range(lo, page.lo + last - page.base)
             for entry, (covered, _) in list(page.regions.items()):
                 if not covered.isdisjoint(changed):
                     del page.regions[entry]
