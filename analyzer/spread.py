@@ -18,7 +18,7 @@ from msgspec import Struct
 T = TypeVar("T")
 
 FEW = 8
-"""Not more pieces of work than these are not worth a process, unless one knows better."""
+"""Not more pieces of work than these are not worth a process."""
 
 RARELY = 1_000_000
 """Objects made between two looks for garbage in a worker: terms live as long as what they are about."""

@@ -25,6 +25,9 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 SLICE = 5_000_000
 """Steps between two looks at what is typed."""
 
+UNASKED = 1 << 28
+"""Steps at a time where nobody types: less than a second, after which an interrupt of the host is seen."""
+
 Keyboard = Callable[[bool], bytes]
 """What was typed since the last call; it may wait for something if the argument says so.  Empty after waiting: the end
 of the input."""
@@ -186,8 +189,9 @@ def outcome(machine: Machine, ended: Exit, seconds: float) -> Outcome:
 
 def _run(system: System, budget: int | None, keyboard: Keyboard | None) -> Exit:
     machine, taken = system.machine, 0
+    most = SLICE if keyboard is not None else UNASKED
     while True:
-        left = SLICE if budget is None else min(budget - taken, SLICE)
+        left = most if budget is None else min(budget - taken, most)
         ended = machine.run(left)
         taken += ended.steps
         waits = ended.reason is Reason.HALTED and system.awaits_keys

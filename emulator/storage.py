@@ -46,12 +46,15 @@ def cell_bytes(unit: int) -> int:
     return max(1, 1 << ((unit - 1).bit_length() - 3))
 
 
-def private(size: int) -> memoryview:
-    """Memory of the host, 0 at first; in large pages, where the host has them: a program that follows pointers waits
-    less for translations."""
-    if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+def private(size: int, large: int = LARGE, filled: bool = False) -> memoryview:
+    """Memory of the host, 0 at first; from `large` bytes on in large pages, where the host has them: a program that
+    follows pointers waits less for translations.  `filled`: all of it is about to be written."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
         return memoryview(mmap.mmap(-1, size))
-    whole = mmap.mmap(-1, size + LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    if size < large:
+        return memoryview(mmap.mmap(-1, size, flags=flags | mmap.MAP_POPULATE if filled else flags))
+    whole = mmap.mmap(-1, size + LARGE, flags=flags)
     with suppress(OSError):
         whole.madvise(mmap.MADV_HUGEPAGE)
     first = -ctypes.addressof(ctypes.c_char.from_buffer(whole)) % LARGE

@@ -120,10 +120,10 @@ class _Settling:
     def _least(self, image: Term) -> int | None:
         """The least value of a term, which the model then has; None if a check ran out of its budget."""
         low, high = 0, self.model.value(image)
-        first = limit = high - 1  # very often there is nothing below the model's value
+        limit = high - 1  # very often there is nothing below the model's value
         while low < high:
             below = self.smt.compare("ule", image, limit, image.width) if image.width else self.smt.not_(image)
-            answer = self._asked(below, guess=limit != first)
+            answer = self._asked(below)
             if answer.status == "unknown":
                 return None
             if answer.status == "sat":
@@ -135,11 +135,11 @@ class _Settling:
             limit = (low + high - 1) // 2 if low else 0
         return high
 
-    def _asked(self, below: Bool, guess: bool) -> Answer:
-        """Can what remains hold together with this?  Near the present model first, if that may help."""
+    def _asked(self, below: Bool) -> Answer:
+        """Can what remains hold together with this?  Near the present model first."""
         if below is False:
             return Answer("unsat")
-        near = repaired([*conjuncts(self.remaining), below], self.model) if guess else None
+        near = repaired([*conjuncts(self.remaining), below], self.model)
         if near is not None:
             return Answer("sat", near)
         if self.solver is None:

@@ -89,6 +89,7 @@ class Block:
     next: set[int] = field(default_factory=set)
     links: set[int] = field(default_factory=set)
     touches: list[Touch] = field(default_factory=list)
+    first: dict[Key, str] = field(default_factory=dict)  # the lines that read registers on the way that all others take
 
 
 def place(key: Key) -> str:

@@ -80,6 +80,8 @@ class Checked(Lower):
         if value is None:
             self.region.used[key] = width
             value = self.regs[key] = self.text.let(f"load {ty(width)}, ptr %{place(key)}")
+            if not self.arms:
+                self.block.first[key] = self.text.lines[-1]
         return value
 
     def reg_code(self, key: Hashable) -> tuple[str, int]:

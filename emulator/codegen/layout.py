@@ -167,7 +167,7 @@ class Record:
 
     @staticmethod
     def of(isa: ir.Isa) -> Record:
-        most = max((_end(places(i.operands)) for i in isa.instructions), default=0)
+        most = max((_packed(i.operands) for i in isa.instructions), default=0)
         size = 32
         while size < Record.OPERANDS + most:
             size *= 2
@@ -194,8 +194,9 @@ def places(operands: Sequence[ir.OperandField]) -> dict[str, Place]:
 
 
 def _bytes(width: int) -> int:
-    return next(n for n in (1, 2, 4, 8, 1 << 20) if width <= n * 8)
+    return max(1 << (width - 1).bit_length() >> 3, 1)
 
 
-def _end(found: dict[str, Place]) -> int:
-    return max((p.offset + p.bytes for p in found.values()), default=Record.OPERANDS) - Record.OPERANDS
+def _packed(operands: Sequence[ir.OperandField]) -> int:
+    """The bytes that operands take: the widest first, they leave no holes."""
+    return sum(_bytes(operand.width) for operand in operands if operand.width <= 64)

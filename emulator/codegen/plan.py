@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import msgspec
+
 from analyzer import ir
 from emulator.codegen.layout import Bank, Layout
 from emulator.codegen.shape import Shape
@@ -52,6 +54,20 @@ View = tuple[str, tuple[int | None, ...]]
 """A map with the arguments that are given, as far as they are; what has a cache of its own."""
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """What running code has to know of a spec: it takes a while to find, and is kept beside the code.
+
+    `key` are the elements that make up the key of a context, 64 bits at most; `roots` elements and files whose change
+    drops all translations; `views` those of cached maps that have a data cache, at most eight; `processor` the elements
+    that stop the processor, and `shutdowns` those of them that say that it shut itself down."""
+
+    key: tuple[str, ...]
+    roots: frozenset[str]
+    views: tuple[View, ...]
+    processor: tuple[str, ...]
+    shutdowns: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Plan:
     """The agreement; see the module."""
@@ -61,6 +77,34 @@ class Plan:
     bank: Bank
     clocks: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # element: source, shift
     ghosts: frozenset[str] = frozenset()
+    known: Facts | None = None
+
+    @cached_property
+    def facts(self) -> Facts:
+        if self.known is not None:
+            return self.known
+        key = self._key()
+        return Facts(key, frozenset(self._read) - set(key), self._views(), stopping(self.isa), shutdowns(self.isa))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.facts.key
+
+    @property
+    def roots(self) -> frozenset[str]:
+        return self.facts.roots
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return self.facts.views
+
+    @property
+    def processor(self) -> tuple[str, ...]:
+        return self.facts.processor
+
+    @property
+    def shutdowns(self) -> frozenset[str]:
+        return self.facts.shutdowns
 
     @cached_property
     def shape(self) -> Shape:
@@ -158,9 +202,7 @@ class Plan:
             elif isinstance(term, ir.GetEntry):
                 found.add(term.file)
 
-    @cached_property
-    def key(self) -> tuple[str, ...]:
-        """The elements that make up the key of a context, 64 bits at most."""
+    def _key(self) -> tuple[str, ...]:
         found, total = [], 0
         elements = [self.isa.elements[name] for name in self._read if name in self.isa.elements]
         for element in sorted(elements, key=lambda e: e.width):
@@ -168,11 +210,6 @@ class Plan:
                 found.append(element.name)
                 total += element.width
         return tuple(found)
-
-    @cached_property
-    def roots(self) -> frozenset[str]:
-        """Elements and files whose change drops all translations."""
-        return frozenset(self._read) - set(self.key)
 
     @cached_property
     def interrupt_inputs(self) -> tuple[frozenset[str], ...]:
@@ -215,19 +252,9 @@ class Plan:
                 self._reads_of(conjunct, found)
         return frozenset(found)
 
-    @cached_property
-    def processor(self) -> tuple[str, ...]:
-        return stopping(self.isa)
-
-    @cached_property
-    def shutdowns(self) -> frozenset[str]:
-        return shutdowns(self.isa)
-
     # -- caches --------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def views(self) -> tuple[View, ...]:
-        """The views of cached maps that have a data cache, at most eight."""
+    def _views(self) -> tuple[View, ...]:
         found: dict[View, None] = {}
         for space in self.shape.cached:
             found[space.name, (None,) * len(space.params)] = None

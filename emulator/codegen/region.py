@@ -13,6 +13,7 @@ A region belongs to one context, so the elements of the key are known in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ FETCHED = 64
 SPREAD = 13
 """Every region is loaded at the beginning of a page of the host.  They begin at different places behind it, for those
 at the same place of a page displace each other from the caches of instructions and of targets."""
+
+
+ROOM = 12
+"""Registers of the guest for which the host has registers: so many are taken from the state at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +217,20 @@ class Region:
             out.append(f"  %free.bytes = shl i64 %free.units, {plan.bank.cell.bit_length() - 1}")
             out.append("  %free = getelementptr i8, ptr %ram, i64 %free.bytes")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
+        late = late_reads(entry, blocks)
         for key, width in sorted(self.used.items()):
             kind, spot, index = key
             offset = layout.elements[spot] if kind == "e" else layout.entry(plan.isa.files[spot], index)
-            whole = slot(width) * 8
             p = place(key)
             out.append(f"  %{p} = alloca {ty(width)}")
             out.append(f"  %{p}.at = getelementptr i8, ptr %st, i64 {offset}")
-            out.append(f"  %{p}.in = load i{whole}, ptr %{p}.at")
-            if whole == max(width, 1):
-                out.append(f"  store {ty(width)} %{p}.in, ptr %{p}")
-            else:
-                out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
-                out.append(f"  store {ty(width)} %{p}.cut, ptr %{p}")
+            if key not in late.values():
+                out += self._fetch(key, width)
+        blocks[entry].lines = [
+            part
+            for line in blocks[entry].lines
+            for part in ([*self._fetch(late[line], self.used[late[line]]), line] if line in late else [line])
+        ]
         for site in self.sites.values():
             for name_, first in (("page", -1), ("addend", 0)):
                 out += [f"  %{site}.{name_} = alloca i64", f"  store i64 {first}, ptr %{site}.{name_}"]
@@ -252,6 +258,15 @@ class Region:
         head = "\n".join(self.globals.values())
         body = "\n".join([*out, *cold, "}"])
         return (head + "\n" + body + "\n").replace("@table.", f"@{name}.table.")
+
+    def _fetch(self, key: Key, width: int) -> list[str]:
+        """Takes a register from the state."""
+        p, whole = place(key), slot(width) * 8
+        out = [f"  %{p}.in = load i{whole}, ptr %{p}.at"]
+        if whole == max(width, 1):
+            return [*out, f"  store {ty(width)} %{p}.in, ptr %{p}"]
+        out.append(f"  %{p}.cut = trunc nuw i{whole} %{p}.in to {ty(width)}")
+        return [*out, f"  store {ty(width)} %{p}.cut, ptr %{p}"]
 
     def _spill(self, label: str, dirty_in: set[Key], dirty: Mapping[Key, Value], prefix: str) -> list[str]:
         """Stores what may differ from the state."""
@@ -389,6 +404,21 @@ class Region:
             f"  {n}.to = load ptr, ptr {n}.jp",
         ]
         return out + self._tail(label, f"%{label}.rec", budget, f"%{label}.pc")
+
+
+def late_reads(entry: int, blocks: Mapping[int, Block]) -> dict[str, Key]:
+    """The lines of the first block before which a register may be taken from the state, instead of where the region
+    begins: a program that saves all registers needs none of the host's for them then.  They are the first to name their
+    variables, and no way goes around them."""
+    if any(entry in block.next for block in blocks.values()):
+        return {}
+    lines = blocks[entry].lines
+    found = {}
+    for key, read in blocks[entry].first.items():
+        name = re.compile(rf"%{re.escape(place(key))}(?![\w.])")
+        if next((line for line in lines if name.search(line)), None) == read:
+            found[read] = key
+    return found if len(found) > ROOM else {}
 
 
 def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int, int], Group]:

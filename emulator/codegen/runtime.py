@@ -38,7 +38,6 @@ class Runtime(Caches):
         self.out = [
             PROFILES,
             "declare i64 @llvm.ctlz.i64(i64, i1)",
-            "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
             *(f"declare i{n} @llvm.bswap.i{n}(i{n})" for n in (16, 32, 64)),
         ]
         self._frame()
@@ -116,6 +115,7 @@ class Runtime(Caches):
         self._going("count", self._count)
         self._run()
         self._rollback()
+        self._clears()
         self._flush()
         self._narrow()
 
@@ -240,7 +240,25 @@ ok:
 
     def _clear(self, code: Going) -> None:
         for word, size in (("dtlb", self.plan.translations), ("itlb", CODE_ENTRIES * CODE_ENTRY)):
-            code.text.do(f"call void @llvm.memset.p0.i64(ptr {code.pointer(word)}, i8 -1, i64 {size}, i1 false)")
+            code.text.do(f"call void @clear(ptr {code.pointer(word)}, i64 {size})")
+
+    def _clears(self) -> None:
+        """Sets all bits of some bytes, a multiple of 32: a loop, for generated code has no external symbols."""
+        self.out.append("""
+define void @clear(ptr %place, i64 %bytes) nounwind noinline {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%j, %loop]
+  %p = getelementptr i8, ptr %place, i64 %i
+  store <4 x i64> <i64 -1, i64 -1, i64 -1, i64 -1>, ptr %p, align 8
+  %j = add i64 %i, 32
+  %more = icmp ult i64 %j, %bytes
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+""")
 
     def _lookup(self, code: Going) -> None:
         """A jump that the fetch cache did not know when it was tried in place."""

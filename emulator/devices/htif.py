@@ -15,7 +15,7 @@ from emulator.devices.attach import Kept, Peripheral, due
 from emulator.devices.console import Console
 from emulator.interface import Deadline, Machine
 
-SOONEST, LATEST = 256, 1 << 20
+SOONEST, LATEST = 256, 1 << 22
 """Steps between two looks."""
 
 SYS_WRITE, SYS_EXIT = 64, 93

@@ -66,7 +66,7 @@ class Contexts(Words):
         context = self._context = self._contexts[key]
         if context.generation != self._word("generation"):
             for buffer in (context.itlb, context.dtlb):
-                buffer.data[:] = b"\xff" * buffer.size
+                buffer.fill(0, buffer.size, b"\xff")
             context.generation = self._word("generation")
         at = (key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 58 << 2
         self._table.words[at : at + 4] = memoryview(
@@ -90,6 +90,10 @@ class Contexts(Words):
     def _page_at(self, pc: int) -> bool:
         """Finds the page of code that holds an address, as large as it can be proved uniform; whether there is one."""
         context = self._context = self._contexts[self._word("key") if self._plan.key else 0]
+        known = context.holding(pc, self._word("generation"))
+        if known is not None and pc % self._plan.per_parcel == 0:
+            context.enter(known, pc)
+            return True
         found = self._uniform(pc)
         if found is None:
             return False
@@ -105,6 +109,8 @@ class Contexts(Words):
             page = CodePage(self._known_variants, lo, hi, base, host, (fresh, fresh), self._code["missing"])
             context.pages[found] = page
             self._pages.append(page)
+        if context.since == self._word("generation"):  # the proof has changed nothing
+            context.proved.append(page)
         context.enter(page, pc)
         return True
 

@@ -63,7 +63,11 @@ class Decoding:
                 raise _Over if i >= left else _Beyond
             count = max(count, i + 1)
             start = offset + i * per
-            return cells[start] if per == 1 else join(iter(cells[start : start + per]), unit, endian)
+            if per == 1:
+                return cells[start]
+            if unit == 8:
+                return int.from_bytes(cells[start : start + per], endian)
+            return join(iter(cells[start : start + per]), unit, endian)
 
         try:
             decoded = self.decoder.decode(parcel, state)

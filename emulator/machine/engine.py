@@ -1,6 +1,6 @@
-"""LLVM: from text to code in memory, by way of objects that may be kept on disk.
+"""From text to code in memory, by way of images that may be kept on disk.
 
-An object has no absolute addresses, so it can be loaded in any process of the same kind of host.
+An image has no absolute addresses, so it can be loaded in any process of the same kind of host, without LLVM.
 """
 
 from __future__ import annotations
@@ -10,30 +10,21 @@ import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import llvmlite
-import llvmlite.binding as llvm
 
 from analyzer import ir
+from emulator.machine.linking import Code, linked
 from emulator.machine.objects import Objects, default_folder
 
-_ready = False
+if TYPE_CHECKING:
+    from emulator.machine.compiler import Compiler
 
-FORMAT = 3
+FORMAT = 4
 """Of what is kept on disk: one more for each change."""
-
-
-def _initialize() -> None:
-    global _ready
-    if not _ready:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        llvm.set_option("popek", "-disable-lsr")
-        llvm.set_option("popek", "-enable-tail-merge=0")
-        llvm.set_option("popek", "-disable-constant-hoisting")
-        llvm.set_option("popek", "-x86-experimental-pref-innermost-loop-alignment=6")
-        _ready = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +43,30 @@ class Engine:
     """A just-in-time compiler.  What it has loaded stays as long as its `Made`."""
 
     def __init__(self, objects: Objects | None = None) -> None:
-        _initialize()
         self.objects = objects or Objects(default_folder())
-        target = llvm.Target.from_default_triple()
-        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=1, reloc="pic", codemodel="small")
-        self._jit = llvm.create_lljit_compiler(
-            target.create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
-        )
-        version = ".".join(str(n) for n in llvm.llvm_version_info)
-        self._host = f"{FORMAT} {llvmlite.__version__} {version} {cpu} {features}"
-        self._loaded = 0
+        self._host = f"{FORMAT} {llvmlite.__version__} {processor()}"
+
+    @cached_property
+    def _compiler(self) -> Compiler:
+        from emulator.machine.compiler import Compiler
+
+        return Compiler()
 
     def digest(self, *parts: str) -> str:
         """Names an object: what it is made from, and for which host."""
         return hashlib.sha256("\0".join([self._host, *parts]).encode()).hexdigest()
 
-    def compile(self, text: str, passes: Sequence[str]) -> bytes:
-        """The object of a module."""
-        module = llvm.parse_assembly(text)
-        if passes:
-            builder = llvm.create_pass_builder(self._tm, llvm.create_pipeline_tuning_options(speed_level=2))
-            manager = llvm.create_new_module_pass_manager()
-            for name in passes:
-                getattr(manager, f"add_{name}_pass")()
-            manager.run(module, builder)
-        return bytes(self._tm.emit_object(module))
-
-    def load(self, name: str, code: bytes, symbols: Sequence[str], note: str) -> Made:
-        """Puts an object into memory."""
+    def load(self, head: str, code: bytes) -> Made:
+        """Puts what was kept into memory: an image if its head has offsets, an object if not."""
+        names, note = head.split("\n")
+        symbols = [symbol.partition(" ") for symbol in names.split(",") if symbol]
         if not symbols:
             return Made({}, note, None)
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for symbol in symbols:
-            builder = builder.export_symbol(symbol)
-        library = builder.link(self._jit, f"{name}.{self._loaded}")
-        self._loaded += 1
-        return Made({symbol: int(library[symbol]) for symbol in symbols}, note, library)
+        if not symbols[0][2]:
+            library = self._compiler.load(code, [name for name, _, _ in symbols])
+            return Made(library.addresses, note, library.holds)
+        image = Code(code)
+        return Made({name: image.address + int(offset) for name, _, offset in symbols}, note, image)
 
     def make(
         self,
@@ -103,10 +81,17 @@ class Engine:
         if found is not None:
             return found
         module = source()
-        code = self.compile(module.text, passes) if module.symbols else b""
-        head = f"{' '.join(module.symbols)}\n{module.note}\n"
-        self.objects.put(self.digest(name, *parts, *passes), head.encode() + code)
-        return self.load(name, code, module.symbols, module.note)
+        code, names = b"", ""
+        if module.symbols:
+            code = self._compiler.compile(module.text, passes)
+            image = linked(code, module.symbols)
+            names = ",".join(module.symbols)
+            if image is not None:
+                code = image.code
+                names = ",".join(f"{symbol} {offset}" for symbol, offset in image.offsets.items())
+        head = f"{names}\n{module.note}"
+        self.objects.put(self.digest(name, *parts, *passes), f"{head}\n".encode() + code)
+        return self.load(head, code)
 
     def kept(
         self,
@@ -122,16 +107,15 @@ class Engine:
         names, note, code = kept.split(b"\n", 2)
         if not accept(note.decode()):
             return None
-        return self.load(name, code, names.decode().split(), note.decode())
+        return self.load(f"{names.decode()}\n{note.decode()}", code)
 
     def note(self, parts: Sequence[str], line: str) -> None:
-        """Keeps a line under a name."""
-        self.objects.put(self.digest("note", *parts), line.encode())
+        """Keeps a line, among others, under a name."""
+        self.objects.add(self.digest("notes", *parts), line)
 
-    def noted(self, parts: Sequence[str]) -> str | None:
-        """The line that was kept."""
-        kept = self.objects.get(self.digest("note", *parts))
-        return None if kept is None else kept.decode()
+    def noted(self, parts: Sequence[str]) -> list[str]:
+        """The lines that were kept."""
+        return self.objects.lines(self.digest("notes", *parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +125,21 @@ class Made:
     addresses: dict[str, int]
     note: str
     library: object
+
+
+@cache
+def processor() -> str:
+    """The kind of processor that this host has, as Linux tells it; else as LLVM does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0].splitlines()
+    except OSError:
+        lines = []
+    told = [line for line in lines if line.startswith(("model name", "flags"))]
+    if len(told) == 2:
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    from emulator.machine import compiler
+
+    return compiler.processor()
 
 
 def fingerprint(isa: ir.Isa) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import json
 
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.codegen.agreed import BACK, Leave, memories, unspecified
-from emulator.codegen.layout import FOUND
-from emulator.codegen.plan import LINE, Plan
+from emulator.codegen.layout import FOUND, WORDS
+from emulator.codegen.plan import LINE, Facts, Plan
 from emulator.interface import Exit, Reason, Region
 from emulator.machine.engine import (
     AskType,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 
 JOURNAL = 1 << 24
 """Bytes of the journal."""
+BUDGET, TOTAL, LOST, REASON = (WORDS.index(word) for word in ("budget", "total", "lost", "reason"))
+LEAVES = {int(reason): reason for reason in Leave}
 
 
 class NativeMachine(Regions):
@@ -72,9 +77,10 @@ class NativeMachine(Regions):
         def source() -> Module:
             from emulator.machine.sources import runtime_module
 
-            return runtime_module(self._plan)
+            return replace(runtime_module(self._plan), note=json.encode(self._plan.facts).decode())
 
         made = self._engine.make(source, self._name, PASSES, "runtime")
+        self._plan = replace(self._plan, known=json.decode(made.note, type=Facts))
         self._code = made.addresses
         self._kept = [made.library]
         self._run_native = RunType(self._code["run"])
@@ -125,16 +131,13 @@ class NativeMachine(Regions):
     def _go(self, most: int) -> Exit | None:
         if not self._ready:
             self._prepare()
-        until = self._steps + most
-        self._put("total", until)
-        self._put("budget", most)
-        self._put("lost", self._lost)
-        self._until = until
+        words = self._state.words
+        until = self._until = self._steps + most
+        words[TOTAL], words[BUDGET], words[LOST] = until, most, self._lost
         try:
             return self._drive_native()
         finally:
-            self._steps = until - self._word("budget")
-            self._lost = self._word("lost")
+            self._steps, self._lost = until - words[BUDGET], words[LOST]
 
     def _drive_native(self) -> Exit | None:
         check = entry = self._code["check"]
@@ -147,7 +150,7 @@ class NativeMachine(Regions):
                 failure, self._failure = self._failure, None
                 self._put("attention", 0)
                 raise failure
-            reason = Leave(self._word("reason"))
+            reason = LEAVES[self._state.words[REASON]]
             match reason:
                 case Leave.BUDGET:
                     return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Objects:
-    """Objects on disk, by the digest of what they were made from.  A damaged file counts as none."""
+    """Objects and lists of lines on disk, by the digest of what they were made from.  A damaged file counts as none."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
@@ -36,6 +36,32 @@ class Objects:
             Path(name).replace(self.folder / f"{digest}.o")
         except OSError:
             return
+
+    def add(self, digest: str, line: str) -> None:
+        """Adds a line to a list; where that is not possible, it is not kept."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / f"{digest}.list").open("ab") as file:
+                file.write(f"\n{_mark(digest, line)} {line}".encode())
+        except OSError:
+            return
+
+    def lines(self, digest: str) -> list[str]:
+        """The lines of a list; those that are damaged are left out."""
+        if self.folder is None:
+            return []
+        try:
+            text = (self.folder / f"{digest}.list").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        found = (line.partition(" ") for line in text.split("\n"))
+        return [line for mark, _, line in found if mark == _mark(digest, line)]
+
+
+def _mark(digest: str, line: str) -> str:
+    return hashlib.sha256(f"{digest} {line}".encode()).hexdigest()[:32]
 
 
 def default_folder() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,20 +10,33 @@ from dataclasses import dataclass, field
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Instr, Variant, control
+from emulator.storage import LARGE, MOST, private
 
 HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
 
 
+CHUNK = 4096
+"""Bytes that are written at a time where much is filled."""
+
+
 class Buffer:
-    """Memory of the host, 0 at first, with its address."""
+    """Memory of the host, 0 at first, with its address; `filled`: all of it is about to be written."""
 
     __slots__ = ("address", "data", "size", "words")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, filled: bool = False) -> None:
         self.size = (size + 4095) // 4096 * 4096
-        self.data = mmap.mmap(-1, self.size)
+        self.data = private(self.size, LARGE // 2 if filled else MOST, filled)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.data))
         self.words = memoryview(self.data).cast("Q")
+
+    def fill(self, first: int, last: int, pattern: bytes) -> None:
+        """Repeats a pattern from one offset up to another; what lies between is a multiple of its length."""
+        chunk = pattern * max(min(CHUNK, last - first) // len(pattern), 1)
+        for at in range(first, last - len(chunk) + 1, len(chunk)):
+            self.data[at : at + len(chunk)] = chunk
+        left = (last - first) % len(chunk)
+        self.data[last - left : last] = chunk[:left]
 
 
 class Variants:
@@ -75,7 +87,7 @@ class CodePage(Mapping[int, Instr]):
         self.first = lo // granule * granule
         count = ((hi // granule + 1) * granule - self.first) // plan.per_parcel
         self.stride = plan.layout.record.size
-        self.buffer = Buffer((count + 1) * self.stride)
+        self.buffer = Buffer((count + 1) * self.stride, filled=True)
         self.address = self.buffer.address
         self.end = self.address + (count + 1) * self.stride
         blank = bytearray(self.stride)
@@ -87,11 +99,10 @@ class CodePage(Mapping[int, Instr]):
         before = (lo - self.first) // plan.per_parcel
         self._before, self._within = before, (hi - lo + 1) // plan.per_parcel
         within = self._within
-        self.buffer.data[: before * self.stride] = self.outside * before
-        self.buffer.data[before * self.stride : (before + within) * self.stride] = self.blank * within
-        after = count + 1 - before - within
-        start = (before + within) * self.stride
-        self.buffer.data[start : start + after * self.stride] = self.outside * after
+        start, end = before * self.stride, (before + within) * self.stride
+        self.buffer.fill(0, start, self.outside)
+        self.buffer.fill(start, end, self.blank)
+        self.buffer.fill(end, (count + 1) * self.stride, self.outside)
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
@@ -123,20 +134,28 @@ class CodePage(Mapping[int, Instr]):
             known = self._known[pc] = Instr(pc, variant, operands)
         return known
 
-    def decoded(self, first: int, last: int) -> Iterator[tuple[int, Variant | None]]:
-        """What is decoded at addresses of the page, from one to another (included), with the variants."""
-        step = self.stride // 4
-        start, end = ((self.offset(pc) + Record.VARIANT) // 4 for pc in (first, last))
-        numbers: list[int] = self._halves[start : end + 1 : step].tolist()
-        per, all_ = self.plan.per_parcel, self.variants.all
-        first -= (first - self.first) % per
-        return ((first + i * per, all_[number]) for i, number in enumerate(numbers) if number)
+    def _numbers(self, first: int, count: int) -> list[int]:
+        """The numbers of the variants in so many records."""
+        start, step = (first * self.stride + Record.VARIANT) // 4, self.stride // 4
+        found: list[int] = self._halves[start : start + count * step : step].tolist()
+        return found
+
+    def decoded(self, first: int, last: int) -> list[tuple[int, Variant | None]]:
+        """What is decoded at the addresses from one to another, with the variants."""
+        per = self.plan.per_parcel
+        first, last = max(first, self.lo), min(last, self.hi)
+        first += (self.first - first) % per
+        count = (last - first) // per + 1
+        numbers = self._numbers((first - self.first) // per, count) if count > 0 else []
+        if not any(numbers):
+            return []
+        return [(first + i * per, self.variants.all[number]) for i, number in enumerate(numbers) if number]
 
     def __iter__(self) -> Iterator[int]:
         return (pc for pc, _ in self.decoded(self.lo, self.hi))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(map(bool, self._numbers(self._before, self._within)))
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -182,14 +201,25 @@ class Context:
     dtlb: Buffer
     generation: int
     pages: dict[tuple[int, int, int], CodePage] = field(default_factory=dict)
+    proved: list[CodePage] = field(default_factory=list)
+    """The pages that were proved uniform `since` a generation began.  Where protection or tables part a page of the
+    fetch cache in several, control goes from one of them to the other and back."""
+    since: int = 0
 
     @staticmethod
     def new(plan: Plan, key: int, generation: int) -> Context:
         itlb = Buffer(CODE_ENTRIES * CODE_ENTRY)
-        dtlb = Buffer(plan.translations)
+        dtlb = Buffer(plan.translations, filled=True)
         for buffer in (itlb, dtlb):
-            buffer.data[:] = b"\xff" * buffer.size
+            buffer.fill(0, buffer.size, b"\xff")
         return Context(key, itlb, dtlb, generation)
+
+    def holding(self, pc: int, generation: int) -> CodePage | None:
+        """The page that was proved to hold an address in this generation."""
+        if self.since != generation:
+            self.proved.clear()
+            self.since = generation
+        return next((page for page in self.proved if page.lo <= pc <= page.hi), None)
 
     def enter(self, page: CodePage, pc: int) -> None:
         """Lets the fetch cache know the page of an address."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from analyzer import ir
@@ -20,7 +21,7 @@ VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
 """Instructions that the driver decodes together."""
-EAGER = 1000
+EAGER = 100
 """Instructions that the driver decodes before it makes a decoder, if none was kept."""
 
 
@@ -46,7 +47,6 @@ class Records(Contexts):
         self._engine = engine
         self._hot, self._eager = hot, eager
         self._variants = Buffer(8 * VARIANTS)
-        self._keys = Buffer(16 * KEYS)
         self._decoded = 0  # instructions, by the driver
         self._executed = Buffer(EXECUTED * (32 + self._layout.record.size))  # the table, and the records
 
@@ -56,13 +56,15 @@ class Records(Contexts):
             bank = self._storages[self._bank.memory].bank(self._bank.base)
             assert bank is not None
             self._decoding = Decoding(self._plan, bank)
-        self._batches: dict[str, Made] = {}  # of handlers, by the variants that were made together
+        self._batches: dict[str, Made] = {}  # of handlers, by a digest of the variants that were made together
+        lines = (line.split(" ", 2) for line in self._engine.noted(self._name))
+        self._noted = {variant: (name, batch) for name, batch, variant in lines}
+        self._keys = Buffer(16 * KEYS)
         self._put("keys", self._keys.address)
         self._put("variants", self._variants.address)
         self._put("executed", self._executed.address)
         self._executed.data[:] = bytes(self._executed.size)
         self._put("counter", self._code["count"] if self._hot else 0)
-        self._keys.data[:] = bytes(self._keys.size)
         self._variants.words[0] = self._code["undecoded"]
         self._begin_contexts(Variants(self._plan))
         self._number(None, self._code["undefined"])
@@ -90,7 +92,7 @@ class Records(Contexts):
         page = self._page_of(record)
         assert page is not None
         state = self._view() if self._decoding.contextual else None
-        found = self._found(page, pc, page.hi, state)
+        found = self._found(page, pc, state)
         if not found or state is not None:  # what depends on the state is decoded each time
             return False
         self._enter(page, found)
@@ -120,34 +122,22 @@ class Records(Contexts):
             self._executed.words[index * 4 + i] = value
         return record
 
-    def _found(self, page: CodePage, pc: int, last: int, state: State | None) -> list[tuple[int, Found]]:
-        """What is at an address and behind it, some instructions, up to one that is decoded already."""
+    def _found(self, page: CodePage, pc: int, state: State | None) -> list[tuple[int, Found]]:
+        """What is at an address and behind it, some instructions, up to one that is decoded already; no more than the
+        first if native code decodes the others, and its handler need not be made."""
         found: list[tuple[int, Found]] = []
         at = pc
-        while len(found) < AHEAD and at <= last and at not in page:
+        while len(found) < AHEAD and at <= page.hi and at not in page:
             got = self._decoding.at(page, at, state)
             if got is None:
                 break
             found.append((at, got))
             if got.variant is None or got.variant.trap is not None or state is not None:
                 break
+            if self._word("decode") and repr(got.variant) in self._noted:
+                break
             at += got.variant.length
         return found
-
-    def _decode_range(self, page: CodePage, first: int, last: int) -> bool:
-        """Decodes all instructions from one address to another; whether that was possible."""
-        at = first
-        while at <= last:
-            if at not in page:
-                found = self._found(page, at, last, None)
-                if not found:
-                    return False
-                self._enter(page, found)
-            variant = page[at].variant
-            if variant is None or variant.trap is not None:
-                return at + self._plan.per_parcel > last
-            at += variant.length
-        return True
 
     def _enter(self, page: CodePage, found: Sequence[tuple[int, Found]]) -> None:
         """Writes the records of instructions that lie one behind the other."""
@@ -176,21 +166,19 @@ class Records(Contexts):
 
             return handlers_module(self._plan, named)
 
-        asked = ([*self._name, repr(missing)], PASSES, "handlers")
-        self._batches[repr(missing)] = made = self._engine.make(source, *asked)
+        batch = hashlib.sha256(repr(missing).encode()).hexdigest()
+        made = self._batches[batch] = self._engine.make(source, [*self._name, batch], PASSES, "handlers")
         for name, variant in named:
             self._number(variant, made.addresses.get(name, self._code["reference"]))
-            self._engine.note([*self._name, repr(variant)], f"{name} {missing!r}")
+            self._engine.note(self._name, f"{name} {batch} {variant!r}")
 
     def _take_handler(self, variant: Variant) -> bool:
         """Takes a handler from among those that were made with it for an earlier program, if they were kept."""
-        noted = self._engine.noted([*self._name, repr(variant)])
+        noted = self._noted.get(repr(variant))
         if noted is None:
             return False
-        name, batch = noted.split(" ", 1)
-        made = self._batches.get(batch)
-        if made is None:
-            made = self._engine.kept([*self._name, batch], PASSES, "handlers")
+        name, batch = noted
+        made = self._batches.get(batch) or self._engine.kept([*self._name, batch], PASSES, "handlers")
         if made is None:
             return False
         self._batches[batch] = made
@@ -219,12 +207,15 @@ class Records(Contexts):
             first, last = address - longest, address + units
             if page.base >= last or page.base + length <= first:
                 continue
-            lo = page.lo + max(first - page.base, 0)
-            for pc, variant in page.decoded(lo, min(page.lo + last - page.base - 1, page.hi)):
+            lo, end = page.lo + max(first - page.base, 0), page.lo + last - page.base
+            found = page.decoded(lo, end - 1)
+            if not found and not page.regions:
+                continue
+            for pc, variant in found:
                 size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
                 if page.physical(pc) + size > address:
                     page.clear(pc)
-            changed = range(lo, page.lo + last - page.base)
+            changed = range(lo, end)
             for entry, (covered, _) in list(page.regions.items()):
                 if not covered.isdisjoint(changed):
                     del page.regions[entry]

@@ -99,11 +99,13 @@ class Regions(Records):
         return " ".join([hashlib.sha256(contents).hexdigest(), *(f"{first:x}-{last:x}" for first, last in ranges)])
 
     def _covers(self, page: CodePage, note: str) -> bool:
-        """Whether the same code is there again; if so, all of it is decoded."""
+        """Whether the same code is there again; if so, stores to it are noticed, as if all of it were decoded."""
         addresses = covered(note)
         if not all(page.lo <= address <= page.hi for address in addresses) or self._cover(page, addresses) != note:
             return False
-        return all(self._decode_range(page, first, last) for first, last in runs(addresses))
+        for first, last in runs(addresses):
+            self._mark(page.physical(first), last - first + 1)
+        return True
 
     def _windows(self) -> frozenset[int]:
         """The views of the present context that have a window."""

@@ -2,15 +2,17 @@
 
 Generated guests (`guests`) are short and look everywhere; these look long.  A loop is made of instructions that, one
 after the other, complete on the reference from the state in which it begins; what they do the thousandth time nobody
-knows.  Traps lead back to its beginning, so that a loop that traps goes on, and its exits are tried as well.  Where a
-board says how, loops run in the mode of user programs; a hybrid monitor would interpret them in any other.
+knows.  Traps lead back to its beginning, so that a loop that traps goes on, and its exits are tried as well.  Between
+two stretches control goes to an instruction that trapped where the loop began: so whatever state a long run came to
+leaves the guest and comes back.  Where a board says how, loops run in the mode of user programs; a hybrid monitor would
+interpret them in any other.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -25,15 +27,18 @@ from emulator.monitor.monitor import Monitor
 from emulator.monitor.twins import Dose, Place, Twins
 from emulator.monitor.validate import told
 from emulator.program import assemble
-from emulator.reference import Completed, Policy
+from emulator.reference import Completed, Policy, Trapped
 from emulator.reference import Machine as Reference
 from emulator.state import State
 
 SIZE = 1 << 14
 """Units of RAM."""
 
-START, TRAPPED, DATA = 0x1000, 0x1800, 0x2000
-"""Where a loop begins, where traps lead, and where its numbers point to."""
+START, ASIDE, TRAPPED, DATA = 0x1000, 0x1400, 0x1800, 0x2000
+"""Where a loop begins, where the instructions that trap lie, where traps lead, and where its numbers point to."""
+
+APART = 0x40
+"""Units from one instruction that traps to the next: it, and a jump to the loop."""
 
 LENGTH = 24
 """Instructions of a loop."""
@@ -47,10 +52,10 @@ APPROACH = 16
 STEADY = 0.7
 """The share of loops whose registers go on pointing where they did; the others leave memory sooner or later."""
 
-STRETCHES = (500, 10_000, 100_000, 1_000_000)
+STRETCHES = (500, 10_000, 50_000)
 """Steps between two comparisons: the first few, and later ones."""
 
-STEPS = 8_000_000
+STEPS = 2_000_000
 """Steps that a loop runs."""
 
 RARE = 500
@@ -77,6 +82,15 @@ class Campaign:
         return self.direct / self.steps if self.steps else 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """How both machines begin, the names of the instructions in it, and where others lie that trapped."""
+
+    dose: Dose
+    names: Set[str]
+    aside: Sequence[int]
+
+
 class Loops:
     """Makes loops, the same ones for the same seed, and runs them on both machines."""
 
@@ -94,7 +108,7 @@ class Loops:
         if speech is None or not speech.go or (user and not speech.user):
             raise UsageError(f"the board {board.name} does not say how a program goes on", "its table `speech` would")
         self.isa = isa
-        self.random = random.Random(seed)
+        self.random, self.ways = random.Random(seed), random.Random(seed)
         origin = board.ram[0].base
         self.at, self.data, trapped = origin + START, origin + DATA, origin + TRAPPED
         self.go = speech.go.replace("{label}", f"{self.at:#x}")
@@ -107,14 +121,14 @@ class Loops:
         """Loops, until both machines have taken so many steps, or differ."""
         out = Campaign()
         while out.steps < steps and out.difference is None:
-            dose, names = self._loop()
-            self.twins.begin(dose)
+            loop = self._loop()
+            self.twins.begin(loop.dose)
             out.loops += 1
-            out.instructions |= names
-            self._compared(out, min(STEPS, steps - out.steps))
+            out.instructions |= loop.names
+            self._compared(out, loop, min(STEPS, steps - out.steps))
         return out
 
-    def _compared(self, out: Campaign, most: int) -> None:
+    def _compared(self, out: Campaign, loop: Loop, most: int) -> None:
         counters = self.twins.machines[1].counters
         before, direct, done = sum(counters.exits.values()), counters.direct, 0
         stretches = chain(STRETCHES, repeat(STRETCHES[-1]))
@@ -133,6 +147,7 @@ class Loops:
             if exits * RARE > max(done, STRETCHES[1]):
                 out.ends["exits"] += 1
                 break
+            self._aside(loop)
         else:
             out.ends["budget"] += 1
         counters = self.twins.machines[1].counters
@@ -140,10 +155,18 @@ class Loops:
         out.direct += counters.direct - direct
         out.exits += sum(counters.exits.values()) - before
 
+    def _aside(self, loop: Loop) -> None:
+        """Sends control from the loop to one of the instructions that trap."""
+        pc = self.isa.fetch.pc
+        bare = self.twins.machines[0]
+        if loop.aside and self.at <= bare.read(pc) < self.at + ASIDE - START:
+            where = self.ways.choice(loop.aside)
+            for machine in self.twins.machines:
+                machine.write(pc, where)
+
     # -- loops ---------------------------------------------------------------------------------------------------------
 
-    def _loop(self) -> tuple[Dose, set[str]]:
-        """A loop, with the names of its instructions."""
+    def _loop(self) -> Loop:
         isa, memory = self.isa, self.twins.memory
         places = self._places()
         state = State(isa, self.twins.start.choices)
@@ -162,9 +185,10 @@ class Loops:
         pointers = {place: value for place, value in places.items() if self.data <= value < self.data + 0x1000}
         cells: dict[int, int] = {}
         names: set[str] = set()
-        at, count = self.at, 0
+        aside: list[int] = []
+        at, count, free = self.at, 0, self.at + ASIDE - START
         for _ in range(TRIES):
-            if count >= LENGTH or at > self.at + (TRAPPED - START) // 2:
+            if count >= LENGTH or at > self.at + (ASIDE - START) // 2:
                 break
             instruction, units = self._instruction()
             elements, files = dict(state.elements), {name: list(entries) for name, entries in state.files.items()}
@@ -181,8 +205,14 @@ class Loops:
             state.elements.update(elements)  # what it wrote to memory may stay
             for name, entries in files.items():
                 state.files[name][:] = entries
+            if isinstance(event, Trapped) and free < self.at + TRAPPED - START:
+                cells.update(enumerate(units, free))
+                cells.update(assemble(isa, self.go, free + len(units)).cells)
+                names.add(instruction.name)
+                aside.append(free)
+                free += APART
         cells.update(assemble(isa, self.go, at).cells)
-        return Dose(places, cells), names
+        return Loop(Dose(places, cells), names, aside)
 
     def _inside(self, event: Completed) -> bool:
         """Has the instruction accessed no memory but the RAM?"""

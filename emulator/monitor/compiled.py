@@ -18,9 +18,9 @@ from emulator.interface import Exit, Reason, Region
 from emulator.machine.base import BaseMachine
 from emulator.monitor.counters import Counters
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
-from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, TRAP, argument, exiting, used
+from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, RECORDED, TRAP, argument, exiting, used
 from emulator.monitor.place import Placement
-from emulator.monitor.plan import Plan
+from emulator.monitor.plan import Plan, polled
 from emulator.monitor.rebind import SLOW
 from emulator.monitor.residence import Residence
 from emulator.monitor.routines import WHY, Routines, routed
@@ -59,7 +59,8 @@ class Outfit:
         resident: tuple[Sequence[Placement], Mapping[str, int]] | None = None,
     ) -> Outfit:
         """`resident` has places and choices of the only virtual machine, whose monitor is to be in the code."""
-        isa = exiting(bare, forms, table, blocks, plan.division.passed)
+        asked = polled(bare, plan.division) if resident is None else ()
+        isa = exiting(bare, forms, table, blocks, plan.division, asked)
         routines = None if resident is None else routed(isa, plan, *resident, forms)
         return Outfit(plan, isa if routines is None else routines.isa, routines, forms, table, blocks)
 
@@ -78,6 +79,7 @@ class CompiledHost:
         self._state = machine._view()
         self._blocks = bool(outfit.blocks)
         self._seen: dict[str, int] = {}
+        self._recorded = {n: n.removeprefix(RECORDED) for n in outfit.isa.elements if n.startswith(RECORDED)}
         self._mode = value_of(isa.mode.expr, isa)
         self._arbitrary: ArbitraryPolicy = hashed
         for name, width in used(self._isa):
@@ -98,6 +100,10 @@ class CompiledHost:
     @property
     def routed(self) -> bool:
         return self.routines is not None
+
+    @property
+    def asks(self) -> bool:
+        return True
 
     @property
     def state(self) -> State:
@@ -136,8 +142,10 @@ class CompiledHost:
         self._state.elements[LEFT] = 0
         if self.table is not None:
             self._look_up(terms)
+        assert terms.resident is not None
+        for here, name in self._recorded.items():
+            self._state.elements[here] = terms.resident.record.elements[name]
         if self.routines is not None:
-            assert terms.resident is not None
             self.routines.load(self._state, terms.resident, terms.shadow, self.table)
         self._tick(terms, steps, lost)
         self._give()

@@ -146,8 +146,8 @@ class Shadow(Protocol):
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms a guest runs: the modes that are its own, the map that it runs under (None: the machine's), the
-    memory that is its own, the answers of functions that the spec does not specify, its clocks, and what a host's
-    routines need (None: they are not to run)."""
+    memory that is its own, the answers of functions that the spec does not specify, its clocks, and what a host needs
+    that asks the virtual machine's own state (None: it does not)."""
 
     inside: frozenset[int]
     shadow: Shadow | None
@@ -172,6 +172,12 @@ class Host(Protocol):
     @property
     def routed(self) -> bool:
         """Does it run routines of the monitor, and take the guest's interrupts, by itself?"""
+        ...
+
+    @property
+    def asks(self) -> bool:
+        """Does the guest leave it, or is it dealt with there, when guest state alone raises an interrupt of the virtual
+        machine?"""
         ...
 
     @property
@@ -360,6 +366,10 @@ class HostMachine(PlainMachine):
 
     @property
     def routed(self) -> bool:
+        return False
+
+    @property
+    def asks(self) -> bool:
         return False
 
     @property

@@ -7,8 +7,9 @@ It is the machine's own but for this:
 - A trap that is raised right after a commit is a kind of its own, `monitor.committed.NAME`, which resumes where the
   machine's resumes: the monitor reflects it as it stands.
 - A shadowed map looks accesses up in the monitor's table (`emulator.monitor.table`).
-- Interrupts are those that the guest's own state alone makes (a trace exception): they leave the guest as traps do.
-  The host's others come between two runs.
+- Interrupts are those that the guest's own state alone makes (a trace exception), with masks that the monitor holds
+  (overflow on the KA10) as the record has them: they leave the guest as traps do.  The host's others come between two
+  runs.
 
 So an exit costs no more than a delivery, and is made by the same generated code.
 """
@@ -20,9 +21,10 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer import ir
+from analyzer.passes.rewrite import rewritten
 from emulator.codegen.plan import blocks
 from emulator.monitor.place import Placement
-from emulator.monitor.plan import Plan
+from emulator.monitor.plan import Division, Plan, asks
 from emulator.monitor.table import CONTEXT, CONTEXTS, FLAT, KINDS, Form
 
 TRAP = "monitor.trap"
@@ -30,6 +32,12 @@ LEFT = "monitor.left"
 COMMITTED = "monitor.committed."
 
 TRAP_BITS = 16
+
+RECORDED = "monitor.record."
+"""Names of copies of elements of the record."""
+
+ALL_HELD = Division((), (), ())
+"""Nothing is the guest's own."""
 
 LEFT_BITS = 2
 GONE, LOOK = 1, 2
@@ -46,10 +54,12 @@ def exiting(
     forms: Mapping[str, Form],
     base: int,
     blocks: Sequence[Placement] = (),
-    passed: Collection[str] = (),
+    division: Division = ALL_HELD,
+    asked: Sequence[ir.Interrupt] = (),
 ) -> ir.Isa:
     """The instruction set; `forms` are those of the maps that look up in the table at `base`, or find the guest in one
-    of its `blocks`; `passed` are the elements that hold the guest's own values."""
+    of its `blocks`; `division` says whose the elements are; `asked` are interrupts of the virtual machine that are
+    judged by copies of what the record has."""
     traps: dict[str, ir.TrapKind] = {}
     for kind in isa.traps.values():
         traps[kind.name] = replace(kind, resume="here", attributes=())
@@ -65,6 +75,8 @@ def exiting(
     if forms:
         added.append(ir.Element(CONTEXT, CONTEXTS, ir.Role.MAP, reset=0))
         added.append(ir.Element(FLAT, 1, ir.Role.MAP, reset=0))
+    recorded = sorted(set().union(*map(asks, asked)) & set(division.held))
+    added += [replace(isa.elements[name], name=RECORDED + name, role=ir.Role.CONTROL) for name in recorded]
     for form in forms.values():
         names = {form.default(p, kind): p.width for p in form.defaulted for kind in KINDS}
         added += [ir.Element(name, width, ir.Role.MAP, reset=0) for name, width in names.items()]
@@ -73,7 +85,11 @@ def exiting(
         elements={**isa.elements, **{e.name: e for e in added}},
         traps=traps,
         deliver=ir.Procedure("monitor.exit", (), None, _exit(params)),
-        interrupts=tuple(staying(i) for i in isa.interrupts if _own(i, frozenset(passed))),
+        interrupts=tuple(
+            staying(replace(i, cond=_by_record(i.cond, recorded)) if i in asked else i)
+            for i in isa.interrupts
+            if i in asked or _own(i, frozenset(division.passed))
+        ),
         spaces={name: forms[name].map(base, blocks) if name in forms else space for name, space in isa.spaces.items()},
         instructions=tuple(replace(i, body=committed(i.body)) for i in isa.instructions),
         procedures={name: replace(p, body=committed(p.body)) for name, p in isa.procedures.items()},
@@ -86,6 +102,16 @@ def _own(interrupt: ir.Interrupt, passed: frozenset[str]) -> bool:
     terms = [term for expr in (interrupt.cond, *interrupt.args) for term in ir.subterms(expr)]
     foreign = any(isinstance(term, ir.Arbitrary | ir.GetEntry) for term in terms)
     return not foreign and {term.element for term in terms if isinstance(term, ir.Get)} <= passed
+
+
+def _by_record(e: ir.Expr, recorded: Collection[str]) -> ir.Expr:
+    """The expression on copies of what the record has, which does not change while the guest runs."""
+    if isinstance(e, ir.Get):
+        return replace(e, element=RECORDED + e.element) if e.element in recorded else e
+    if isinstance(e, ir.Arbitrary):
+        return replace(e, args=tuple(_by_record(arg, recorded) for arg in e.args))
+    parts = ((name, getattr(e, name)) for name in e.__struct_fields__)
+    return replace(e, **{name: _by_record(part, recorded) for name, part in parts if isinstance(part, ir.Expr)})
 
 
 def staying(interrupt: ir.Interrupt) -> ir.Interrupt:
@@ -105,18 +131,13 @@ def _exit(params: Mapping[str, int]) -> ir.Block:
 
 def committed(block: ir.Block) -> ir.Block:
     """The block with the traps that are raised right after a commit renamed."""
-    out: list[ir.Stmt] = []
-    for stmt in block:
-        match stmt:
-            case ir.Trap() if out and isinstance(out[-1], ir.Commit):
-                out.append(replace(stmt, trap=COMMITTED + stmt.trap))
-            case ir.When():
-                out.append(replace(stmt, then=committed(stmt.then), other=committed(stmt.other)))
-            case ir.Loop():
-                out.append(replace(stmt, body=committed(stmt.body), exhausted=committed(stmt.exhausted)))
-            case _:
-                out.append(stmt)
-    return tuple(out)
+
+    def renamed(stmt: ir.Stmt, before: ir.Stmt | None) -> ir.Block:
+        if isinstance(stmt, ir.Trap) and isinstance(before, ir.Commit):
+            return (replace(stmt, trap=COMMITTED + stmt.trap),)
+        return (stmt,)
+
+    return rewritten(block, renamed)
 
 
 def forms(plan: Plan, granules: Mapping[str, int]) -> Mapping[str, Form | None]:
@@ -169,8 +190,8 @@ def _trap_after_commit(isa: ir.Isa, block: ir.Block, depth: int, before: bool = 
 def used(isa: ir.Isa) -> Sequence[tuple[str, int]]:
     """The unspecified functions of an Isa, with the widths of their values."""
     found: dict[str, int] = {}
-    for block in blocks(isa):
-        for stmt in ir.statements(block):
-            for expr in ir.expressions(stmt):
-                found |= {t.name: t.width for t in ir.subterms(expr) if isinstance(t, ir.Arbitrary)}
+    asked = [expr for block in blocks(isa) for stmt in ir.statements(block) for expr in ir.expressions(stmt)]
+    asked += [expr for interrupt in isa.interrupts for expr in (interrupt.cond, *interrupt.args)]
+    for expr in asked:
+        found |= {t.name: t.width for t in ir.subterms(expr) if isinstance(t, ir.Arbitrary)}
     return tuple(found.items())

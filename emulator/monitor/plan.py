@@ -66,6 +66,19 @@ def division(isa: ir.Isa, scheme: ir.Scheme) -> Division:
     return Division(tuple(passed), tuple(shared), tuple(held))
 
 
+def polled(isa: ir.Isa, division: Division) -> tuple[ir.Interrupt, ...]:
+    """The interrupts that guest state alone may raise in the virtual machine, and that the real one, whose masks are
+    the monitor's, does not take."""
+    timed = {e.name for e in isa.elements.values() if e.role in (ir.Role.TIME, ir.Role.PROCESSOR)}
+    passed, held = set(division.passed) - timed, set(division.held)
+    return tuple(i for i in isa.interrupts if asks(i) & passed and asks(i) & held)
+
+
+def asks(interrupt: ir.Interrupt) -> frozenset[str]:
+    """The elements that its condition depends on."""
+    return frozenset(e.element for e in ir.subterms(interrupt.cond) if isinstance(e, ir.Get))
+
+
 def _states(isa: ir.Isa) -> Iterator[tuple[str, ir.Role, bool]]:
     """Every element and file with its role, and whether it is waiting that an interrupt ends."""
     for element in isa.elements.values():

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from analyzer import ir
+from analyzer.passes.rewrite import rewritten
 from emulator.monitor.contexts import Contexts
 from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS, staying
 from emulator.monitor.exits import cause
@@ -430,19 +431,5 @@ def _joined(block: ir.Block) -> ir.Block:
 def _ending(block: ir.Block, ends: ir.Block) -> ir.Block:
     """The block with `ends` wherever the instruction ends in it."""
 
-    def within(block: ir.Block) -> ir.Block:
-        out: list[ir.Stmt] = []
-        for stmt in block:
-            match stmt:
-                case ir.Done():
-                    out += ends
-                case ir.When():
-                    out.append(replace(stmt, then=within(stmt.then), other=within(stmt.other)))
-                case ir.Loop():
-                    out.append(replace(stmt, body=within(stmt.body), exhausted=within(stmt.exhausted)))
-                case _:
-                    out.append(stmt)
-        return tuple(out)
-
-    found = within(block)
+    found = rewritten(block, lambda stmt, _: ends if isinstance(stmt, ir.Done) else (stmt,))
     return found if found and isinstance(found[-1], ir.Trap | ir.Done) else (*found, *ends)

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analyzer import ir
 from analyzer.allocator import Flat, never
 from analyzer.errors import Breach, UsageError
 from emulator.evaluate import Environment, Value, value_of
@@ -51,7 +50,7 @@ from emulator.monitor.direct import (
 )
 from emulator.monitor.exits import Handled, Noted, Tell, note
 from emulator.monitor.place import Placement, placed
-from emulator.monitor.plan import Plan
+from emulator.monitor.plan import Plan, polled
 from emulator.monitor.shadow import ShadowMap
 from emulator.reference.code import code
 from emulator.reference.events import Completed, Event, Policy, Stuck, Trapped, Unpredicted
@@ -131,7 +130,7 @@ class VirtualMachine(BaseMachine):
         self._saved_files = tuple(n for n in plan.division.passed if n not in elements)
         self._held = tuple(n for n in plan.division.held if n in elements)
         self._held_files = tuple(n for n in plan.division.held if n not in elements)
-        self._polls = _polls(plan) and not host.routed
+        self._polls = bool(polled(plan.isa, plan.division)) and not host.asks
         self._assumed = tuple(value_of(a.expr, plan.isa) for a in plan.scheme.guest if not a.prelude)
         self._missed: Miss | None = None
         self._fills = 0
@@ -402,7 +401,7 @@ class VirtualMachine(BaseMachine):
         answers = self.reference.policy.arbitrary
         if self._clocks:
             ticking = Ticking(tuple(self._clocks.values()), self._steps, self._lost)
-        resident = Resident(self.record, self.grant.chosen) if self.host.routed else None
+        resident = Resident(self.record, self.grant.chosen) if self.host.asks else None
         return Terms(self.plan.inside, self.shadow, self.placements, answers, self._watching(watch), ticking, resident)
 
     def _watching(self, watch: Watch | None) -> Watch | None:
@@ -500,6 +499,10 @@ class VirtualMachine(BaseMachine):
         return False
 
     @property
+    def asks(self) -> bool:
+        return False
+
+    @property
     def state(self) -> State:
         return self.record
 
@@ -554,23 +557,6 @@ class VirtualMachine(BaseMachine):
                 back = int(delivered)  # the step of the trap itself is the inner machine's
                 return replace(left, steps=self._steps - first - back, lost=self._lost - first_lost - back)
         return Left(Why.SPENT, self._steps - first, self._lost - first_lost)
-
-
-def _polls(plan: Plan) -> bool:
-    """May guest state alone raise an interrupt of the virtual machine, which the real one, whose masks are the
-    monitor's, does not take?"""
-    passed = {n for n in plan.division.passed if _role(plan.isa, n) is not ir.Role.TIME}
-    passed -= {e.name for e in plan.isa.elements.values() if e.role is ir.Role.PROCESSOR}
-    held = set(plan.division.held)
-    for interrupt in plan.isa.interrupts:
-        reads = {e.element for e in ir.subterms(interrupt.cond) if isinstance(e, ir.Get)}
-        if reads & passed and reads & held:
-            return True
-    return False
-
-
-def _role(isa: ir.Isa, name: str) -> ir.Role:
-    return isa.elements[name].role if name in isa.elements else isa.files[name].role
 
 
 __all__ = ["Breach", "DirectPolicy", "Grant", "LeaveMiss", "Placement", "Round", "Stuck", "VirtualMachine"]

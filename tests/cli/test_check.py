@@ -134,7 +134,7 @@ def test_a_budget_that_runs_out_is_no_verdict(popek: Popek) -> None:
         (["tiny.isa", "--only", "setmpa"], "did you mean setmap"),
         (["tiny.isa", "--output", "pdf"], "there is no output format pdf"),
         (["tiny.isa", "--output", "json:no/such/folder"], "No such file or directory"),
-        (["tiny.isa", "--rlimit", "many"], "valid integer"),
+        (["tiny.isa", "--rlimit", "many"], "is not a valid int"),
         (["."], "there is no spec ."),
     ],
 )

@@ -8,7 +8,7 @@ from devices.bench import Bench, Line
 from emulator.devices.attach import Pin
 from emulator.devices.console import Console
 from emulator.devices.finisher import Finisher
-from emulator.devices.htif import Htif
+from emulator.devices.htif import LATEST, Htif
 from emulator.devices.simple import CharacterPort, PowerSwitch
 
 TOHOST, FROMHOST = 0x100, 0x140
@@ -71,7 +71,7 @@ def test_htif_looks_again_however_long_nothing_happens() -> None:
     bench = htif(Console())
     bench.pass_(10_000_000)
     bench.write("ram", 1, TOHOST, 64)
-    bench.pass_(2_000_000)
+    bench.pass_(LATEST)
     assert bench.stopped == 0
 
 

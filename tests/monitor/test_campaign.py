@@ -82,3 +82,19 @@ def test_a_trace_exception_leaves_the_guest() -> None:
     assert one == two
     assert not running.twins.parted().places
     assert running.twins.machines[1].counters.exits["breakpoint trace"] > 10
+
+
+@pytest.mark.parametrize("exits", ["seen", "compiled"])
+def test_an_overflow_interrupts_at_its_step(exits: Exits) -> None:
+    """The flag is the guest's own, and the mask, which the monitor holds, is the record's."""
+    running = loops("ka10", "hybrid", None, exits, True, 0)
+    text = "again: addi 1, 1\njumpa 0, again"
+    places = {("ac", 1): (1 << 35) - 100, ("apr.OVEN", None): 1}
+    running.twins.begin(Dose(places, assemble(spec("ka10"), text, 0o10000).cells))
+    for steps in (150, 1, 50, 1_000):
+        one, two = (machine.run(steps) for machine in running.twins.machines)
+        assert one == two
+        assert not running.twins.parted().places
+    counters = running.twins.machines[1].counters
+    assert running.twins.machines[0].read("pi.PIH")
+    assert counters.interpreted < 20

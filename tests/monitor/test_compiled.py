@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from monitored import monitor_of, plan_of, spec, system
+from monitored import BUDGET, RAM, SYSTEMS, monitor_of, plan_of, spec, system
 from msgspec.structs import replace
 
 from analyzer import ir
@@ -25,18 +25,6 @@ from emulator.monitor.guests import Change, Guest
 from emulator.monitor.shadow import Context, ShadowMap, deciding, widths
 from emulator.monitor.table import Form, ShadowTable
 from emulator.monitor.validate import Bench, validate
-
-BUDGET = 20_000
-RAM = 0x20000
-
-SYSTEMS: list[tuple[str, str, Technique, str | None]] = [
-    ("pg1974", "os/pg1974.s", "plain", None),
-    ("m68010", "os/m68010.s", "plain", None),
-    ("m68000", "os/m68010.s", "hybrid", None),
-    ("s370", "os/s370.s", "plain", None),
-    ("rv64", "os/rv64.s", "plain", "m_to_u"),
-    ("rv64", "os/rv64.s", "plain", "s_to_u"),
-]
 
 
 @pytest.mark.parametrize(("tier", "depth"), [("regions", 1), ("blocks", 2)])
