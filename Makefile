@@ -10,7 +10,7 @@ JOBS ?= 2
 ORACLES := $(shell sed 's/\#.*//' .ci/packages)
 
 PYTEST := $(BIN)/python -m pytest
-TYPED = $(wildcard analyzer emulator popek.py cli.py)
+TYPED = $(wildcard analyzer emulator commands popek.py cli.py)
 
 .PHONY: demo test test-slow oracles packages check golden bench clean
 

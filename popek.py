@@ -10,39 +10,16 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from analyzer.errors import UsageError
-
-if TYPE_CHECKING:
-    from analyzer import ir
-    from emulator.run import Options
+from commands.running import Run, run
 
 RARELY = 500_000
 """Objects made between two looks for garbage: nearly all that a command makes, it keeps until it ends."""
 
 VALUED = ("board", "mem", "budget", "disk", "stats", "tier")
 """Options of `run` that take one value."""
-
-
-@dataclass
-class Run:
-    """What `popek run` was told: its arguments, as they were written."""
-
-    spec: str
-    program: Path
-    board: str | None = None
-    mem: str | None = None
-    budget: str | None = None
-    loads: Sequence[str] = ()
-    disk: Path | None = None
-    format: str | None = None
-    trace: bool = False
-    gdb: int | None = None
-    stats: str | None = None
-    tier: str = "auto"
 
 
 def plain_run(words: Sequence[str]) -> Run | None:
@@ -72,102 +49,6 @@ def plain_run(words: Sequence[str]) -> Run | None:
     given.board, given.mem, given.budget = values.get("board"), values.get("mem"), values.get("budget")
     given.disk, given.stats = Path(values["disk"]) if "disk" in values else None, values.get("stats")
     return given
-
-
-def run(told: Run) -> int:
-    """Runs a program on the bare machine, with the terminal as its console; the exit code.
-
-    Raises:
-        Whatever is wrong with the spec, the program or the board.
-    """
-    from emulator.devices.console import Console
-    from emulator.kept import kept
-    from emulator.run import run
-    from emulator.terminal import Terminal
-
-    options = run_options(told.board, told.mem, told.budget, told.loads, told.disk, told.format, told.tier)
-    known_stats(told.stats)
-    isa = kept(told.spec, load)
-    if told.gdb is not None:
-        from emulator.gdb import debug
-
-        outcome = debug(isa, told.program, options, Console(show), told.gdb, say)
-    else:
-        with Terminal(sys.stdin) as keyboard:
-            outcome = run(isa, told.program, options, Console(show), keyboard, say if told.trace else None)
-    if told.stats:
-        import json
-
-        say(json.dumps(outcome.as_data()))
-    elif told.trace or not outcome.ended_by_device:
-        say(outcome.sentence())
-    return outcome.code
-
-
-def load(spec: str) -> ir.Isa:
-    """The machine of this name or path."""
-    from analyzer.syntax.load import load as load_spec
-
-    if not Path(spec).name:
-        raise UsageError(f"there is no spec {spec}", "`popek list` names the bundled ones")
-    return load_spec(spec)
-
-
-def run_options(
-    board: str | None,
-    mem: str | None,
-    budget: str | None,
-    loads: Sequence[str],
-    disk: Path | None,
-    format_: str | None,
-    tier: str,
-) -> Options:
-    """How to run a program."""
-    from emulator.image import FORMATS
-    from emulator.run import TIERS, Options, parsed_load
-
-    chosen = next((f for f in FORMATS if f == format_), None)
-    if format_ is not None and chosen is None:
-        raise UsageError(f"there is no format {format_}", f"there are {', '.join(FORMATS)}")
-    executed = next((known for known in TIERS if known == tier), None)
-    if executed is None:
-        raise UsageError(f"there is no tier {tier}", f"there are {', '.join(TIERS)}")
-    return Options(board, quantity(mem), quantity(budget), tuple(map(parsed_load, loads)), disk, chosen, executed)
-
-
-def known_stats(stats: str | None) -> None:
-    if stats not in (None, "json"):
-        raise UsageError(f"there are no stats {stats}", "there are json")
-
-
-def number(text: str) -> int:
-    """A number in any base."""
-    try:
-        value = int(text, 0)
-    except ValueError:
-        raise UsageError(f"{text} is not a number") from None
-    if value < 0:
-        raise UsageError(f"{text} is negative")
-    return value
-
-
-def quantity(text: str | None) -> int | None:
-    """A number in any base, perhaps in K, M or G: times 2**10, 2**20 or 2**30."""
-    if text is None:
-        return None
-    scale = {"k": 10, "m": 20, "g": 30}.get(text[-1:].lower(), 0)
-    return number(text[:-1] if scale else text) << scale
-
-
-def show(written: bytes) -> None:
-    """What a guest writes to its console."""
-    sys.stdout.buffer.write(written)
-    sys.stdout.flush()
-
-
-def say(line: str) -> None:
-    """A line of its own beside a guest's console."""
-    print(line, file=sys.stderr)
 
 
 def main() -> NoReturn:

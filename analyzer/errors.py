@@ -8,7 +8,7 @@
     ├── Breach              a guest under a monitor has what is not its own: carries diagnostics
     └── EngineError         the solver or a worker failed: never a verdict
 
-The library raises; only `cli.py` exits.
+The library raises; only commands exit.
 """
 
 from __future__ import annotations

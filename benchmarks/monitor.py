@@ -3,10 +3,10 @@
     python benchmarks/monitor.py [--runs N] [--depths 1,2,3,4] [--scale N]
 
 Each program is compiled with the cross compiler of `guests/build.sh`, whole and a tenth as large.  A row gives
-processor time (the least of the runs; the first makes code that the others find), the ratio of bare to monitored time,
-the share of steps that ran directly, and the time of an exit.  Ratio and exit are of what the whole program
-takes more than a
-tenth: what it takes to begin, where code is made, is no part of them.
+processor time (the least of the runs; the first makes code that the others find), the ratios of bare to monitored time
+and, where the host counts them, instructions, the share of steps that ran directly, and the time of an exit.  Ratios
+and exit are of what the whole program takes more than a tenth: what it takes to begin, where code is made, is no part
+of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from counting import Counter
 
 from analyzer import load
 from analyzer.allocation import allocate
@@ -33,6 +35,7 @@ FLAGS = (
 PROGRAMS: dict[str, tuple[tuple[str, ...], int, int]] = {
     "compute": (("compute.c",), 40, 4),
     "memheavy": (("memheavy.c",), 100, 4),
+    "dispatch": (("dispatch.c",), 600, 3),
     "calls": (("toyos.c", "toyos_trap.S"), 5_000_000, 4),
     "few_calls": (("toyos.c", "toyos_trap.S"), 200, 4),
 }
@@ -67,10 +70,12 @@ def ran(elf: Path, depth: int) -> tuple[Outcome, Monitor | None]:
 
 @dataclass(slots=True)
 class Times:
-    """Seconds of runs at one depth, of the whole program and of a tenth, and what the outermost monitor counted."""
+    """Seconds and instructions of runs at one depth, of the whole program and of a tenth, and what the outermost
+    monitor counted."""
 
     whole: list[float] = field(default_factory=list)
     tenth: list[float] = field(default_factory=list)
+    executed: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))
     exits: list[int] = field(default_factory=list)
     share: float = 1.0
 
@@ -79,30 +84,42 @@ class Times:
         """What the whole program takes more than a tenth."""
         return min(self.whole) - min(self.tenth)
 
+    @property
+    def executed_more(self) -> int | None:
+        """The instructions of that; None where they are not counted."""
+        tenth, whole = self.executed
+        return min(whole) - min(tenth) if whole else None
+
 
 def measure(name: str, folder: Path, scale: float, depths: list[int], runs: int) -> None:
     """Prints the rows of a program; runs take turns, so that all see the same load."""
     times = {depth: Times() for depth in (0, *depths)}
     elfs = [built(name, folder, part * scale) for part in (0.1, 1)]
-    steps = 0
+    steps, counter = 0, Counter()
     for _ in range(runs):
         for depth, each in times.items():
             each.exits.clear()
-            for elf, seconds in zip(elfs, (each.tenth, each.whole), strict=True):
+            for elf, seconds, executed in zip(elfs, (each.tenth, each.whole), each.executed, strict=True):
+                before = counter.value
                 outcome, monitor = ran(elf, depth)
+                after = counter.value
+                if before is not None and after is not None:
+                    executed.append(after - before)
                 seconds.append(outcome.seconds)
                 steps = outcome.steps
                 if monitor is not None:
                     counters = monitor.levels[0].counters  # whose exits are those of the machine
                     each.exits.append(sum(counters.exits.values()))
                     each.share = counters.share
-    bare = times[0].more
+    bare, counted = times[0].more, times[0].executed_more
     print(f"{name:<10} bare   {min(times[0].whole):8.3f} s   {steps} steps")
     for depth in depths:
         found = times[depth]
         exits = found.exits[1] - found.exits[0]
         each_ = f"{(found.more - bare) / exits * 1e9:8.1f} ns an exit" if exits > 1000 else ""
-        shares = f"{bare / found.more:6.1%}   {found.share:8.3%} direct"
+        executed = found.executed_more
+        ratio = f"   {counted / executed:6.1%} by instructions" if counted and executed else ""
+        shares = f"{bare / found.more:6.1%} by time{ratio}   {found.share:8.3%} direct"
         print(
             f"{'':<10} {depth} deep {min(found.whole):8.3f} s   {shares}   {found.exits[1]} exits {each_}", flush=True
         )

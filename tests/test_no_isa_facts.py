@@ -15,7 +15,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SPECS = sorted(ROOT.glob("isa_specs/**/*.isa"))
-SOURCES = sorted([*ROOT.glob("analyzer/**/*.py"), *ROOT.glob("emulator/**/*.py"), *ROOT.glob("cli.py")])
+SOURCES = sorted(
+    path
+    for pattern in ("analyzer/**/*.py", "emulator/**/*.py", "commands/**/*.py", "*.py")
+    for path in ROOT.glob(pattern)
+)
 
 SUBJECTS = {"isa", "machine", "spec"}
 """`isa.name`, `self.machine.name`, `isa_name`, `spec_name` are names of machines."""

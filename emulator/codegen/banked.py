@@ -8,7 +8,7 @@ from analyzer import ir
 from emulator.codegen.block import Group, HandOver, Member, Touch
 from emulator.codegen.checked import Checked
 from emulator.codegen.facts import affine, at_most, origin, shifted, summands, zero_test
-from emulator.codegen.plan import LINE
+from emulator.codegen.plan import LINE, SPAN
 from emulator.codegen.values import LIKELY, OF_RAM, Value, ones
 
 
@@ -21,7 +21,7 @@ class Banked(Checked):
     # -- accesses that share a check -----------------------------------------------------------------------------------
 
     def grouped(
-        self, address: Value, width: int, units: int, low: int, value: Value | None, view: int | None
+        self, address: Value, width: int, units: int, low: int, value: Value | None, view: int | None, most: int = 0
     ) -> Member | None:
         """The place of an access in a group; notes the access."""
         here = (self.index, self.ordinal)
@@ -30,7 +30,7 @@ class Banked(Checked):
         if counted is None or self.arms:
             return None
         root, away = counted
-        self.block.touches.append(Touch(here, root, away, units, low, value is not None, view))
+        self.block.touches.append(Touch(here, root, away, units, low, value is not None, view, most))
         group = self.region.groups.get((self.block.pc, *here))
         return None if group is None else Member(group, root, away)
 
@@ -53,7 +53,7 @@ class Banked(Checked):
     def _flat(self, group: Group, base: Value) -> str:
         span = group.hi - group.lo
         lines = (span + (1 << LINE) - 1 >> LINE) + 1 if group.stores else 0
-        return self._plain(base, self.plan.bank.size - span, group.low, lines)
+        return self._plain(base, span, group.most, group.low, lines)
 
     def gep(self, base: str, offset: int) -> str:
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")
@@ -66,18 +66,16 @@ class Banked(Checked):
             raise HandOver("a map that reads memory")
         wide, low, width = self._merged(address, space.address_width, units)
         within = self._within(self.extend(wide, width, 64))
-        member = self.grouped(wide, width, units, low, value, None)
-        if member is not None:
-            self.requires += within
-            return self.touch(self.near(member, self._flat), bits, space.unit, value)
-        if value is not None:
-            self.requires += within
-            within = {}
         most = min([bank.size - units, *within.values()])
-        host = self._plain(self.extend(wide, width, 64), most, low, 0 if value is None else 1)
+        member = self.grouped(wide, width, units, low, value, None, most)
+        if member is not None:
+            first = most - (member.away - member.group.lo)
+            self.requires += within if first < member.group.most else ()
+            return self.touch(self.near(member, self._flat), bits, space.unit, value)
+        host = self._plain(self.extend(wide, width, 64), units, most, low, 0 if value is None else 1)
         return self.touch(host, bits, space.unit, value)
 
-    def _plain(self, address: Value, most: int, low: int, lines: int) -> str:
+    def _plain(self, address: Value, units: int, most: int, low: int, lines: int) -> str:
         """The host address of units of the bank, at most `most` from its beginning; the bits of the address under `low`
         must be 0.  Where they are written, there must be no marks on the `lines` lines from the first unit on: nearly
         always they are among the units that are known to have none."""
@@ -90,7 +88,7 @@ class Banked(Checked):
             return self._host(address, offset)
         clean, near, other = (self.text.fresh(stem) for stem in ("clean", "near", "other"))
         away = self.binary("sub", address, self.word("clean", "i64"), 64)
-        close = self.compare("ult", away, self.word("room", "i64"), 64)
+        close = self.compare("ult", away, self._room(offset, most, most < bank.size - units), 64)
         self.text.do(f"br i1 {close}, label %{near if low else clean}, label %{other}{LIKELY}")
         if low:
             self.text.label(near)
@@ -111,6 +109,21 @@ class Banked(Checked):
         self.region.words["clean"] = "i64"
         self.region.free = True
         return self.text.let(f"getelementptr i8, ptr %free, i64 {self.scaled(away)}")
+
+    def _room(self, offset: Value, most: int, bounded: bool) -> Value:
+        """So many units from the first without marks on accesses may begin in; if they are `bounded`, no more than
+        `most` from the bank's beginning.  Loops have what both come to beside each other, for nearly the same bounds
+        once."""
+        if not bounded:
+            return self.word("room", "i64")
+        if self.block.pc not in self.region.rounds or most < SPAN:
+            self.require(self.compare("ule", offset, max(most, 0), 64))
+            self.check()
+            return self.word("room", "i64")
+        self.region.words |= {"clean": "i64", "room": "i64"}
+        end = most // SPAN * SPAN
+        self.region.rooms.add(end)
+        return f"%room.{end}"
 
     @property
     def tight(self) -> bool:

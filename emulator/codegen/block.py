@@ -42,7 +42,8 @@ class Exit:
 @dataclass(frozen=True, slots=True)
 class Touch:
     """An access of a block: its place there (instruction, ordinal), what its address is counted from and by how much,
-    its units, how many low bits of its address must be 0, and the cache that it goes by (None: none)."""
+    its units, how many low bits of its address must be 0, and the cache that it goes by (None: none, and it is at most
+    `most` units from the bank's beginning)."""
 
     place: tuple[int, int]
     root: tuple[str, int, int]
@@ -51,12 +52,13 @@ class Touch:
     low: int
     store: bool
     view: int | None
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it.  `number` is
-    different for each group of a block."""
+    """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it, the first at
+    most `most` units from the bank's beginning.  `number` is different for each group of a block."""
 
     number: int
     lo: int
@@ -65,6 +67,7 @@ class Group:
     loads: bool
     stores: bool
     view: int | None
+    most: int
 
 
 @dataclass(frozen=True, slots=True)

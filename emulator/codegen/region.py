@@ -88,6 +88,7 @@ class Region:
         self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
         self.sites: dict[tuple[int, int, int], str] = {}
         self.words: dict[str, str] = {}  # of the state, with their types, that loops need
+        self.rooms: set[int] = set()  # the ends of what loops write, in units from the bank's beginning
         self.free = False  # do loops need the host address of the units that are known to have no marks?
         self.changing: set[Key] = set()  # what blocks in loops write
 
@@ -169,11 +170,14 @@ class Region:
             instrs, sites = self._instrs(pc), dict(self.sites)
             before, block = self.first[pc]
             rounds_ = self._unrolled(pc, block)
-            if rounds_ > 1 or instrs != before:
+            trial = rounds_ > 1 or instrs != before  # then what was found first does not tell the accesses
+            if trial:
                 block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             self.groups |= groups(pc, block.touches, self.plan.bank.cell)
-            self.sites = sites
-            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            if not trial or len(block.touches) > 1:
+                self.sites = sites
+                block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            blocks[pc] = block
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))
@@ -209,8 +213,12 @@ class Region:
             base, offset = self.place(word)
             out.append(f"  %{word}.at = getelementptr i8, ptr %{base}, i64 {offset}")
             out.append(f"  %{word} = load {kind}, ptr %{word}.at")
-        if self.free:
+        if self.free or self.rooms:
             out.append(f"  %free.units = sub i64 %clean, {plan.bank.base}")
+        for end in sorted(self.rooms):
+            out.append(f"  %left.{end} = call i64 @llvm.usub.sat.i64(i64 {end}, i64 %free.units)")
+            out.append(f"  %room.{end} = call i64 @llvm.umin.i64(i64 %room, i64 %left.{end})")
+        if self.free:
             out.append(f"  %free.bytes = shl i64 %free.units, {plan.bank.cell.bit_length() - 1}")
             out.append("  %free = getelementptr i8, ptr %ram, i64 %free.bytes")
         out += ["  %budget = alloca i64", "  store i64 %b, ptr %budget"]
@@ -434,7 +442,8 @@ def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int,
             continue
         if any(t.away - lo & t.low for t in members):
             continue
-        group = Group(len(found), lo, hi, low, any(not t.store for t in members), stores, view)
+        most = min(t.most - (t.away - lo) for t in members)
+        group = Group(len(found), lo, hi, low, any(not t.store for t in members), stores, view, most)
         found |= {(pc, *t.place): group for t in members}
     return found
 
@@ -518,6 +527,9 @@ def needed(counts: Mapping[int, int], ways: Mapping[int, set[int]], entry: int) 
 
 DECLARATIONS = (
     SCOPES
-    + "declare i64 @llvm.expect.i64(i64, i64)\ndeclare i64 @llvm.fshr.i64(i64, i64, i64)\n"
+    + "".join(
+        f"declare i64 @llvm.{name}(i64, i64{more})\n"
+        for name, more in (("expect.i64", ""), ("usub.sat.i64", ""), ("umin.i64", ""), ("fshr.i64", ", i64"))
+    )
     + "".join(f"declare i{n} @llvm.bswap.i{n}(i{n})\n" for n in (16, 32, 64))
 )

@@ -243,8 +243,8 @@ class CompiledHost:
     def _asked(self, steps: int, lost: int) -> Left:
         """A routine leaves the step to the slow monitor: the trap is as if it had come at once."""
         elements, traps = self._state.elements, list(self._bare.traps.values())
-        if elements[WHY] == len(traps):
-            return Left(Why.ASKED, steps, lost)
+        if elements[WHY] >= len(traps):
+            return Left(Why.REFUSED if elements[WHY] > len(traps) else Why.ASKED, steps, lost)
         kind = traps[elements[WHY]]
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
         event = Trapped(kind.name, (), kind.kind, True)

@@ -44,6 +44,7 @@ class Why(Enum):
     TRAP = "a trap arrived at the monitor"
     MISS = "the shadow map has no entry"
     ASKED = "a routine of the host leaves an interrupt to the monitor"
+    REFUSED = "the shadow map has no entry, and shall have none"
     ESCAPED = "the guest reached a mode that is not its own, without a trap"
     ENDED = "the machine cannot go on by itself"
 

@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from analyzer import ir
+from analyzer.passes.rewrite import rewritten
 from emulator.codegen.plan import blocks
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Division, Plan, asks
@@ -130,18 +131,13 @@ def _exit(params: Mapping[str, int]) -> ir.Block:
 
 def committed(block: ir.Block) -> ir.Block:
     """The block with the traps that are raised right after a commit renamed."""
-    out: list[ir.Stmt] = []
-    for stmt in block:
-        match stmt:
-            case ir.Trap() if out and isinstance(out[-1], ir.Commit):
-                out.append(replace(stmt, trap=COMMITTED + stmt.trap))
-            case ir.When():
-                out.append(replace(stmt, then=committed(stmt.then), other=committed(stmt.other)))
-            case ir.Loop():
-                out.append(replace(stmt, body=committed(stmt.body), exhausted=committed(stmt.exhausted)))
-            case _:
-                out.append(stmt)
-    return tuple(out)
+
+    def renamed(stmt: ir.Stmt, before: ir.Stmt | None) -> ir.Block:
+        if isinstance(stmt, ir.Trap) and isinstance(before, ir.Commit):
+            return (replace(stmt, trap=COMMITTED + stmt.trap),)
+        return (stmt,)
+
+    return rewritten(block, renamed)
 
 
 def forms(plan: Plan, granules: Mapping[str, int]) -> Mapping[str, Form | None]:

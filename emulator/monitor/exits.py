@@ -11,6 +11,9 @@ from emulator.disassemble import disassemble
 from emulator.interface import Machine
 from emulator.peek import Peek
 
+SHADOW_MISS = "shadow miss"
+"""The cause of an exit for which the shadow has no entry."""
+
 Done = Literal["emulated", "reflected", "interpreted", "filled", "ended"]
 """An interpreter routine completed the instruction, or its trap was delivered on the record; the step was made in a
 mode that does not run directly; the shadow has an entry more; the machine cannot go on."""

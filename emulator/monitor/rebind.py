@@ -181,9 +181,12 @@ class Rebinding:
             case _:
                 assert_never(stmt)
 
+    prefix = VIRTUAL
+    """Of the names of re-bound procedures and maps."""
+
     def _procedure(self, procedure: ir.Procedure) -> str:
         """The name of the re-bound procedure, which is made if it was not before."""
-        name = VIRTUAL + procedure.name
+        name = self.prefix + procedure.name
         if name not in self.procedures:
             self._make(name, procedure.params, procedure.returns, procedure.body)
         return name
@@ -261,7 +264,7 @@ class Rebinding:
 
     def _map(self, space: ir.Map) -> str:
         """The name of the procedure that translates by the virtual machine's registers."""
-        name = VIRTUAL + space.name
+        name = self.prefix + space.name
         if name not in self.procedures:
             params = ((space.address, space.address_width), *((p.name, p.width) for p in space.params))
             returns = self.isa.spaces[space.below].address_width

@@ -72,7 +72,7 @@ class Residence:
             self._reflected = list(counts)
             more = [now - then for now, then in zip(counts, before, strict=True)]
             counters.reflected = sum(more)
-            for cause, number in zip(routines.causes, more, strict=False):
-                if number:
-                    counters.exits[cause] += number
+            for counted, number in zip(routines.causes, more, strict=True):
+                if number and counted is not None:
+                    counters.exits[counted] += number
         return counters if counters.steps else None

@@ -5,7 +5,8 @@ everything else:
 
 - Where an instruction raises a trap that is not about memory, its interpreter routine v_i stands instead: the same body
   re-bound to the virtual state (`emulator.monitor.rebind`), from the beginning (EXIT-HERE).
-- A trap of a routine is reflected: the delivery procedure, re-bound.  So are interrupts of the virtual machine.
+- A trap of a routine is reflected: the delivery procedure, re-bound.  So are interrupts of the virtual machine, and
+  faults of its own map where the shadow has no entry (`emulator.monitor.walk`).
 - Where mode, maps or assumptions may have changed, the allocator sets the held elements of the host anew: `ENTER`.
 
 What they cannot do they leave to the slow monitor (`emulator.monitor.vm`), which is their oracle as well: before the
@@ -20,14 +21,16 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from analyzer import ir
+from analyzer.passes.rewrite import rewritten
 from emulator.monitor.contexts import Contexts
 from emulator.monitor.exiting import LEFT, LEFT_BITS, LOOK, TRAP_BITS, staying
-from emulator.monitor.exits import cause
+from emulator.monitor.exits import SHADOW_MISS, cause
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, reads
 from emulator.monitor.rebind import CAUSE, CAUSE_BITS, HERE, SLOW, TRACED, VIRTUAL, NoRoutine, Rebinding, params_of
 from emulator.monitor.shadow import TRACED_BITS, TRACED_INDEX
-from emulator.monitor.table import Form
+from emulator.monitor.table import MISS, Form
+from emulator.monitor.walk import Walk
 
 ENTER = "monitor.enter"
 EMULATED = "monitor.emulated."
@@ -49,8 +52,8 @@ class Routines:
 
     `held` and `files` are the elements and files of the record that the code keeps beside the guest's own, `shared` the
     elements that guest and host have in common; `emulated` has for each counter the
-    instruction and the cause that led to its routine; `causes` are those that `REFLECTED` counts, but for its last
-    entry, which is for interrupts.  `missing` has the instructions without a routine, with the reason.
+    instruction and the cause that led to its routine; `causes` are those that `REFLECTED` counts: the real traps, an
+    interrupt (None), a miss of the shadow.  `missing` has the instructions without a routine, with the reason.
     """
 
     isa: ir.Isa
@@ -60,7 +63,7 @@ class Routines:
     chosen: tuple[str, ...]
     contexts: Contexts | None
     emulated: Mapping[str, tuple[str, str]]
-    causes: tuple[str, ...]
+    causes: tuple[str | None, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -79,7 +82,8 @@ def routed(
     if plan.shadowed and contexts is None:
         return None
     enter = Enter(rebinding, contexts)
-    maker = Splicer(rebinding, exiting, enter)
+    walk = Walk(plan, placements, choices, chosen)
+    maker = Splicer(rebinding, exiting, enter, walk, forms)
     try:
         deliver = maker.deliver()
         interrupts = maker.interrupts()
@@ -90,6 +94,7 @@ def routed(
     instructions = tuple(map(maker.instruction, plan.isa.instructions, exiting.instructions))
     procedures = {name: replace(p, body=enter.after(p.body)) for name, p in rebinding.procedures.items()}
     isa = plan.isa
+    causes = (*(cause(kind) for kind in isa.traps.values()), None, SHADOW_MISS)
     held = tuple(n for n in plan.division.virtual if n in isa.elements)
     files = tuple(n for n in plan.division.virtual if n in isa.files)
     added = [replace(isa.elements[n], name=VIRTUAL + n, role=ir.Role.CONTROL) for n in held]
@@ -97,7 +102,7 @@ def routed(
     added += [ir.Element(name, COUNT_BITS, ir.Role.CONTROL, reset=0) for name in maker.counters]
     added.append(ir.Element(WHY, CAUSE_BITS, ir.Role.CONTROL, reset=0))
     kept = [replace(isa.files[n], name=VIRTUAL + n, role=ir.Role.CONTROL) for n in files]
-    kept.append(ir.File(REFLECTED, len(isa.traps) + 1, CAUSE_BITS, COUNT_BITS, ir.Role.CONTROL, reset=0))
+    kept.append(ir.File(REFLECTED, len(causes), CAUSE_BITS, COUNT_BITS, ir.Role.CONTROL, reset=0))
     kept.append(ir.File(TRACED, 1 << TRACED_INDEX, TRACED_INDEX, 1 << TRACED_BITS, ir.Role.CONTROL, reset=0))
     kept += () if contexts is None else contexts.files()
     whole = replace(
@@ -105,7 +110,7 @@ def routed(
         elements={**exiting.elements, **{e.name: e for e in added}},
         files={**exiting.files, **{f.name: f for f in kept}},
         traps={**exiting.traps, **kinds},
-        procedures={**exiting.procedures, **maker.clones, **procedures, ENTER: entering},
+        procedures={**exiting.procedures, **maker.clones, **procedures, **walk.procedures, ENTER: entering},
         deliver=deliver,
         interrupts=interrupts,
         instructions=instructions,
@@ -113,7 +118,6 @@ def routed(
     )
     shared = tuple(n for n in plan.division.environment if n in isa.elements)
     names = tuple(n for n, _ in plan.scheme.chosen)
-    causes = tuple(cause(kind) for kind in isa.traps.values())
     return Routines(whole, held, files, shared, names, contexts, maker.counters, causes, maker.missing)
 
 
@@ -219,8 +223,12 @@ LEAVE = ir.Set(LEFT, ir.Const(LEFT_BITS, LOOK))
 class Splicer:
     """Puts routines where traps are raised."""
 
-    def __init__(self, rebinding: Rebinding, exiting: ir.Isa, enter: Enter) -> None:
+    def __init__(
+        self, rebinding: Rebinding, exiting: ir.Isa, enter: Enter, walk: Walk, forms: Mapping[str, Form]
+    ) -> None:
         self.rebinding = rebinding
+        self.walk = walk
+        self.forms = forms
         self.isa = rebinding.isa
         self.exiting = exiting
         self.enter = enter
@@ -241,7 +249,8 @@ class Splicer:
         return found
 
     def deliver(self) -> ir.Procedure:
-        """A real trap leaves the guest; one of the virtual machine is reflected."""
+        """A real trap leaves the guest, a miss of the shadow unless the virtual machine's own map faults; a trap of the
+        virtual machine is reflected."""
         declared, real = self.isa.deliver, self.exiting.deliver
         if declared is None or real is None:
             raise NoRoutine("there is no delivery")
@@ -254,10 +263,20 @@ class Splicer:
         body = self.enter.after(self.rebinding.block(declared.body, {"t": shifted}))
         slow = ir.Compare("eq", number, ir.Const(TRAP_BITS, self.offset - 1))
         asks: ir.Block = (*passed, ir.Set(self.isa.fetch.pc, here), ir.Set(WHY, why))
-        leaves: ir.Block = (ir.When(slow, asks), *real.body)
+        leaves: ir.Block = (
+            ir.When(slow, asks),
+            *(self._walks(number, form) for form in self.forms.values()),
+            *real.body,
+        )
         reflects = (*passed, ir.SetEntry(REFLECTED, why, counted), *body)
         first = ir.Compare("ult", number, ir.Const(TRAP_BITS, self.offset))
         return replace(real, body=(ir.When(first, leaves, reflects),))
+
+    def _walks(self, number: ir.Expr, form: Form) -> ir.Stmt:
+        """Asks the virtual machine's map in the delivery of a miss."""
+        missed = list(self.exiting.traps).index(MISS + form.space.name)
+        asked = self.walk.asked(form, len(self.isa.traps) + 1)
+        return ir.When(ir.Compare("eq", number, ir.Const(TRAP_BITS, missed)), asked)
 
     def interrupts(self) -> tuple[ir.Interrupt, ...]:
         """Those of the virtual machine (P6: only when its own masks allow), as long as it runs: one whose delivery is
@@ -430,19 +449,5 @@ def _joined(block: ir.Block) -> ir.Block:
 def _ending(block: ir.Block, ends: ir.Block) -> ir.Block:
     """The block with `ends` wherever the instruction ends in it."""
 
-    def within(block: ir.Block) -> ir.Block:
-        out: list[ir.Stmt] = []
-        for stmt in block:
-            match stmt:
-                case ir.Done():
-                    out += ends
-                case ir.When():
-                    out.append(replace(stmt, then=within(stmt.then), other=within(stmt.other)))
-                case ir.Loop():
-                    out.append(replace(stmt, body=within(stmt.body), exhausted=within(stmt.exhausted)))
-                case _:
-                    out.append(stmt)
-        return tuple(out)
-
-    found = within(block)
+    found = rewritten(block, lambda stmt, _: ends if isinstance(stmt, ir.Done) else (stmt,))
     return found if found and isinstance(found[-1], ir.Trap | ir.Done) else (*found, *ends)

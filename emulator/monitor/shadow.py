@@ -280,7 +280,7 @@ class ShadowMap:
             units = 1 << self._granules[space.name] if whole else miss.bits // memory.unit
             first = address - offset if whole and key[2] != NATURAL else address
             real = self._real(memory.name, first, units)
-            if real is None or (miss.kind == "write" and self._traced(memory.name, first, units)):
+            if real is None or (miss.kind == "write" and self._traced(memory.name, first, units, tables)):
                 continue
             at = self.present(run.state), key
             self._enter(at, Entry(memory, real, units), first, tables, miss.kind)
@@ -335,7 +335,10 @@ class ShadowMap:
                     return real
         return None
 
-    def _traced(self, memory: str, address: int, units: int) -> bool:
+    def _traced(self, memory: str, address: int, units: int, tables: Sequence[Unit]) -> bool:
+        """Is one of these units a cell that an entry came from, or one of `tables`, that another is to come from?"""
+        if any(m == memory and address <= a < address + units for m, a in tables):
+            return True
         if units < len(self._tables):
             return any((memory, address + i) in self._tables for i in range(units))
         return any(m == memory and address <= a < address + units for m, a in self._tables)

@@ -48,7 +48,7 @@ from emulator.monitor.direct import (
     Why,
     leaves,
 )
-from emulator.monitor.exits import Handled, Noted, Tell, note
+from emulator.monitor.exits import SHADOW_MISS, Handled, Noted, Tell, note
 from emulator.monitor.place import Placement, placed
 from emulator.monitor.plan import Plan, polled
 from emulator.monitor.shadow import ShadowMap
@@ -273,16 +273,19 @@ class VirtualMachine(BaseMachine):
                 raise self._escaped()
             case Why.MISS:
                 assert left.miss is not None
-                self.counters.exits["shadow miss"] += 1
+                self.counters.exits[SHADOW_MISS] += 1
                 self._fills = 0 if left.steps else self._fills + 1
-                noted = self._note("shadow miss")
+                noted = self._note(SHADOW_MISS)
                 helps = left.steps > 0 or (left.miss != missed and self._fills < MOST_FILLS)  # else entries do not: P5
                 if helps and self._fill(left.miss):
                     self._missed = left.miss
                     if noted is not None and self.tell is not None:
                         self.tell(Handled(noted, "filled"))
                     return Round()
-                return self._virtual("shadow miss", watch, ticking)
+                return self._virtual(SHADOW_MISS, watch, ticking)
+            case Why.REFUSED:
+                self.counters.exits[SHADOW_MISS] += 1
+                return self._virtual(SHADOW_MISS, watch, ticking)
             case Why.TRAP:
                 event, caught = left.event, left.caught
                 assert isinstance(event, Trapped)
@@ -435,6 +438,8 @@ class VirtualMachine(BaseMachine):
         return None
 
     def _get(self, element: str) -> int:
+        if self._aboard is not None and element in self._code.processor:
+            return 0  # one that waits has left
         self._ashore()
         clock = self._clocks.get(element)
         return self.record.elements[element] if clock is None else clock.value(self._count(clock))

@@ -15,7 +15,8 @@ PAGES = {path.stem: path for path in (ROOT / "analyzer/diagnostics").glob("*.md"
 def used() -> dict[str, str]:
     """The codes in string literals, docstrings aside, each with a file that has it."""
     found: dict[str, str] = {}
-    for path in [*ROOT.glob("analyzer/**/*.py"), *ROOT.glob("emulator/**/*.py"), ROOT / "cli.py"]:
+    folders = ("analyzer", "emulator", "commands")
+    for path in [ROOT / "cli.py", *(path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         docstrings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)}
         for node in ast.walk(tree):

@@ -314,7 +314,7 @@ def test_an_internal_error_is_short(popek: Popek, tiny: str, monkeypatch: pytest
     def fails(name: str) -> None:
         raise ZeroDivisionError("ouch")
 
-    monkeypatch.setattr("cli.load", fails)
+    monkeypatch.setattr("commands.verdict.load", fails)
     ran = popek("check", tiny)
     assert (ran.code, ran.out) == (70, "")
     assert ran.err.startswith("internal error, please report: ZeroDivisionError: ouch\n")
@@ -341,6 +341,7 @@ def test_interrupted(jobs: str, delay: float) -> None:
 IN_A_DESTRUCTOR = """
 import os, signal, time
 import cli
+import commands.verdict
 
 class Fragile:
     def __del__(self):
@@ -351,7 +352,7 @@ def load(name):
     Fragile()
     time.sleep(30)
 
-cli.load = load
+commands.verdict.load = load
 cli.app(["check", "pg1974"])
 """
 

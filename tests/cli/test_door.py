@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import app
-from popek import VALUED, Run, plain_run
+from commands.running import Run
+from popek import VALUED, plain_run
 
 START = "import sys; from popek import main; sys.argv[0] = 'popek'; main()"
 
@@ -24,7 +25,7 @@ def parsed(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Run | None:
         seen.append(told)
         return 0
 
-    monkeypatch.setattr("cli.run_program", run)
+    monkeypatch.setattr("commands.machine.run_program", run)
     CliRunner().invoke(app, words, prog_name="popek")
     return seen[0] if seen else None
 

@@ -22,6 +22,14 @@ def counted() -> tuple[list[str], Callable[[str], ir.Isa]]:
     return loads, loading
 
 
+def own_spec(folder: Path) -> Path:
+    """A copy of a bundled spec."""
+    bundled = Path(__file__).parents[2] / "isa_specs" / "pg1974.isa"
+    mine = folder / "mine.isa"
+    mine.write_text(bundled.read_text(encoding="utf-8"), encoding="utf-8")
+    return mine
+
+
 def test_it_is_loaded_once(tmp_path: Path) -> None:
     loads, loading = counted()
     objects = Objects(tmp_path)
@@ -41,21 +49,17 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
 
 
 def test_a_spec_that_has_changed_is_loaded_anew(tmp_path: Path) -> None:
-    bundled = Path(__file__).parents[2] / "isa_specs" / "pg1974.isa"
-    mine = tmp_path / "mine.isa"
-    mine.write_text(bundled.read_text(encoding="utf-8"), encoding="utf-8")
+    mine = own_spec(tmp_path)
     loads, loading = counted()
     objects = Objects(tmp_path / "cache")
     kept(str(mine), loading, objects)
-    mine.write_text(bundled.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    mine.write_text(mine.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     kept(str(mine), loading, objects)
     assert loads == [str(mine)] * 2
 
 
 def test_what_lies_beside_a_spec_counts(tmp_path: Path) -> None:
-    bundled = Path(__file__).parents[2] / "isa_specs" / "pg1974.isa"
-    mine = tmp_path / "mine.isa"
-    mine.write_text(bundled.read_text(encoding="utf-8"), encoding="utf-8")
+    mine = own_spec(tmp_path)
     loads, loading = counted()
     objects = Objects(tmp_path / "cache")
     kept(str(mine), loading, objects)

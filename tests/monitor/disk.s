@@ -4,15 +4,7 @@
         .equ PLIC, 0xC000000
         .equ FINISHER, 0x100000
 
-        .macro la rd, target
-        auipc \rd, (\target - . + 0x800)[31:12]
-        addi \rd, \rd, sext(\target - . + 4, 12)
-        .endm
-
-        .macro li rd, value
-        lui \rd, (\value + 0x800)[31:12]
-        addi \rd, \rd, sext(\value, 12)
-        .endm
+        .include "../../benchmarks/guests/os/rv64-macros.s"
 
 _start: li x5, DISK
         li x6, PLIC

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from monitored import monitor_of, plan_of, spec, system
+from monitored import BUDGET, RAM, SYSTEMS, monitor_of, plan_of, spec, system
 from msgspec.structs import replace
 
 from analyzer import ir
@@ -18,6 +18,7 @@ from analyzer.symbolic.allocating import flat
 from analyzer.symbolic.setting import Setting
 from emulator.interface import Reason
 from emulator.machine import Tier
+from emulator.machine.native import NativeMachine
 from emulator.monitor import Monitor, Technique, VirtualMachine
 from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.exiting import COMMITTED, LEFT, committed, exiting, objection
@@ -25,18 +26,6 @@ from emulator.monitor.guests import Change, Guest
 from emulator.monitor.shadow import Context, ShadowMap, deciding, widths
 from emulator.monitor.table import Form, ShadowTable
 from emulator.monitor.validate import Bench, validate
-
-BUDGET = 20_000
-RAM = 0x20000
-
-SYSTEMS: list[tuple[str, str, Technique, str | None]] = [
-    ("pg1974", "os/pg1974.s", "plain", None),
-    ("m68010", "os/m68010.s", "plain", None),
-    ("m68000", "os/m68010.s", "hybrid", None),
-    ("s370", "os/s370.s", "plain", None),
-    ("rv64", "os/rv64.s", "plain", "m_to_u"),
-    ("rv64", "os/rv64.s", "plain", "s_to_u"),
-]
 
 
 @pytest.mark.parametrize(("tier", "depth"), [("regions", 1), ("blocks", 2)])
@@ -257,3 +246,68 @@ def test_a_flat_guest_needs_no_entries(tmp_path: Path) -> None:
     shadow = monitor.machines[0].shadow
     assert shadow is not None
     assert 20 < shadow.filled < 40
+
+
+WALK = """
+        .org 0x80000000
+        auipc x20, 0x100                  ; the end of RAM
+        addi x7, x20, -2048
+        addi x7, x7, -2048
+        addi x7, x7, ALIGN
+"""
+LOOPS = {
+    "accesses that share a check": """
+1:      ld x6, 0(x7)
+        ld x8, 8(x7)
+        add x6, x6, x8
+        sd x7, 16(x7)
+        addi x7, x7, 8
+        bne x7, x0, 1b
+""",
+    "a load": """
+1:      ld x6, 0(x7)
+        add x8, x8, x6
+        addi x7, x7, 8
+        jal x0, 1b
+""",
+    "a store": """
+1:      sh x7, 0(x7)
+        addi x7, x7, 8
+        jal x0, 1b
+""",
+    "stores without a loop": """
+1:      auipc x31, 1
+        jalr x1, 0(x31)
+        addi x7, x7, 8
+        jal x0, 1b
+        .org 0x80001010
+        sd x7, 0(x7)
+        sd x7, 8(x7)
+        jalr x0, 0(x1)
+""",
+}
+
+
+@pytest.mark.parametrize("align", [-8, 0])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_flat_guest_meets_the_end_of_its_memory(loop: str, align: int, tmp_path: Path) -> None:
+    """In hot code, too: behind its RAM lies the monitor's, in the same bank of the host."""
+    isa = spec("rv64")
+    path = tmp_path / "walk.s"
+    path.write_text(WALK.replace("ALIGN", str(align)) + LOOPS[loop], encoding="utf-8")
+    monitor = Monitor(plan_of(isa, scheme="m_to_u"), allocate, tier="regions", exits="compiled", check=False)
+    (bare, _), (guest, _) = system(isa, str(path), ram=0x100000), system(isa, str(path), monitor, ram=0x100000)
+    machine, host = guest.machine, monitor.host
+    assert isinstance(machine, VirtualMachine)
+    assert isinstance(host, CompiledHost)
+    assert isinstance(host.machine, NativeMachine)
+    assert machine.shadow is not None
+    machine.shadow.stayed = True
+    host.machine._hot, host.machine._share = 2, 1e9  # regions, at once
+    ended = machine.run(6_000)
+    assert ended == bare.machine.run(6_000)
+    assert ended.reason is Reason.ABSENT
+    assert machine.to_state() == bare.machine.to_state()
+    assert host.table is not None
+    assert host.table.base == 0x80100000
+    assert host.machine.stats["regions"] > 0

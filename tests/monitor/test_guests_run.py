@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from monitored import monitor_of, plan_of, spec, system
+from monitored import BUDGET, RAM, monitor_of, plan_of, spec, system
 
 from analyzer import Options, analyze
 from emulator.interface import Machine, Reason
 from emulator.monitor import Monitor, Technique, VirtualMachine
 from emulator.monitor.validate import lockstep
 from emulator.peek import Peek
-
-BUDGET = 20_000
 
 HELLOS: list[tuple[str, str, Technique, str | None]] = [
     ("pg1974", "asm/pg1974.s", "plain", None),
@@ -46,8 +44,6 @@ SYSTEMS: list[tuple[str, str, Technique, str | None, bytes]] = [
     ("rv64", "os/rv64.s", "plain", "s_to_u", b"abaababbababaababaababb!b!\n"),
 ]
 """Tasks, system calls, preemption (but on pg1974, which has no interrupts), and the end of a task that goes too far."""
-
-RAM = 0x20000
 
 RAM_OF = {"ka10": 0x4000}
 """Where an address space has not room for several of that."""

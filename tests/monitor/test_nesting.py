@@ -5,16 +5,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from monitored import plan_of, spec, system
+from monitored import BUDGET, RAM, agree_until_the_end, plan_of, spec, system
 
 from analyzer.allocation import allocate
 from emulator.interface import Reason
 from emulator.monitor import Monitor
 from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.shadow import TRACED_INDEX, ShadowMap
-
-RAM = 0x20000
-BUDGET = 20_000
 
 
 def stacked(name: str, scheme: str | None, depth: int, room: int = 1) -> Monitor:
@@ -37,15 +34,7 @@ def test_a_system_under_monitors_in_generated_code(
     (bare, said), (deep, heard) = system(isa, f"os/{name}.s", ram=RAM), system(isa, f"os/{name}.s", monitor, ram=RAM)
     assert monitor.host is not None
     assert monitor.host.routed
-    while True:
-        stretch = random.randrange(1, 400)
-        ended = bare.machine.run(stretch)
-        assert deep.machine.run(stretch) == ended
-        assert deep.machine.to_state() == bare.machine.to_state()
-        assert deep.machine.retired == bare.machine.retired
-        if ended.reason is not Reason.BUDGET:
-            break
-    assert ended.reason is Reason.STOPPED
+    agree_until_the_end(bare.machine, deep.machine, random, 400)
     assert bytes(heard.transcript) == bytes(said.transcript) != b""
     levels = [level.counters for level in monitor.levels]
     assert len(levels) == depth

@@ -8,12 +8,11 @@ from random import Random
 
 import msgspec
 import pytest
-from monitored import plan_of, spec, system
+from monitored import BUDGET, RAM, SYSTEMS, agree_until_the_end, plan_of, spec, system
 
 from analyzer import ir
 from analyzer.allocation import allocate
 from analyzer.errors import Breach
-from emulator.interface import Reason
 from emulator.machine import Tier
 from emulator.monitor import Monitor, Technique
 from emulator.monitor.compiled import CompiledHost
@@ -23,18 +22,6 @@ from emulator.monitor.routines import Enter, Splicer
 from emulator.monitor.validate import validate
 
 Break = Callable[[pytest.MonkeyPatch], None]
-
-BUDGET = 20_000
-RAM = 0x20000
-
-SYSTEMS: list[tuple[str, str, Technique, str | None]] = [
-    ("pg1974", "os/pg1974.s", "plain", None),
-    ("m68010", "os/m68010.s", "plain", None),
-    ("m68000", "os/m68010.s", "hybrid", None),
-    ("s370", "os/s370.s", "plain", None),
-    ("rv64", "os/rv64.s", "plain", "m_to_u"),
-    ("rv64", "os/rv64.s", "plain", "s_to_u"),
-]
 
 
 def compiled(isa: ir.Isa, technique: Technique, scheme: str | None, tier: Tier = "interpreter") -> Monitor:
@@ -54,15 +41,7 @@ def test_routines_are_the_slow_monitor(name: str, guest: str, technique: Techniq
     (one, said), (two, heard) = (system(isa, guest, monitor, ram=RAM) for monitor in monitors)
     assert isinstance(monitors[1].host, CompiledHost)
     assert monitors[1].host.routed
-    while True:
-        stretch = random.randrange(1, 200)
-        ended = one.machine.run(stretch)
-        assert two.machine.run(stretch) == ended
-        assert two.machine.to_state() == one.machine.to_state()
-        assert two.machine.retired == one.machine.retired
-        if ended.reason is not Reason.BUDGET:
-            break
-    assert ended.reason is Reason.STOPPED
+    agree_until_the_end(one.machine, two.machine, random, 200)
     assert bytes(heard.transcript) == bytes(said.transcript) != b""
     assert one.machine.steps < BUDGET
     counted = [monitor.levels[0].counters for monitor in monitors]

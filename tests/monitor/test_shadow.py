@@ -44,7 +44,7 @@ def test_what_was_filled_is_there_again_after_a_switch() -> None:
 def no_tracing(shadow: ShadowMap) -> None:
     """Writes to tables are not noticed."""
     shadow.wrote = lambda memory, address, units: None  # type: ignore[method-assign]
-    shadow._traced = lambda memory, address, units: False  # type: ignore[method-assign]
+    shadow._traced = lambda memory, address, units, tables: False  # type: ignore[method-assign]
 
 
 def no_context(shadow: ShadowMap) -> None:
