@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import SequenceMatcher
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -12,10 +14,13 @@ from analyzer import ir
 from analyzer.properties import Reason
 from analyzer.replayer import MachineState, Ran, Replayer
 from analyzer.source import Span
+from analyzer.symbolic.builder import Substitution
 from analyzer.symbolic.concrete import Concretizer
+from analyzer.symbolic.execute import Changes
 from analyzer.symbolic.least import least_model
 from analyzer.symbolic.pair import Pair, Side
 from analyzer.symbolic.smt import Bool
+from analyzer.symbolic.term import Term
 from analyzer.symbolic.terms import atoms, base_name, is_cell, stored_indices
 from analyzer.symbolic.wording import Wording
 
@@ -68,7 +73,8 @@ def witness_of(pair: Pair, reason: Reason, replayer: Replayer | None) -> FoundWi
     model = least_within(pair, formula, mentioned)
     if model is None:
         return None
-    return Telling(pair, model, in_order(pair, reason.formula), mentioned).witness(replayer)
+    matter = mattering(pair, reason.formula, in_order(pair, reason.formula), model)
+    return Telling(pair, model, matter, mentioned).witness(replayer)
 
 
 def least_within(pair: Pair, formula: Bool, ordered: list[Any]) -> Any | None:
@@ -102,6 +108,25 @@ def in_order(pair: Pair, formula: Bool) -> list[Any]:
     return [t for _, t in sorted(terms, key=key)]
 
 
+def mattering(pair: Pair, formula: Bool, ordered: list[Any], model: Any) -> list[Any]:
+    """Of the terms in order those that the formula asks for: their values are put in one after another, and what has
+    vanished from it before its turn has no say, whatever its value."""
+    steps: list[Substitution] = []
+    matter = []
+    for term in ordered:
+        image: Any = term
+        for step in steps:
+            image = step(image)
+        if not isinstance(image, Term):
+            matter.append(term)
+        elif image in atoms(pair.smt, formula):
+            matter.append(term)
+            value = model.value(term)
+            steps.append(pair.smt.substitution([(image, value if image.width else bool(value))]))
+            formula = steps[-1](formula)
+    return matter
+
+
 class Telling:
     """Puts a model into words."""
 
@@ -116,17 +141,19 @@ class Telling:
     def witness(self, replayer: Replayer | None) -> FoundWitness:
         pair, operands = self.pair, self.concrete.operands
         ends = self.ending(pair.v), self.ending(pair.r)
+        outcome = self.outcome(ends)
+        parted = self.parted(outcome)
         instruction = pair.subject.instruction
         if replayer is None:
-            return FoundWitness(operands, self.inputs(), self.outcome(ends), self.parted(), None, None, False, "", "")
+            return FoundWitness(operands, self.inputs(), outcome, parted, None, None, False, "", "")
         assembly, encoding = replayer.assembly(self.isa, instruction, operands)
         virtual = self.start(pair.v, ends[0], replayer)
         real = self.start(pair.r, ends[1], replayer)
         return FoundWitness(
             operands,
             self.inputs(),
-            self.outcome(ends),
-            self.parted(),
+            outcome,
+            parted,
             virtual,
             real,
             virtual is not None and real is not None,
@@ -214,15 +241,18 @@ class Telling:
     def outcome(self, ends: tuple[str, str]) -> tuple[Line, ...]:
         """How the runs end, and what then differs or was changed under the monitor."""
         lines = [Line("ends", self.ended(ends[0]), self.ended(ends[1]))]
-        for name in dict.fromkeys([*self.pair.v.after, *self.pair.r.after]):
-            if name not in self.isa.elements:
-                lines += self.cells_after(name, ends)
-                continue
-            after = [
-                self.value(side.final(name)) if end == "completes" else None
-                for side, end in zip((self.pair.v, self.pair.r), ends, strict=True)
+        sides = self.pair.v, self.pair.r
+        left = [self.left(side, end) for side, end in zip(sides, ends, strict=True)]
+        for name in dict.fromkeys(chain(*(side.after for side in sides), *(state or () for state in left))):
+            finals = [
+                None if state is None else state[name] if name in state else side.ex.initial(name)
+                for side, state in zip(sides, left, strict=True)
             ]
-            before = [self.value(s.ex.initial(name)) for s in (self.pair.v, self.pair.r)]
+            if name not in self.isa.elements:
+                lines += self.cells_after(name, finals)
+                continue
+            after = [None if final is None else self.value(final) for final in finals]
+            before = [self.value(side.ex.initial(name)) for side in sides]
             held = not self.pair.setting.passes(name)
             changed = held and any(a is not None and a != b for a, b in zip(after, before, strict=True))
             if changed or (not held and after[0] != after[1]):
@@ -230,43 +260,54 @@ class Telling:
                 lines.append(Line(name, shown[0], shown[1]))
         return tuple(lines)
 
-    def cells_after(self, name: str, ends: tuple[str, str]) -> list[Line]:
+    def left(self, side: Side, ending: str) -> Changes | None:
+        """What a run leaves changed: all that it did, or what a trap did not undo.  The program counter is the trap's
+        to say.  None where everything was undone."""
+        if ending == "completes":
+            return side.after
+        trap = next((t for t in side.run.traps if self.holds(t.guard)), None)
+        if trap is None or not trap.restored:
+            return None
+        return Changes({name: term for name, term in trap.restored.items() if name != self.isa.fetch.pc})
+
+    def cells_after(self, name: str, finals: list[Any]) -> list[Line]:
         """Entries of a file, or cells of a window, that differ."""
         lines = []
-        for cell in self.touched(name):
-            values = [
-                self.concrete.model.cell(side.final(name), cell) if end == "completes" else None
-                for side, end in zip((self.pair.v, self.pair.r), ends, strict=True)
-            ]
+        for cell in self.touched(finals):
+            values = [None if final is None else self.concrete.model.cell(final, cell) for final in finals]
             if values[0] != values[1]:
                 text = self.cell(self.pair.smt.select_at(self.pair.v.ex.initial(name), cell))
                 lines.append(Line(text, *(None if v is None else f"{v:#x}" for v in values)))
         return lines
 
-    def touched(self, name: str) -> list[int]:
+    def touched(self, finals: list[Any]) -> list[int]:
         """The indices at which either run stores."""
-        found: dict[int, None] = {}
-        for side in (self.pair.v, self.pair.r):
-            found.update(dict.fromkeys(map(self.value, stored_indices(side.final(name), self.holds))))
-        return sorted(found)
+        stored = (stored_indices(final, self.holds) for final in finals if final is not None)
+        return sorted(set(map(self.value, chain(*stored))))
 
-    def parted(self) -> Span | None:
-        """The first write or trap that only one run reaches, or that differs."""
-        steps: list[list[tuple[str, int | None, Span | None]]] = [
-            [
-                (s.what, None if s.value is None else self.value(s.value), s.span)
-                for s in side.run.log
-                if self.holds(s.guard)
-            ]
-            for side in (self.pair.v, self.pair.r)
+    def parted(self, outcome: tuple[Line, ...]) -> Span | None:
+        """The first write or trap that differs, or that only one run makes, and that shows in the outcome; if none
+        does, the first."""
+        virtual, real = (self.steps(side) for side in (self.pair.v, self.pair.r))
+        apart = [
+            step
+            for tag, i, j, k, m in SequenceMatcher(None, virtual, real, autojunk=False).get_opcodes()
+            if tag != "equal"
+            for step in (*virtual[i:j], *real[k:m])
+            if step[2] is not None
         ]
-        virtual, real = steps
-        for one, two in zip(virtual, real, strict=False):
-            if one != two:
-                return two[2] if one[2] is None else one[2]
-        longer = max(steps, key=len)
-        shorter = min(steps, key=len)
-        return longer[len(shorter)][2] if len(longer) > len(shorter) else self._held_write()
+        shown = {line.name for line in outcome}
+        seen = (step for step in apart if step[0] in shown or step[0] not in self.isa.elements)
+        first = next(chain(seen, apart), None)
+        return self._held_write() if first is None else first[2]
+
+    def steps(self, side: Side) -> list[tuple[str, int | None, Span | None]]:
+        """The writes and traps of a run: what, with which value, where."""
+        return [
+            (s.what, None if s.value is None else self.value(s.value), s.span)
+            for s in side.run.log
+            if self.holds(s.guard)
+        ]
 
     def _held_write(self) -> Span | None:
         """Both runs do the same: the first write to state that the monitor holds."""

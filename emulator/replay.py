@@ -135,7 +135,10 @@ def trace(replay: Replay) -> tuple[str, ...]:
     elif isinstance(replay.event, Trapped):
         kind = "memory trap" if replay.event.memory else "trap"
         args = ", ".join(f"{value:#x}" for value in replay.event.args)
-        lines.append(f"{kind} {replay.event.trap}{f' ({args})' if args else ''}, everything undone")
+        kept = [f"{change.place}: {change.before:#x} -> {change.after:#x}" for change in replay.changes()]
+        lines += kept
+        undone = "all else undone" if kept else "everything undone"
+        lines.append(f"{kind} {replay.event.trap}{f' ({args})' if args else ''}, {undone}")
     else:
         lines.append(replay.ending())
     return tuple(lines)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
 from importlib.resources import files
-from itertools import zip_longest
 from pathlib import Path
 
 from msgspec import Struct
@@ -148,8 +148,25 @@ def source_line(file: str, number: int) -> str:
 
 
 def side_by_side(heads: tuple[str, str], left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[Text]:
-    """Two texts in columns, with a mark between lines that differ."""
+    """Two texts in columns, with a mark between lines that differ.  Lines face each other that are about the same,
+    which stands before their first colon; one that the other text lacks faces nothing."""
     width = max(len(line) for line in (heads[0], *left))
     yield Text(f"    {heads[0]:<{width}}     {heads[1]}".rstrip(), style="bold")
-    for one, two in zip_longest(left, right, fillvalue=""):
+    for one, two in facing(left, right):
         yield Text(f"    {one:<{width}}  {' ' if one == two else '|'}  {two}".rstrip())
+
+
+def facing(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The lines of two texts in pairs, "" where one has no such line.  First lines and last lines belong together: they
+    say where a run begins and how it ends.
+
+    >>> list(facing(("begins", "r: 0 -> 1", "ends"), ("begins", "q: 0 -> 2", "r: 0 -> 3", "ends")))
+    [('begins', 'begins'), ('', 'q: 0 -> 2'), ('r: 0 -> 1', 'r: 0 -> 3'), ('ends', 'ends')]
+    """
+    topics = [["", *(line.partition(":")[0] for line in text[1:-1]), ""] for text in (left, right)]
+    for tag, i, j, k, m in SequenceMatcher(None, topics[0], topics[1], autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield from zip(left[i:j], right[k:m], strict=True)
+        else:
+            yield from ((line, "") for line in left[i:j])
+            yield from (("", line) for line in right[k:m])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from analyzer import ir
+from analyzer.errors import Diagnostic
 from analyzer.source import Span
 from analyzer.syntax import ast
 from analyzer.syntax.fold import is_fixed
-from analyzer.syntax.problems import Failure, did_you_mean, failure, reported
+from analyzer.syntax.problems import Failure, did_you_mean, failure
 from analyzer.syntax.scope import Cell, Entity, Poison, Scope
 from analyzer.syntax.value_types import Type, ir_width
 from analyzer.syntax.values import Value, bits_value
@@ -186,16 +187,22 @@ class Env(Struct, frozen=True, eq=False):
         body.steps += steps
         machine.steps += steps
         if body.steps > MOST_STEPS or machine.steps > MOST_STEPS_IN_ALL:
-            over = max(body.steps - MOST_STEPS, machine.steps - MOST_STEPS_IN_ALL)
-            raise too_much(span) if over <= steps else reported()
+            raise self._too_much(span)
+
+    def _too_much(self, span: Span) -> Failure:
+        """The work on this body is too much: what is being put in place has that cause wherever else it is, too."""
+        body, machine = self.body, self.machine
+        whole = (machine,) if machine.steps > MOST_STEPS_IN_ALL else ()
+        parts = (part for part in (body.span, *body.active) if part is not None)
+        return Failure(too_much(span), (*whole, body, *parts))
 
     def at(self, scope: Scope) -> Env:
         """The same body under another scope."""
         return Env(self.machine, self.body, scope)
 
 
-def too_much(span: Span) -> Failure:
-    return failure(
+def too_much(span: Span) -> Diagnostic:
+    return Diagnostic(
         "PG305",
         "this is too much, once functions, views, cells and loops are put in place",
         span,

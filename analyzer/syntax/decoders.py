@@ -13,7 +13,7 @@ from analyzer.syntax import ast, encodings, expressions, fold, state
 from analyzer.syntax.coerce import from_bits
 from analyzer.syntax.encodings import Laid, TooDeep, Use
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import failure
+from analyzer.syntax.problems import failure, reported
 from analyzer.syntax.scope import OperandEntity, PlaceEntity
 from analyzer.syntax.value_types import Bits
 from analyzer.syntax.values import OperandPlace, Value
@@ -70,6 +70,8 @@ class Operand(Struct, eq=False):
     tails: list[TailSegment] = []
     leaves: dict[str, int] = {}
     valid: ir.Expr = ir.TRUE
+    overdone: bool = False
+    """An arm, here or further in, had too many parts, and is left out."""
 
     @property
     def otherwise(self) -> ast.Raise | None:
@@ -90,23 +92,29 @@ def decode(use: Use, name: str, code: ir.Expr, machine: Machine, active: tuple[O
     key = (entity, args, name, code, active)
     known = machine.decoded.get(key)
     if known is not None:
-        operand.arms, operand.tails, operand.leaves, operand.valid = known  # type: ignore[assignment]
+        operand.arms, operand.tails, operand.leaves, operand.valid, operand.overdone = known  # type: ignore[assignment]
         return operand
     state.pure(machine, use.scope).step(use.span, DECODING)
+    failed = False
     for node in entity.node.arms:
+        arm_failed = True
         with machine.problems.catch(node.span):
             try:
                 arm = _arm(node, operand, machine, (*active, entity))
             except TooDeep:
-                continue
+                arm = None
+            arm_failed = False
             if arm is not None:
                 operand.arms.append(arm)
+        failed = failed or arm_failed
+    if not operand.arms and failed:
+        raise reported()
     if not operand.arms:
         raise failure("PG253", f"no arm of operand {use.name} remains here", use.span)
     _specialise(operand, machine)
     operand.valid = ir.TRUE if _total(operand) else fold.any_of(arm.cond for arm in operand.arms)
     _merge_tails(operand)
-    machine.decoded[key] = (operand.arms, operand.tails, operand.leaves, operand.valid)
+    machine.decoded[key] = (operand.arms, operand.tails, operand.leaves, operand.valid, operand.overdone)
     return operand
 
 
@@ -160,9 +168,14 @@ def _arm(
     cond_ = fold.all_of(groups)
     if cond_ == ir.FALSE:
         return None
+    known = any(inner.overdone for inner, _ in nested)
+    operand.overdone = operand.overdone or known
     for inner, position in nested:
         operand.leaves.update(inner.leaves)
         if len(operand.leaves) > MOST_LEAVES:
+            operand.overdone = True
+            if known:
+                raise reported()
             message = f"operand {use.name} can have more than {MOST_LEAVES} parts in the stream"
             raise failure("PG305", message, node.span, "nest its sub-decoders less")
         tails.extend(replace(tail, path=(position, 1, *tail.path), column=position + 1) for tail in inner.tails)

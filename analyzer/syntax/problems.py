@@ -22,11 +22,13 @@ compared."""
 
 
 class Failure(Exception):
-    """Ends the elaboration of one statement or item; None if what is wrong has been reported already."""
+    """Ends the elaboration of one statement or item; None if what is wrong has been reported already.  `causes` are the
+    things, by identity, any of which explains it: of failures that share one the first that is noted is told."""
 
-    def __init__(self, diagnostic: Diagnostic | None) -> None:
+    def __init__(self, diagnostic: Diagnostic | None, causes: tuple[object, ...] = ()) -> None:
         super().__init__(diagnostic)
         self.diagnostic = diagnostic
+        self.causes = causes
 
 
 def failure(code: str, message: str, span: Span | None, hint: str | None = None) -> Failure:
@@ -70,6 +72,14 @@ class Problems(Struct):
 
     found: list[Diagnostic] = []
     _seen: set[tuple[str, Span | None]] = set()
+    _causes: dict[int, object] = {}
+
+    def is_told(self, causes: tuple[object, ...]) -> bool:
+        """Has one of these causes been told?  From now on all of them have."""
+        new = {id(cause): cause for cause in causes}
+        told = not self._causes.keys().isdisjoint(new)
+        self._causes |= new
+        return told
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Notes a diagnostic."""
@@ -124,7 +134,7 @@ class Catch(Struct, frozen=True):
         if not isinstance(raised, Failure):
             return False
         found = raised.diagnostic
-        if found is not None:
+        if found is not None and not self.problems.is_told(raised.causes):
             self.problems.add(replace(found, span=self.span) if found.span is None else found)
         return True
 

@@ -211,6 +211,7 @@ KINDS: Mapping[type, str] = {
     FormatEntity: "a format",
     BaseEntity: "what is overridden",
     TrapEntity: "the trap",
+    Poison: "a name whose declaration failed",
 }
 
 

@@ -17,7 +17,7 @@ from analyzer.syntax import ast, expressions, traps, typenames
 from analyzer.syntax.body import Body, Env
 from analyzer.syntax.coerce import from_bits, raw, to_type
 from analyzer.syntax.machine import Machine
-from analyzer.syntax.problems import did_you_mean, failure
+from analyzer.syntax.problems import Failure, did_you_mean, failure
 from analyzer.syntax.scope import (
     Entity,
     EnumEntity,
@@ -25,6 +25,7 @@ from analyzer.syntax.scope import (
     FileEntity,
     LookupEntity,
     PlaceEntity,
+    Poison,
     Scope,
     SpaceEntity,
     SymbolEntity,
@@ -32,7 +33,7 @@ from analyzer.syntax.scope import (
     kind_of,
 )
 from analyzer.syntax.value_types import Bits, Enum, Part, Type, describe, width_of
-from analyzer.syntax.values import ElementPlace, EntryPlace, LayoutPart, LayoutPlace, Place, Value, ValuePlace
+from analyzer.syntax.values import ElementPlace, EntryPlace, LayoutPart, LayoutPlace, Number, Place, Value, ValuePlace
 
 LARGEST_FILE = 1 << 20
 
@@ -137,13 +138,22 @@ def _key(name: ast.Name, index: Type, env: Env) -> int:
 
 
 def param(node: ast.Param, scope: Scope, machine: Machine) -> None:
-    """`param n = 32`: a constant of the spec."""
+    """`param n = 32`: a constant of the spec; its name is known even if it fails."""
+    try:
+        value = _constant(node, scope, machine)
+    except (Failure, RecursionError):
+        add(node.name, Poison(), scope, machine)
+        raise
+    add(node.name, value, scope, machine)
+
+
+def _constant(node: ast.Param, scope: Scope, machine: Machine) -> Number | Value:
     env = pure(machine, scope)
     type_ = None if node.type is None else typenames.type_of(node.type, env)
     val = expressions.single(expressions.value(node.value, env, type_), node.value.span)
     if expressions.number_or_none(val) is None:
         raise failure("PG216", f"{node.name.text} must be a constant", node.value.span)
-    add(node.name, val if type_ is None else to_type(val, type_, node.value.span), scope, machine)
+    return val if type_ is None else to_type(val, type_, node.value.span)
 
 
 def choice(node: ast.Choice, scope: Scope, machine: Machine) -> None:

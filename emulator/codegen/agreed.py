@@ -13,6 +13,9 @@ from emulator.codegen.plan import blocks
 BACK = 16
 """What a jump back counts; one forward counts 1."""
 
+EXECUTED = 1 << 10
+"""Entries of the table of executed words: a word, how it is executed (0: none), its record, nothing; 64 bits each."""
+
 KEYS = 1 << 14
 """Entries of the table of variants: a key (0: none) and a number, 64 bits each; two thirds of it are used at most."""
 
@@ -34,6 +37,7 @@ class Leave(IntEnum):
     REFERENCE = 10  # the reference must execute the instruction
     STOP = 11  # a callback failed: nothing of the instruction is left
     UNDEFINED = 12
+    EXECUTE = 13  # an instruction executes the word in info0, which has no record yet; info1: `executing`
 
 
 def memories(isa: ir.Isa) -> list[str]:
@@ -61,6 +65,20 @@ def unspecified(isa: ir.Isa) -> list[tuple[str, int, int]]:
     }
     _unspecified[id(isa)] = (isa, sorted(found))
     return _unspecified[id(isa)][1]
+
+
+def executing(length: int, depth: int, bits: int) -> int:
+    """How a word of `bits` bits is executed: by an instruction of `length` units, so deep."""
+    return length | depth << 8 | bits << 16
+
+
+def executed(how: int) -> tuple[int, int, int]:
+    """Length, depth and bits.
+
+    >>> executed(executing(4, 1, 48))
+    (4, 1, 48)
+    """
+    return how & 0xFF, how >> 8 & 0xFF, how >> 16
 
 
 def contextual(isa: ir.Isa) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from analyzer import ir
+from emulator.codegen.agreed import EXECUTED, MIX, Leave, executing
 from emulator.codegen.direct import PC, SLOW, Direct, below
 from emulator.codegen.layout import Record, places
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
@@ -193,8 +194,48 @@ class Handler(Tail):
             self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         return True
 
+    def stand(self) -> None:
+        """An executed instruction advances the program counter itself, so that is first set back by its length:
+        afterwards it stands where the other one had left it.  What the other one did is undone with it."""
+        if self.variant.executed is None:
+            return
+        width = self.plan.pc_width
+        back = self.variant.length - self.variant.executed[0] & ones(width)
+        self.regs[PC] = self.binary("add", self.here, back, width)
+        self.regs[SLOW], self.journalled = 1, True
+
+    def lower(self) -> None:
+        """The whole instruction; one that is executed stands where the other does, once it has advanced."""
+        body = self.isa.instructions[self.variant.instruction].body
+        if self.variant.executed is not None:
+            first = (n for n, s in enumerate(body, 1) if isinstance(s, ir.Set) and s.element == self.plan.pc)
+            ahead = next(first, 1)
+            self.run(body[:ahead])
+            self.bind("here", self.here, self.plan.pc_width)
+            body = body[ahead:]
+        self.run(body, tail=True)
+
     def execute(self, word: Value, width: int, limit: int) -> None:
-        raise Unsupported("an instruction that executes another")
+        """Goes to the record of the word; the driver makes one that is not there."""
+        depth = 1 if self.variant.executed is None else self.variant.executed[1] + 1
+        parcels = self.plan.isa.fetch.parcel
+        if depth > limit or width > 64 or width % parcels or self.checks() != [] or self.variant.length > ones(8):
+            raise Unsupported("an instruction that executes another")
+        wide, how = self.extend(word, width, 64), executing(self.variant.length, depth, width)
+        mixed = self.binary("mul", self.binary("xor", wide, how << 48 & ones(64), 64), MIX, 64)
+        slot_ = self.binary("shl", self.binary("lshr", mixed, 65 - EXECUTED.bit_length(), 64), 5, 64)
+        entry = self.away(self.pointer("executed"), slot_)
+        there = self.compare("eq", self.text.let(f"load i64, ptr {entry}"), wide, 64)
+        same = self.compare("eq", self.text.let(f"load i64, ptr {self.at(8, entry)}"), how, 64)
+        known, new = self.text.fresh("known"), self.text.fresh("new")
+        self.text.do(f"br i1 {self.binary('and', there, same, 1)}, label %{known}, label %{new}{LIKELY}")
+        self.text.label(new)
+        for name, value in (("reason", int(Leave.EXECUTE)), ("info0", wide), ("info1", how)):
+            self.put_word(name, value)
+        self.go(self.pointer("exit_"), "%rec", "%b", "%pc")
+        self.text.label(known)
+        record = self.text.let(f"load ptr, ptr {self.at(16, entry)}")
+        self.go(self.text.let(f"load ptr, ptr {record}"), record, "%b", "%pc")
 
     def save(self) -> object:
         return None
@@ -224,7 +265,8 @@ def handler(plan: Plan, variant: Variant, name: str) -> str:
         kind = plan.isa.traps[variant.trap[0]]
         lower.trap(kind, list(variant.trap[1]))
     else:
-        lower.run(plan.isa.instructions[variant.instruction].body, tail=True)
+        lower.stand()
+        lower.lower()
     body = "\n".join(text.lines)
     head = "\n".join(lower.globals.values()).replace("@table.", f"@{name}.table.")
     return f"{head}\ndefine {CONVENTION} void @{name}({PARAMETERS}) nounwind {{\nentry:\n{body}\n}}\n".replace(

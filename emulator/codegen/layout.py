@@ -65,6 +65,7 @@ WORDS = (
     "room",  # accesses of `plan.SPAN` units may begin in so many units from there on
     "variants",  # handlers by number
     "keys",  # numbers by what a variant is
+    "executed",  # records by words that instructions execute
     "counter",  # what a jump to a record meets first; 0: its handler
     "threshold",
     "device_read",  # called back

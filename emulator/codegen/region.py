@@ -170,11 +170,14 @@ class Region:
             instrs, sites = self._instrs(pc), dict(self.sites)
             before, block = self.first[pc]
             rounds_ = self._unrolled(pc, block)
-            if rounds_ > 1 or instrs != before:
+            trial = rounds_ > 1 or instrs != before  # then what was found first does not tell the accesses
+            if trial:
                 block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             self.groups |= groups(pc, block.touches, self.plan.bank.cell)
-            self.sites = sites
-            blocks[pc] = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            if not trial or len(block.touches) > 1:
+                self.sites = sites
+                block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
+            blocks[pc] = block
             for instr in instrs[: max(blocks[pc].count, 1)]:
                 size = 1 if instr.variant is None else max(instr.variant.length, 1)
                 self.covered |= set(range(instr.pc, instr.pc + size))

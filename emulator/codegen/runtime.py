@@ -65,7 +65,7 @@ class Runtime(Caches):
             "run",
             "undecoded",
             "missing",
-            "crossing",
+            "fall",
             "count",
             "reference",
             "undefined",
@@ -104,7 +104,7 @@ class Runtime(Caches):
         ):
             self._going(name, lambda code, reason=reason: self._unless_spent(code, reason))
         self._going("undecoded", self._undecoded)
-        self._going("crossing", lambda code: code.jump("%b"))
+        self._going("fall", lambda code: code.go(code.text.let("load ptr, ptr %rec"), "%rec", "%b", "%pc"))
         self._going("lookup", self._lookup)
         self._going("missing", self._missing)
         self._going("check", self._check)

@@ -24,7 +24,8 @@ WIDEST = 12
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What a handler is for; `trap` instead of an instruction stands for an encoding that raises it.
+    """What a handler is for; `trap` instead of an instruction stands for an encoding that raises it.  One that another
+    executes has the `length` of the other, and in `executed` its own, and how deep it is.
 
     `fixed` has for each operand of the instruction's `Control` the value, or a bit for each atom: whether it holds.
     """
@@ -33,6 +34,7 @@ class Variant:
     fixed: tuple[tuple[str, int], ...]
     length: int
     trap: tuple[str, tuple[int, ...]] | None = None
+    executed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +87,10 @@ KEY_LENGTH, KEY_CONTROL = 16, 24
 
 def key(isa: ir.Isa, variant: Variant) -> int | None:
     """A variant as a number of 64 bits other than 0: the instruction plus 1, the length in units, what is fixed; None
-    if it takes more."""
+    if it takes more, or is not read from where it is executed."""
     instruction = isa.instructions[variant.instruction]
     wanted = control(isa, instruction)
-    if variant.trap is not None or key_bits(isa, instruction, wanted) > 64:
+    if variant.trap is not None or variant.executed is not None or key_bits(isa, instruction, wanted) > 64:
         return None
     found, shift = variant.instruction + 1 | variant.length << KEY_LENGTH, KEY_CONTROL
     given = dict(variant.fixed)

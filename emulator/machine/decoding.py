@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer import ir
-from emulator.codegen.agreed import contextual
+from emulator.codegen.agreed import contextual, executed
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import Plan
 from emulator.codegen.variant import Control, Variant, control, fixed
 from emulator.decode import Decoded, decoder
 from emulator.machine.pages import CodePage
-from emulator.state import State, join
+from emulator.state import State, join, split
 from emulator.storage import Bank
 
 
@@ -84,6 +84,27 @@ class Decoding:
         if known is None or known[0] is not decoded:
             known = self._found[id(decoded)] = (decoded, self._find(decoded))
         return known[1]
+
+    def executed(self, word: int, how: int) -> Found | None:
+        """What a word is that an instruction executes (`agreed.executing`); None if it is nothing."""
+        length, depth, bits = executed(how)
+        parcels = split(word, bits, self.isa.fetch.parcel, self.isa.endian)
+
+        def parcel(i: int) -> int:
+            if i >= len(parcels):
+                raise _Beyond
+            return parcels[i]
+
+        try:
+            decoded = self.decoder.decode(parcel, None)
+        except _Beyond:
+            return None
+        if decoded is None:
+            return None
+        found = self._find(decoded)
+        assert found.variant is not None
+        variant = replace(found.variant, length=length, executed=(decoded.length, depth))
+        return Found(variant, found.operands, found.packed)
 
     def _find(self, decoded: Decoded) -> Found:
         number = self.numbers[decoded.instruction.name]

@@ -156,6 +156,7 @@ def fingerprint(isa: ir.Isa) -> str:
 
 RunType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 FlushType = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+RollbackType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 NarrowType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 ProveType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64)
 ReadType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_uint64, ctypes.c_int64)

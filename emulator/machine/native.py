@@ -26,6 +26,7 @@ from emulator.machine.engine import (
     Engine,
     Module,
     ReadType,
+    RollbackType,
     RunType,
     WriteType,
     fingerprint,
@@ -83,6 +84,7 @@ class NativeMachine(Regions):
         self._code = made.addresses
         self._kept = [made.library]
         self._run_native = RunType(self._code["run"])
+        self._rollback_native = RollbackType(self._code["rollback"])
         self._callbacks = (
             ReadType(self._device_read),
             WriteType(self._device_write),
@@ -181,6 +183,16 @@ class NativeMachine(Regions):
                     ended = self._reference_step()
                     if ended is not None:
                         return ended
+                case Leave.EXECUTE:
+                    record = self._execute_at(self._word("info0"), self._word("info1"))
+                    if record is None:
+                        self._rollback_native(self._state.address, self._journal.address)
+                        ended = self._reference_step()
+                        if ended is not None:
+                            return ended
+                    else:
+                        self._put("record", record)
+                        entry = self._code["fall"]
                 case Leave.UNDEFINED:
                     return Exit(Reason.UNDEFINED, 0)
                 case Leave.STOP:

@@ -140,17 +140,19 @@ class CodePage(Mapping[int, Instr]):
         found: list[int] = self._halves[start : start + count * step : step].tolist()
         return found
 
-    def decoded(self, first: int, last: int) -> list[int]:
-        """The addresses from one to another at which something is decoded."""
+    def decoded(self, first: int, last: int) -> list[tuple[int, Variant | None]]:
+        """What is decoded at the addresses from one to another, with the variants."""
         per = self.plan.per_parcel
         first, last = max(first, self.lo), min(last, self.hi)
         first += (self.first - first) % per
         count = (last - first) // per + 1
         numbers = self._numbers((first - self.first) // per, count) if count > 0 else []
-        return [first + i * per for i, number in enumerate(numbers) if number] if any(numbers) else []
+        if not any(numbers):
+            return []
+        return [(first + i * per, self.variants.all[number]) for i, number in enumerate(numbers) if number]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.decoded(self.lo, self.hi))
+        return (pc for pc, _ in self.decoded(self.lo, self.hi))
 
     def __len__(self) -> int:
         return sum(map(bool, self._numbers(self._before, self._within)))

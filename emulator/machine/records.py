@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from analyzer import ir
-from emulator.codegen.agreed import KEYS, contextual, place
+from emulator.codegen.agreed import EXECUTED, KEYS, MIX, contextual, place
 from emulator.codegen.variant import Variant, key
 from emulator.interface import Region
-from emulator.machine.contexts import Contexts
+from emulator.machine.contexts import EMPTY, Contexts
 from emulator.machine.decoding import Decoding, Found
 from emulator.machine.engine import Engine, Made, Module
-from emulator.machine.pages import Buffer, CodePage, Variants
+from emulator.machine.pages import HEAD, Buffer, CodePage, Variants
 from emulator.state import State
 from emulator.storage import Storage
 
@@ -48,6 +48,7 @@ class Records(Contexts):
         self._hot, self._eager = hot, eager
         self._variants = Buffer(8 * VARIANTS)
         self._decoded = 0  # instructions, by the driver
+        self._executed = Buffer(EXECUTED * (32 + self._layout.record.size))  # the table, and the records
 
     def _begin_records(self) -> None:
         """Nothing is decoded."""
@@ -61,6 +62,8 @@ class Records(Contexts):
         self._keys = Buffer(16 * KEYS)
         self._put("keys", self._keys.address)
         self._put("variants", self._variants.address)
+        self._put("executed", self._executed.address)
+        self._executed.data[:] = bytes(self._executed.size)
         self._put("counter", self._code["count"] if self._hot else 0)
         self._variants.words[0] = self._code["undecoded"]
         self._begin_contexts(Variants(self._plan))
@@ -97,6 +100,27 @@ class Records(Contexts):
         if self._decoded - len(found) < self._eager <= self._decoded:
             self._take_decoder(make=True)
         return True
+
+    def _execute_at(self, word: int, how: int) -> int | None:
+        """Makes the record of a word that an instruction executes (`agreed.executing`); the address of the record.
+        None if the reference must do it."""
+        if self._decoding.contextual:
+            return None
+        found = self._decoding.executed(word, how)
+        if found is None or found.variant is None:
+            return None
+        self._make([found.variant])
+        number = self._known_variants.numbers[found.variant]
+        handler, size = self._variants.words[number], self._layout.record.size
+        if handler == self._code["reference"]:
+            return None
+        index = ((word ^ how << 48) * MIX & EMPTY) >> 65 - EXECUTED.bit_length()
+        at = EXECUTED * 32 + index * size
+        self._executed.data[at : at + size] = HEAD.pack(handler, handler, number) + found.packed
+        record = self._executed.address + at
+        for i, value in enumerate((word, how, record)):
+            self._executed.words[index * 4 + i] = value
+        return record
 
     def _found(self, page: CodePage, pc: int, state: State | None) -> list[tuple[int, Found]]:
         """What is at an address and behind it, some instructions, up to one that is decoded already; no more than the
@@ -183,16 +207,15 @@ class Records(Contexts):
             first, last = address - longest, address + units
             if page.base >= last or page.base + length <= first:
                 continue
-            at = max(first - page.base, 0)
-            found = page.decoded(page.lo + at, page.lo + last - page.base - 1)
+            lo, end = page.lo + max(first - page.base, 0), page.lo + last - page.base
+            found = page.decoded(lo, end - 1)
             if not found and not page.regions:
                 continue
-            for pc in found:
-                variant = page[pc].variant
+            for pc, variant in found:
                 size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
                 if page.physical(pc) + size > address:
                     page.clear(pc)
-            changed = range(page.lo + at, page.lo + last - page.base)
+            changed = range(lo, end)
             for entry, (covered, _) in list(page.regions.items()):
                 if not covered.isdisjoint(changed):
                     del page.regions[entry]

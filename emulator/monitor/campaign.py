@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from time import process_time
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -61,6 +62,9 @@ STEPS = 2_000_000
 RARE = 500
 """Steps for one exit with which a loop may go on; one that exits more often has said enough after the first
 stretch."""
+
+PATIENCE = 1.0
+"""Seconds of processor time for a stretch with which a loop may go on: one that rewrites itself takes long."""
 
 
 @dataclass(slots=True)
@@ -133,7 +137,7 @@ class Loops:
         before, direct, done = sum(counters.exits.values()), counters.direct, 0
         stretches = chain(STRETCHES, repeat(STRETCHES[-1]))
         while done < most and out.difference is None:
-            stretch = min(next(stretches), most - done)
+            stretch, began = min(next(stretches), most - done), process_time()
             one, two = (machine.run(stretch) for machine in self.twins.machines)
             done += two.steps
             parted = self.twins.parted()
@@ -146,6 +150,9 @@ class Loops:
                 break
             if exits * RARE > max(done, STRETCHES[1]):
                 out.ends["exits"] += 1
+                break
+            if process_time() - began > PATIENCE:
+                out.ends["slow"] += 1
                 break
             self._aside(loop)
         else:

@@ -29,6 +29,9 @@ SPOTS = 5
 VECTORS = 192
 """Units at the beginning of memory where machines keep slots and vectors."""
 
+NARROW = 4
+"""Bits of an element that points nowhere: each of its values is as good."""
+
 TRIES = 50
 """Operands, and states, that are tried before others are."""
 
@@ -64,10 +67,9 @@ class Guest:
         if self.steps > 1:
             yield replace(self, steps=self.steps // 2)
             yield replace(self, steps=self.steps - 1)
-        count = len(self.changes)
-        size = count // 2
+        size = len(self.changes) // 2
         while size:
-            for start in range(0, count, size):
+            for start in range(0, len(self.changes), size):
                 yield replace(self, changes=self.changes[:start] + self.changes[start + size :])
             size //= 2
 
@@ -90,10 +92,11 @@ class Kind:
 
 class Maker:
     """Makes guests, the same ones for the same seed.  Every other of their instructions is one of `focus`, if there is
-    any."""
+    any.  The share `due` of them, if there is one, begins with an interrupt or waits for one."""
 
-    def __init__(self, kind: Kind, seed: int, focus: Sequence[str] = ()) -> None:
+    def __init__(self, kind: Kind, seed: int, focus: Sequence[str] = (), due: float = 0.0) -> None:
         self.kind = kind
+        self._share = due
         self._focus = [i for i in kind.isa.instructions if i.name in focus]
         self.random = random.Random(seed)
         isa = kind.isa
@@ -124,25 +127,32 @@ class Maker:
     def _state(self) -> tuple[State, list[Change]]:
         """A state in a mode of the virtual machine, in which what is assumed holds."""
         isa = self.kind.isa
+        wanted = self._share > 0 and self.random.random() < self._share
+        number = 0
         while True:
-            changes = self._changes()
+            number += 1
+            changes = self._changes(0.2 if wanted else 0.02)
             state = Guest(tuple(changes), 0).state(isa, self.kind.choices)
             environment = Environment(state.elements, state.files, state.choices, {})
             if self._mode(environment, {}) not in self.kind.modes:
                 continue
-            if any(due(environment, {}) for due in self._due) and self.random.random() < 0.9:
+            pending = any(due(environment, {}) for due in self._due)
+            if wanted and not pending and number < TRIES:
+                continue
+            if pending and not wanted and self.random.random() < 0.9:
                 continue
             if all(holds(environment, dict(self.kind.chosen)) for holds in self._held):
                 return state, changes
 
-    def _changes(self) -> list[Change]:
+    def _changes(self, waiting: float) -> list[Change]:
+        """Places that differ from reset; the share `waiting` of what stops a processor among them."""
         isa, chance = self.kind.isa, self.random
         changes = [Change(n, None, v) for n, v in self.kind.environment.items()]
         share = chance.choice((0.05, 0.2, 0.5))
         for name in self._names:
             element = isa.elements[name]
             certain = element.role is ir.Role.MODE or name == isa.fetch.pc
-            if element.role is ir.Role.PROCESSOR and chance.random() < 0.98:
+            if element.role is ir.Role.PROCESSOR and chance.random() >= waiting:
                 continue
             if certain or chance.random() < share:
                 changes.append(Change(name, None, self._element(element)))
@@ -162,6 +172,8 @@ class Maker:
             return self.random.choice(self._spots) & (1 << element.width) - 1
         if element.role is ir.Role.MAP and self.random.random() < 0.5:
             return self.random.choice((0, (1 << element.width) - 1))
+        if element.width <= NARROW:
+            return self.random.getrandbits(element.width)
         return self._value(element.width)
 
     def _value(self, width: int) -> int:
@@ -186,10 +198,10 @@ class Maker:
         while at < self.kind.base + VECTORS:
             aligned = [image for image in images if (at - self.kind.base) * unit % image[0] == 0]
             bits, value = self._image(aligned)
-            count = max(1, bits // unit)
-            whole = split(value & (1 << count * unit) - 1, count * unit, unit, endian)
+            units = max(1, bits // unit)
+            whole = split(value & (1 << units * unit) - 1, units * unit, unit, endian)
             changes += [Change(self.kind.memory, at + i, each) for i, each in enumerate(whole)]
-            at += count
+            at += units
         return changes
 
     def _images(self, state: State) -> list[tuple[int, int]]:

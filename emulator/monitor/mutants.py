@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,11 +20,14 @@ from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.monitor.direct import DirectReference
-from emulator.monitor.guests import Maker
+from emulator.monitor.guests import Guest, Maker
 from emulator.monitor.monitor import Monitor
+from emulator.monitor.plan import asks
 from emulator.monitor.validate import STEPS, Bench
-from emulator.monitor.vm import VirtualMachine
 from emulator.reference import Policy
+from emulator.reference.events import Event, Halted, Undefined
+from emulator.reference.run import LeaveTrap, Run
+from emulator.state import State
 
 Fault = Literal["drops", "writes another value", "exchanges the ways", "raises another trap"]
 
@@ -143,6 +146,26 @@ def _names(stmt: ir.Stmt) -> bool:
 # -- the score ---------------------------------------------------------------------------------------------------------
 
 
+class Observed(DirectReference):
+    """The machine of the record, which notes the texts that it executes: instructions, and None for the delivery."""
+
+    def __init__(self, isa: ir.Isa, state: State, policy: Policy) -> None:
+        super().__init__(isa, state, policy)
+        self.texts: set[str | None] = set()
+
+    def _run(self, run: Run, instruction: ir.Instruction | None, operands: Mapping[str, int], length_: int) -> Event:
+        event = super()._run(run, instruction, operands, length_)
+        executed = None if isinstance(event, Undefined | Halted) else event.instruction
+        if executed is not None:
+            other = any(isinstance(stmt, ir.Execute) for stmt in ir.statements(executed.body))
+            self.texts |= {each.name for each in self.isa.instructions} if other else {executed.name}
+        return event
+
+    def _trapped(self, run: Run, trap: LeaveTrap, here: int, length_: int, instruction: ir.Instruction | None) -> Event:
+        self.texts.add(None)
+        return super()._trapped(run, trap, here, length_, instruction)
+
+
 class Tests:
     """Runs generated guests on the machine and on one whose monitor is broken, one after the other on one bench."""
 
@@ -152,6 +175,7 @@ class Tests:
         self.bench = Bench(monitor.plan, monitor)
         self.guests = guests
         self.seed = seed
+        self._reaching: dict[str | None, list[Guest]] = {}
 
     def emulated(self) -> tuple[str, ...]:
         """The instructions that guests were seen to have emulated."""
@@ -160,19 +184,47 @@ class Tests:
             self.bench.run(maker.guest(STEPS))
         return tuple(sorted(self.bench.vm.counters.routines))
 
-    def finds(self, mutant: Mutant) -> bool:
-        """Does a guest tell the monitor whose texts are the mutant's?"""
+    def reaching(self, name: str | None) -> list[Guest]:
+        """The guests with which the record executes an instruction (None: the delivery) under the sound monitor.  What
+        is broken in its text makes no difference to the others."""
+        found = self._reaching.get(name)
+        if found is None:
+            focus, due = (_waking(self.bench.plan.isa), 0.5) if name is None else ((name,), 0.0)
+            maker = Maker(self.bench.kind, self.seed, focus, due)
+            made = (maker.guest(STEPS) for _ in range(self.guests))
+            found = self._reaching[name] = [guest for guest in made if name in self._texts(guest)]
+        return found
+
+    def _texts(self, guest: Guest) -> set[str | None]:
+        """What the record executes of a guest."""
+        machine = self.bench.vm
+        observed = Observed(machine.isa, machine.record, Policy(arbitrary=machine._arbitrary))
+        self._under(observed, [guest])
+        return observed.texts
+
+    def _under(self, reference: DirectReference, guests: Iterable[Guest]) -> bool:
+        """Does one of the guests tell a monitor with these texts?"""
         machine, sound = self.bench.vm, self.bench.vm.reference
-
-        def tamper(machine: VirtualMachine) -> None:
-            machine.reference = DirectReference(mutant.isa, machine.record, Policy(arbitrary=machine._arbitrary))
-
-        tamper(machine)
+        machine.reference = reference
         try:
-            maker = Maker(self.bench.kind, self.seed, () if mutant.instruction is None else (mutant.instruction,))
-            return any(self.bench.run(maker.guest(STEPS))[0] is not None for _ in range(self.guests))
+            return any(self.bench.run(guest)[0] is not None for guest in guests)
         finally:
             machine.reference = sound
+
+    def finds(self, mutant: Mutant) -> bool:
+        """Does a guest tell the monitor whose texts are the mutant's?"""
+        machine = self.bench.vm
+        broken = DirectReference(mutant.isa, machine.record, Policy(arbitrary=machine._arbitrary))
+        return self._under(broken, self.reaching(mutant.instruction))
+
+
+def _waking(isa: ir.Isa) -> tuple[str, ...]:
+    """The instructions that stop the processor, or set what interrupts depend on and few others set."""
+    wanted = {e.name for e in isa.elements.values() if e.role is ir.Role.PROCESSOR}.union(*map(asks, isa.interrupts))
+    sets = {i.name: {s.element for s in ir.statements(i.body) if isinstance(s, ir.Set)} for i in isa.instructions}
+    times = Counter(name for elements in sets.values() for name in elements)
+    wanted = {name for name in wanted if times[name] < len(sets) // 4}
+    return tuple(name for name, elements in sets.items() if elements & wanted)
 
 
 def score(

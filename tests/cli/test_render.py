@@ -147,8 +147,21 @@ def test_columns() -> None:
     assert lines(*side_by_side(("one", "two"), ("a", "b"), ("a", "c", "d"))) == [
         "    one     two",
         "    a       a",
-        "    b    |  c",
-        "         |  d",
+        "         |  c",
+        "    b    |  d",
+    ]
+
+
+def test_columns_of_runs_that_part() -> None:
+    """What both change faces each other, whatever one of them does besides."""
+    left = ("mode s", "r[1]: 0 -> 1", "M: 0 -> 1", "completes")
+    right = ("mode u", "q: 0 -> 2", "r[1]: 0 -> 1", "trap privileged")
+    assert lines(*side_by_side(("one", "two"), left, right))[1:] == [
+        "    mode s        |  mode u",
+        "                  |  q: 0 -> 2",
+        "    r[1]: 0 -> 1     r[1]: 0 -> 1",
+        "    M: 0 -> 1     |",
+        "    completes     |  trap privileged",
     ]
 
 

@@ -181,6 +181,47 @@ def test_endless_work_is_refused(items: str, code: str) -> None:
     assert code in {d.code for d in survive(f"isa t extends pg1974\n{items}")}
 
 
+ONCE = ("views that double", "cells that double", "fors in fors", "a number that squares")
+
+
+@pytest.mark.parametrize("name", ONCE)
+def test_too_much_is_told_once(name: str) -> None:
+    """However many bodies it makes too large."""
+    found = survive(f"isa t extends pg1974\n{BOMBS[name][0]}")
+    assert [d.code for d in found] == ["PG305"]
+
+
+def test_each_limit_of_decoders_is_told_once() -> None:
+    """Too many parts, and too much work; not the operands that are left without arms by that."""
+    found = survive(f"isa t extends pg1974\n{BOMBS['sub-decoders that double'][0]}")
+    assert [d.code for d in found] == ["PG305", "PG305"]
+    assert len({d.message for d in found}) == 2
+
+
+def test_each_cause_is_told() -> None:
+    views = "".join(doubling(20, f"view {v}$ : 64 = {v}$next + {v}$next\n", f"view {v}$ : 64 = r[1]\n") for v in "vw")
+    found = survive(f"isa t extends pg1974\n{views}")
+    assert [d.code for d in found] == ["PG305", "PG305"]
+
+
+SWALLOWED = (
+    doubling(20, "view v$ : 64 = v$next + v$next\n", "view v$ : 64 = r[1]\n")
+    + 'operand one : 3 as r\ninstr two "two {one}" = 0x60 _:53 one { one = 0 }\n'
+)
+
+
+@pytest.mark.parametrize("items", [SWALLOWED + body("two(v0)"), SWALLOWED + "override deliver t { r[1] = v0 }\n"])
+def test_what_is_tried_first_is_still_told(items: str) -> None:
+    """An argument is elaborated to see whether it is a number, a delivery to learn attributes: what is wrong with it
+    must not count as told then."""
+    assert "PG305" in {d.code for d in survive(f"isa t extends pg1974\n{items}")}
+
+
+def test_a_failed_parameter_is_known() -> None:
+    found = survive("isa t extends pg1974\nparam X = 1 << 1000000000000\nparam Y = X + 1\n" + body("r1 = Y"))
+    assert [d.code for d in found] == ["PG305"]
+
+
 @pytest.mark.parametrize("text", ["isa t\n" + "\0" * 50, "\ufeffisa t", "isa t extends \N{SNOWMAN}", "isa", ""])
 def test_odd_texts(text: str) -> None:
     assert survive(text)

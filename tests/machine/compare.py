@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from analyzer import ir
 from emulator.interface import Reason
@@ -23,6 +24,14 @@ NEAR = 1 << 20
 """Bytes of a bank that are compared at each stop; the rest is compared at the end of the program."""
 
 
+@dataclass(slots=True)
+class Leg:
+    """A part of a program's way: to a setting, or back to an address, and so many steps."""
+
+    to: Setting | int | None
+    steps: int = 0
+
+
 class Company:
     """The machines of all tiers, which run one program after the other: what was compiled for the last one is there."""
 
@@ -31,13 +40,14 @@ class Company:
         self.plain = PlainMachine(isa, programs.regions(isa), programs.choices(isa))
         self.fresh = self.plain.snapshot()
         self.reasons: Counter[Reason] = Counter()
-        self.retired = 0
+        self.retired = self.compared = 0
 
-    def stops(self, seed: int, most: int) -> int:
+    def stops(self, seed: int, most: int, again: int = 0) -> int:
         """Runs a program on the reference and on the others, comparing everything at each stop; the steps taken.
 
         Control goes back now and then to where it was before, so that instructions become hot.  A program that ends, or
-        does nothing but trap, or has left its memory, goes on elsewhere, with other registers.
+        does nothing but trap, or has left its memory, goes on elsewhere, with other registers.  Then it runs so many
+        times `again`, the same way with other stops: what it needs is compiled by then.
         """
         rng = random.Random(seed)
         isa, plain = self.isa, self.plain
@@ -49,6 +59,7 @@ class Company:
         for machine in self.machines.values():
             machine.restore(image)
         pc = isa.fetch.pc
+        way: list[Leg] = [Leg(None)]
         homes = [plain.read(pc), *(rng.choice(program.starts) for _ in range(HOMES))]
         home = homes[0]
         for stop in range(most):
@@ -59,17 +70,49 @@ class Company:
                 where = f"{name}, seed {seed}, stop {stop}: at {before:#x}"
                 assert machine.run(budget) == expected, where
                 assert_same(where, plain, machine, whole=stop == most - 1)
+            self.compared += 1
+            way[-1].steps += expected.steps
             away = expected.reason is not Reason.BUDGET or plain.read(pc) >= SIZE
             if away or rng.random() < (0.6 if plain.retired == retired else 0.03):
                 home = rng.choice(homes) if rng.random() < 0.7 else rng.choice(program.starts)
                 found = programs.elsewhere(isa, home, rng)
+                way.append(Leg(found))
                 for machine in everyone:
                     go(machine, found)
             elif rng.random() < 0.25:
+                back = home & (1 << isa.elements[pc].width) - 1
+                way.append(Leg(back))
                 for machine in everyone:
-                    machine.write(pc, home & (1 << isa.elements[pc].width) - 1)
+                    machine.write(pc, back)
         self.retired += plain.retired
-        return plain.steps
+        steps = plain.steps
+        for number in range(again):
+            for machine in everyone:
+                machine.restore(image)
+            self._same_way(f"seed {seed}, again {number}", way, rng)
+        return steps
+
+    def _same_way(self, which: str, way: Sequence[Leg], rng: random.Random) -> None:
+        """Goes a way with stops of its own."""
+        plain, pc = self.plain, self.isa.fetch.pc
+        for number, leg in enumerate(way):
+            for machine in (plain, *self.machines.values()):
+                if isinstance(leg.to, int):
+                    machine.write(pc, leg.to)
+                elif leg.to is not None:
+                    go(machine, leg.to)
+            left = leg.steps
+            while left > 0:
+                budget, before = min(rng.choice(COUNTS), left), plain.read(pc)
+                expected = plain.run(budget)
+                for name, machine in self.machines.items():
+                    where = f"{name}, {which}, leg {number}, {left} before its end: at {before:#x}"
+                    assert machine.run(budget) == expected, where
+                    assert_same(where, plain, machine, whole=number == len(way) - 1)
+                self.compared += 1
+                left -= expected.steps
+                if expected.reason is not Reason.BUDGET:
+                    break
 
 
 def go(machine: BaseMachine, to: Setting) -> None:
