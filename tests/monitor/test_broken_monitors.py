@@ -10,9 +10,7 @@ from analyzer import ir
 from analyzer.obligations import same
 from analyzer.symbolic.setting import Setting
 from emulator.monitor.direct import DirectReference
-from emulator.monitor.guests import Maker
 from emulator.monitor.mutants import Mutant, Score, Tests, mutants, score
-from emulator.monitor.validate import STEPS
 from emulator.reference import Policy
 
 
@@ -59,11 +57,9 @@ def test_every_mutant_of_pg1974_is_caught() -> None:
 
 def test_only_guests_that_reach_the_text_matter() -> None:
     isa = spec("pg1974")
-    tests = Tests(monitor_of(isa), 60, seed=7)
+    tests = Tests(monitor_of(isa), 40, seed=7)
     for name in ("lrb", None):
-        maker = Maker(tests.bench.kind, tests.seed, *((("lrb",),) if name else ((), 0.5)))
-        made = [maker.guest(STEPS) for _ in range(tests.guests)]
-        reaching = tests.reaching(name)
+        made, reaching = list(tests.made(name)), tests.reaching(name)
         assert 10 < len(reaching) <= len(made)
         others = [guest for guest in made if guest not in reaching]
         for mutant in mutants(isa, ["lrb"] if name else []):
