@@ -278,6 +278,16 @@ def encode(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]
     return tuple(units)
 
 
+def fitting(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> dict[str, int]:
+    """The operands without the bits that no segment holds: those of an extension word that is not there, or the low
+    ones of an offset.  What is made by chance would rarely be an instruction otherwise."""
+    held = dict.fromkeys((o.name for o in instruction.operands), 0)
+    for segment in present(isa, instruction, operands):
+        for f in segment.fields:
+            held[f.operand] |= (1 << f.length) - 1 << f.operand_lo
+    return {name: value & held.get(name, value) for name, value in operands.items()}
+
+
 def length(isa: ir.Isa, instruction: ir.Instruction, operands: Mapping[str, int]) -> int:
     """The length in units of an instruction with these operands.
 

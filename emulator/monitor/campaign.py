@@ -20,7 +20,7 @@ from time import process_time
 from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.board import Board
-from emulator.decode import encode
+from emulator.decode import encode, fitting
 from emulator.image import of_program
 from emulator.interface import Reason
 from emulator.machine import Tier
@@ -245,7 +245,7 @@ class Loops:
             instruction = self.random.choice(self.isa.instructions)
             operands = {o.name: self._operand(o) for o in instruction.operands}
             try:
-                return instruction, tuple(encode(self.isa, instruction, operands))
+                return instruction, encode(self.isa, instruction, fitting(self.isa, instruction, operands))
             except UsageError:
                 continue
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.decode import encode
+from emulator.decode import encode, fitting
 from emulator.evaluate import Environment, value_of
 from emulator.monitor.layout import Landing
 from emulator.reference.code import code
@@ -148,7 +148,7 @@ class Maker:
         """Places that differ from reset; the share `waiting` of what stops a processor among them."""
         isa, chance = self.kind.isa, self.random
         changes = [Change(n, None, v) for n, v in self.kind.environment.items()]
-        share = chance.choice((0.05, 0.2, 0.5))
+        share = chance.choice((0.05, 0.2, 0.5, 0.9))
         for name in self._names:
             element = isa.elements[name]
             certain = element.role is ir.Role.MODE or name == isa.fetch.pc
@@ -257,11 +257,12 @@ class Maker:
 
     def _instruction(self) -> Sequence[int]:
         """The units of some instruction; each comes once before any comes again."""
+        isa = self.kind.isa
         while True:
             if self._focus and self.random.random() < 0.5:
                 self._order.append(self.random.choice(self._focus))
             if not self._order:
-                self._order = list(self.kind.isa.instructions)
+                self._order = list(isa.instructions)
                 self.random.shuffle(self._order)
             instruction = self._order.pop()
             for _ in range(TRIES):
@@ -270,7 +271,7 @@ class Maker:
                     if operand.cases and self.random.random() < 0.9:
                         operands[operand.name] = self.random.choice(self.random.choice(operand.cases)[1] or (0,))
                 try:
-                    return encode(self.kind.isa, instruction, operands)
+                    return encode(isa, instruction, fitting(isa, instruction, operands))
                 except UsageError:
                     continue
 

@@ -189,11 +189,14 @@ class Tests:
         is broken in its text makes no difference to the others."""
         found = self._reaching.get(name)
         if found is None:
-            focus, due = (_waking(self.bench.plan.isa), 0.5) if name is None else ((name,), 0.0)
-            maker = Maker(self.bench.kind, self.seed, focus, due)
-            made = (maker.guest(STEPS) for _ in range(self.guests))
-            found = self._reaching[name] = [guest for guest in made if name in self._texts(guest)]
+            found = self._reaching[name] = [guest for guest in self.made(name) if name in self._texts(guest)]
         return found
+
+    def made(self, name: str | None) -> Iterator[Guest]:
+        """The guests for an instruction (None: for the delivery)."""
+        focus, due = (_waking(self.bench.plan.isa), 0.5) if name is None else ((name,), 0.0)
+        maker = Maker(self.bench.kind, self.seed, focus, due)
+        return (maker.guest(STEPS) for _ in range(self.guests))
 
     def _texts(self, guest: Guest) -> set[str | None]:
         """What the record executes of a guest."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from functools import partial
 
 import pytest
 from toy import toy
 
+from analyzer import load
 from analyzer.errors import UsageError
-from emulator.decode import PREFIX_PARCELS, completed, decode, decode_units, encode, length
+from emulator.decode import PREFIX_PARCELS, completed, decode, decode_units, encode, fitting, length
 from emulator.state import State
 
 ISA = toy()
@@ -95,3 +98,23 @@ def test_encode_and_decode_are_inverse(endian: str) -> None:
 def test_bad_operands(operands: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         encode(ISA, ISA.instruction("clrb"), operands)
+
+
+def test_what_has_no_place_is_left_out() -> None:
+    """Of the operands of MOVE on the 68000, most have a place only in extension words that are there or not."""
+    isa = load("m68000")
+    move = isa.instruction("move.w")
+    chance = random.Random(1)
+    operands = [{o.name: chance.getrandbits(o.width) for o in move.operands} for _ in range(200)]
+    lengths = Counter(len(encode(isa, move, fitting(isa, move, each))) for each in operands)
+    assert lengths[2] > 10, "register to register"
+    assert lengths.keys() >= {2, 4, 6, 8}
+    with pytest.raises(UsageError, match="have no place"):
+        list(map(partial(encode, isa, move), operands))
+
+
+def test_what_has_a_place_stays() -> None:
+    isa = load("pg1974")
+    for instruction in isa.instructions:
+        operands = {o.name: (1 << o.width) - 1 for o in instruction.operands}
+        assert fitting(isa, instruction, operands) == operands

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from analyzer import ir
-from emulator.decode import encode
+from emulator.decode import encode, fitting
 from emulator.interface import Ram, Region
 from emulator.state import State
 from tests.machine.settings import ROOM, SIZE, Setting, setting
@@ -58,7 +58,7 @@ def instruction(isa: ir.Isa, rng: random.Random) -> list[int]:
             value = rng.randrange(SIZE) & ~7
         operands[operand.name] = value
     try:
-        return list(encode(isa, chosen, operands))
+        return list(encode(isa, chosen, fitting(isa, chosen, operands)))
     except Exception:
         return instruction(isa, rng)
 

@@ -16,8 +16,8 @@ from tests.specs import spec
 SPECS = ("pg1974", "ka10", "s370", "m68000", "m68010", "ia32", "rv64")
 
 HOT = {"interpreter": 0, "regions": 2}
-STOPS = 24
-"""In each program of the sample."""
+SAMPLE, STOPS = 1, 24
+"""The program of the sample, and its stops."""
 
 STOPS_OF_ALL, MANY, AGAIN, TOGETHER = 100_000, 400, 19, 10
 """In the slow suite: stops for each spec, stops of a program, how many times it runs again, and programs that the same
@@ -38,7 +38,7 @@ def test_sample(name: str, engine: Engine) -> None:
     isa = spec(name)
     everyone = machines(isa, engine)
     company = Company(isa, everyone)
-    assert company.stops(0, STOPS, again=2) > company.retired > STOPS
+    assert company.stops(SAMPLE, STOPS, again=2) > company.retired > STOPS
     assert company.compared > 2 * STOPS
     native = everyone["interpreter"]
     assert isinstance(native, NativeMachine)

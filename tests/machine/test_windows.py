@@ -67,6 +67,36 @@ def windows(machine: NativeMachine) -> list[int]:
     return [c.dtlb.words[at] for c in machine._contexts.values() for at in places if c.dtlb.words[at] != EMPTY]
 
 
+def test_two_pages_in_one_entry_are_proved_once_each(engine: Engine) -> None:
+    """A key is of 2 KiB, an entry of the fetch cache of 4: control goes from one block to the other and back."""
+    isa, regions = spec("s370"), [Ram("core", 0, 0x4000)]
+    plain, mine = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine)
+    for machine in (plain, mine):
+        for address, unit in assemble(isa, ".org 0x1000\nbcr 15, r2\n.org 0x1800\nbcr 15, r3\n", 0x1000).cells.items():
+            machine.write("core", unit, address)
+        for place, value in (("psw.EC", 1), ("psw.IA", 0x1000)):
+            machine.write(place, value)
+        machine.write("r", 0x1800, 2)
+        machine.write("r", 0x1000, 3)
+    proofs: list[int] = []
+    prove = mine._uniform
+
+    def counted(pc: int) -> tuple[int, int, int] | None:
+        proofs.append(pc)
+        return prove(pc)
+
+    mine._uniform = counted  # type: ignore[method-assign]
+    for steps in (10, 200):
+        compare(plain, mine, steps)
+    assert len(proofs) < 5
+    for machine in (plain, mine):
+        machine.write("skey", 0x78, 3)  # fetches from the second block trap
+        machine.write("psw.KEY", 1)
+    compare(plain, mine, 1)
+    compare(plain, mine, 5)
+    assert len(proofs) > 3
+
+
 def test_a_gigapage_has_windows(engine: Engine) -> None:
     plain, mine = both(engine, LOOP)
     compare(plain, mine, 2000)

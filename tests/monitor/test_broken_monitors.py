@@ -9,7 +9,9 @@ from monitored import monitor_of, spec
 from analyzer import ir
 from analyzer.obligations import same
 from analyzer.symbolic.setting import Setting
+from emulator.monitor.direct import DirectReference
 from emulator.monitor.mutants import Mutant, Score, Tests, mutants, score
+from emulator.reference import Policy
 
 
 def scored(name: str, scheme: str | None, guests: int, most: int | None) -> tuple[Score, tuple[str, ...]]:
@@ -51,3 +53,16 @@ def test_every_mutant_of_pg1974_is_caught() -> None:
     assert names == ("halt", "lpsw", "lra", "lrb")
     assert found.survivors == []
     assert {str(m) for m in found.equivalent} == {"lpsw 1 drops", "lpsw 1 writes another value"}
+
+
+def test_only_guests_that_reach_the_text_matter() -> None:
+    isa = spec("pg1974")
+    tests = Tests(monitor_of(isa), 40, seed=7)
+    for name in ("lrb", None):
+        made, reaching = list(tests.made(name)), tests.reaching(name)
+        assert 10 < len(reaching) <= len(made)
+        others = [guest for guest in made if guest not in reaching]
+        for mutant in mutants(isa, ["lrb"] if name else []):
+            if mutant.instruction == name:
+                broken = DirectReference(mutant.isa, tests.bench.vm.record, Policy())
+                assert not tests._under(broken, others)
