@@ -172,7 +172,7 @@ class Maker:
             return self.random.choice(self._spots) & (1 << element.width) - 1
         if element.role is ir.Role.MAP and self.random.random() < 0.5:
             return self.random.choice((0, (1 << element.width) - 1))
-        if element.width <= NARROW:
+        if element.width <= NARROW and self.random.random() < 0.5:  # the others are mostly 0, which schemes like
             return self.random.getrandbits(element.width)
         return self._value(element.width)
 

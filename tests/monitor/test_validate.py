@@ -23,7 +23,7 @@ CAMPAIGNS: list[tuple[str, Technique, str | None, int, int]] = [
     ("m68010", "plain", None, 1, 30),
     ("s370", "plain", None, 1, 15),
     ("ka10", "hybrid", None, 1, 30),
-    ("m68000", "hybrid", None, 1, 15),
+    ("m68000", "hybrid", None, 1, 60),
     ("rv64", "plain", "m_to_u", 1, 15),
     ("rv64", "plain", "s_to_u", 1, 15),
 ]
