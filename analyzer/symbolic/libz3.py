@@ -83,7 +83,10 @@ class Library:
         self._library = _found()
 
     def __getattr__(self, name: str) -> Any:
-        result, arguments = _WITH[name.removeprefix("Z3_")].split(":")
+        signature = _WITH.get(name.removeprefix("Z3_"))
+        if signature is None:
+            raise AttributeError(name)
+        result, arguments = signature.split(":")
         function = self._library[name]
         function.restype = _TYPES[result]
         function.argtypes = [_TYPES[a] for a in arguments]

@@ -18,7 +18,7 @@ from emulator.interface import Exit, Reason, Region
 from emulator.machine.base import BaseMachine
 from emulator.monitor.counters import Counters
 from emulator.monitor.direct import Caught, Left, Miss, Terms, Why
-from emulator.monitor.exiting import COMMITTED, GONE, LEFT, LOOK, RECORDED, TRAP, argument, exiting, used
+from emulator.monitor.exiting import AT, COMMITTED, GONE, LEFT, LOOK, RECORDED, TRAP, argument, exiting, marked, used
 from emulator.monitor.place import Placement
 from emulator.monitor.plan import Plan, polled
 from emulator.monitor.rebind import SLOW
@@ -62,7 +62,7 @@ class Outfit:
         asked = polled(bare, plan.division) if resident is None else ()
         isa = exiting(bare, forms, table, blocks, plan.division, asked)
         routines = None if resident is None else routed(isa, plan, *resident, forms)
-        return Outfit(plan, isa if routines is None else routines.isa, routines, forms, table, blocks)
+        return Outfit(plan, marked(isa if routines is None else routines.isa), routines, forms, table, blocks)
 
 
 class CompiledHost:
@@ -237,7 +237,10 @@ class CompiledHost:
         name = kind.name if inner else kind.name.removeprefix(COMMITTED)
         event = Trapped(name, args, kind.kind, True, memory=kind.kind is ir.TrapClass.MEMORY)
         files = {file: tuple(entries) for file, entries in self._state.files.items()}
-        caught = Caught(dict(elements), files, self._state.pc(), 0, kind.name.startswith(COMMITTED))
+        committed, behind = kind.name.startswith(COMMITTED), self._state.pc()
+        here = elements[AT] if committed and kind.resume == "next" else behind
+        length = behind - here & (1 << self._isa.elements[self._isa.fetch.pc].width) - 1
+        caught = Caught(dict(elements), files, here, length, committed)
         return Left(Why.TRAP, steps, lost, event, caught)
 
     def _asked(self, steps: int, lost: int) -> Left:

@@ -5,7 +5,8 @@ It is the machine's own but for this:
 - A trap is not delivered.  It sets `monitor.trap` to its number and `monitor.NAME` to its arguments, and halts the
   machine by `monitor.left`; the program counter stands at the instruction (EXIT-HERE).
 - A trap that is raised right after a commit is a kind of its own, `monitor.committed.NAME`, which resumes where the
-  machine's resumes: the monitor reflects it as it stands.
+  machine's resumes: the monitor reflects it as it stands.  Where that is behind the instruction, `monitor.at` tells
+  where the instruction was (`marked`), in case that its delivery finds no memory.
 - A shadowed map looks accesses up in the monitor's table (`emulator.monitor.table`).
 - Interrupts are those that the guest's own state alone makes (a trace exception), with masks that the monitor holds
   (overflow on the KA10) as the record has them: they leave the guest as traps do.  The host's others come between two
@@ -30,6 +31,9 @@ from emulator.monitor.table import CONTEXT, CONTEXTS, FLAT, KINDS, Form
 TRAP = "monitor.trap"
 LEFT = "monitor.left"
 COMMITTED = "monitor.committed."
+
+AT = "monitor.at"
+"""Where the latest instruction was that may leave a part of what it does behind, and trap from behind itself."""
 
 TRAP_BITS = 16
 
@@ -138,6 +142,29 @@ def committed(block: ir.Block) -> ir.Block:
         return (stmt,)
 
     return rewritten(block, renamed)
+
+
+def marked(isa: ir.Isa) -> ir.Isa:
+    """The instruction set with notes of where instructions are whose committed traps resume behind them."""
+    pc = isa.elements[isa.fetch.pc]
+    note = ir.Set(AT, ir.Get(pc.name, pc.width))
+    behind = {kind.name for kind in isa.traps.values() if kind.name.startswith(COMMITTED) and kind.resume == "next"}
+    raising: set[str] = set()
+
+    def raises(block: ir.Block) -> bool:
+        return any(
+            (isinstance(stmt, ir.Trap) and stmt.trap in behind)
+            or (isinstance(stmt, ir.Call) and stmt.procedure in raising)
+            for stmt in ir.statements(block)
+        )
+
+    while found := {p.name for p in isa.procedures.values() if p.name not in raising and raises(p.body)}:
+        raising |= found
+    return replace(
+        isa,
+        elements={**isa.elements, AT: ir.Element(AT, pc.width, ir.Role.CONTROL, reset=0)},
+        instructions=tuple(replace(i, body=(note, *i.body)) if raises(i.body) else i for i in isa.instructions),
+    )
 
 
 def forms(plan: Plan, granules: Mapping[str, int]) -> Mapping[str, Form | None]:
