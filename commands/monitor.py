@@ -34,8 +34,10 @@ from commands.printing import FINDINGS, INCONCLUSIVE, OK, Progress, look, parsed
 from commands.running import known_stats, load, run_options, say, show
 
 if TYPE_CHECKING:
+    from analyzer.aim import Aims
     from emulator.monitor import Monitor
     from emulator.monitor.monitor import Exits
+    from emulator.monitor.validate import Bench
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -154,6 +156,9 @@ def validate(
     mutants: Annotated[
         int | None, typer.Option("--mutants", min=1, help="Break the monitor in so many ways: is each found out?")
     ] = None,
+    aimed: Annotated[
+        bool, typer.Option("--aimed", help="Guests, too, to which each statement of each routine matters.")
+    ] = False,
     output: Annotated[list[str] | None, typer.Option("--output", "-o", help="human or json, with `:FILE`.")] = None,
 ) -> None:
     """Run generated guests on the bare machine and under the monitor, and compare: equivalence, resource control and
@@ -169,7 +174,7 @@ def validate(
     if mutants is not None:
         stop(mutation(monitor, mutants, guests, seed))
     with Progress(isa.name, quiet=False) as progress:
-        found = validate(monitor, guests, seed, steps, most=most, progress=progress)
+        found = validate(monitor, guests, seed, steps, most=most, progress=progress, aims=aims_of if aimed else None)
     for format_, file in formats:
         text = json.dumps(found.as_data(), indent=2) if format_ == "json" else "\n".join(lines(found))
         write(f"{text}\n", file)
@@ -178,17 +183,24 @@ def validate(
 
 def mutation(monitor: Monitor, most: int, guests: int, seed: int) -> int:
     """Prints the mutation score; whether a mutant survives."""
-    from analyzer.obligations import same
-    from analyzer.symbolic.setting import Setting
     from emulator.monitor.mutants import Tests, lines, score
 
     plan = monitor.plan
-    setting, tests = Setting(plan.isa, plan.scheme), Tests(monitor, guests, seed)
+    tests = Tests(monitor, guests, seed)
     names = tests.emulated()
     with Progress(plan.isa.name, quiet=False) as progress:
-        found = score(tests, names, lambda m: same(setting, m.isa, m.instruction), most, progress)
+        found = score(tests, names, aims_of(tests.bench), most, progress)
     write("".join(f"{line}\n" for line in lines(plan.isa.name, found, names)), None)
     return FINDINGS if found.survivors else OK
+
+
+def aims_of(bench: Bench) -> Aims:
+    """What aims at statements, for guests of this bench."""
+    from analyzer.aiming import Aiming
+    from analyzer.symbolic.setting import Setting
+    from emulator.monitor.aimed import domain_of
+
+    return Aiming(Setting(bench.plan.isa, bench.plan.scheme), domain_of(bench.kind))
 
 
 @app.command()

@@ -21,7 +21,7 @@ LAYERS = (
     ("analyzer.errors",),
     ("analyzer.ir",),
     ("analyzer.replayer", "analyzer.spread", "analyzer.named"),
-    ("analyzer.allocator",),
+    ("analyzer.allocator", "analyzer.aim"),
     ("analyzer.syntax",),
     ("analyzer.passes",),
     ("analyzer.symbolic",),
@@ -35,6 +35,7 @@ LAYERS = (
     ("analyzer.report", "analyzer.version"),
     ("analyzer.sources", "analyzer.expectations", "analyzer.premises"),
     ("analyzer.obligations", "analyzer.allocation"),
+    ("analyzer.aiming",),
     ("analyzer.examine",),
     ("analyzer.kin",),
     ("analyzer.cache",),
@@ -89,6 +90,7 @@ EMULATOR_SEES = {
     "analyzer.passes",
     "analyzer.replayer",
     "analyzer.allocator",
+    "analyzer.aim",
     "analyzer.report",
 }
 """All that the emulator knows of the analyzer: the IR, what is read off its text, and what is handed over.  The

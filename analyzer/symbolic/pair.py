@@ -7,7 +7,7 @@ which of them are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,20 @@ class Ending(Struct, frozen=True):
     to_monitor: Bool
     after: Changes
     trap: TrapExit | None = None
+
+
+def next_pc(world: World, instruction: ir.Instruction, start: Callable[[ir.Expr], Any]) -> Bits:
+    """The address of the next instruction in the stream; `start` evaluates at the beginning of the run."""
+    isa, smt = world.isa, world.smt
+    pc = isa.elements[isa.fetch.pc]
+    at = world.element(pc.name)
+    if isa.prefixes:
+        parcels = smt.op("mul", world.operand("prefix_parcels"), isa.fetch.parcel // isa.unit, 8)
+        at = smt.op("add", at, smt.extend(parcels, 8, pc.width, False), pc.width)
+    for segment in instruction.segments:
+        there = True if segment.when is None else start(segment.when)
+        at = smt.op("add", at, smt.ite(there, segment.width // isa.unit, 0, pc.width), pc.width)
+    return at
 
 
 @dataclass
@@ -109,17 +123,7 @@ class Side:
 
     def next_pc(self) -> Bits:
         """The address of the next instruction in the stream."""
-        isa = self.setting.isa
-        pc = isa.elements[isa.fetch.pc]
-        at = self.world.element(pc.name)
-        if isa.prefixes:
-            parcels = self.smt.op("mul", self.operands["prefix_parcels"], isa.fetch.parcel // isa.unit, 8)
-            at = self.smt.op("add", at, self.smt.extend(parcels, 8, pc.width, False), pc.width)
-        for segment in self.instruction.segments:
-            units = segment.width // isa.unit
-            there = True if segment.when is None else self.start(segment.when)
-            at = self.smt.op("add", at, self.smt.ite(there, units, 0, pc.width), pc.width)
-        return at
+        return next_pc(self.world, self.instruction, self.start)
 
     # -- what happened -------------------------------------------------------------------------------------------------
 

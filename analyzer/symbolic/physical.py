@@ -26,14 +26,14 @@ class Physical(Windows):
                 world.array(f"memory {space.name}", space.address_width, space.unit, False)
 
     def load(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None) -> Bits:
-        space, address, args = self._down(ex, frame, path, access, span)
+        space, address, args = self.down(ex, frame, path, access, span)
         if isinstance(space, ir.Bus):
             return self.bus_load(ex, frame, path, space, address, args, access.bits)
         self.beyond(ex, frame, path, space, address, span)
         return self.units(self.memory(frame, space), linear(self.smt, space, address), access.bits, space)
 
     def store(self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, value: Bits, span: Span | None) -> None:
-        space, address, args = self._down(ex, frame, path, access, span)
+        space, address, args = self.down(ex, frame, path, access, span)
         if isinstance(space, ir.Bus):
             self.bus_store(ex, frame, path, space, address, args, value, access.bits)
             return
@@ -41,7 +41,7 @@ class Physical(Windows):
         cell, old = linear(self.smt, space, address), self.memory(frame, space)
         frame.state[f"memory {space.name}"] = self.written(old, cell, value, access.bits, space)
 
-    def _down(
+    def down(
         self, ex: Executor, frame: Frame, path: Bool, access: ir.Access, span: Span | None
     ) -> tuple[ir.Memory | ir.Bus, Bits, tuple[Bits, ...]]:
         """Goes through the maps.  Their traps are memory traps."""

@@ -113,7 +113,7 @@ class Maker:
         self._spots = [kind.base + self.random.randrange(VECTORS, kind.size // 2, 16) for _ in range(SPOTS)]
         state, changes = self._state()
         for _ in range(TRIES):
-            if self._cell(state, state.pc()) is not None or self.random.random() < 0.05:
+            if cell_of(self.kind, state, state.pc()) is not None or self.random.random() < 0.05:
                 break
             state, changes = self._state()
         changes += self._vectors(state)
@@ -248,7 +248,7 @@ class Maker:
         for _ in range(INSTRUCTIONS):
             units = self._instruction()
             for i, unit in enumerate(units):
-                cell = self._cell(state, at + i & wrap)
+                cell = cell_of(self.kind, state, at + i & wrap)
                 if cell is None:
                     return changes
                 changes.append(Change(self.kind.memory, cell, unit))
@@ -281,19 +281,20 @@ class Maker:
             return self._value(width)
         return self.random.getrandbits(width)
 
-    def _cell(self, state: State, address: int) -> int | None:
-        """The unit of RAM at which an instruction is fetched from here; None if it is not."""
-        isa = self.kind.isa
-        fetch = isa.fetch
-        run = Run(code(isa), state, Policy())
-        args = tuple(None if a is None else a(run, {}) for a in run.code.fetch_args)
-        whole = address - address % (fetch.parcel // isa.unit)
-        try:
-            space, cell, _ = run._locate(fetch.space, whole, fetch.parcel, "fetch", args)
-        except Leave:
-            return None
-        finally:
-            run.undo()
-        cell += address - whole
-        inside = self.kind.base <= cell < self.kind.base + self.kind.size
-        return cell if inside and isinstance(space, ir.Memory) and space.name == self.kind.memory else None
+
+def cell_of(kind: Kind, state: State, address: int) -> int | None:
+    """The unit of RAM at which an instruction is fetched from an address; None if it is not."""
+    isa = kind.isa
+    fetch = isa.fetch
+    run = Run(code(isa), state, Policy())
+    args = tuple(None if a is None else a(run, {}) for a in run.code.fetch_args)
+    whole = address - address % (fetch.parcel // isa.unit)
+    try:
+        space, cell, _ = run._locate(fetch.space, whole, fetch.parcel, "fetch", args)
+    except Leave:
+        return None
+    finally:
+        run.undo()
+    cell += address - whole
+    inside = kind.base <= cell < kind.base + kind.size
+    return cell if inside and isinstance(space, ir.Memory) and space.name == kind.memory else None

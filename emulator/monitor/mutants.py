@@ -1,11 +1,7 @@
 """Monitors that were broken, and whether validation finds them out: the mutation score.
 
-A mutant is the machine with one statement other than it is, in the text of an instruction or of the delivery.  A
-virtual machine whose routines and deliveries are the mutant's, on a host that is not, is a monitor with one routine
-broken.  Procedures that instructions call are not broken.
-
-Every statement is tried: a write, a call or a trap is dropped, what is written is another number, a condition has its
-ways exchanged, another trap is raised.
+A virtual machine whose routines and deliveries are a mutant's (`edits`), on a host that is not, is a monitor with one
+routine broken.  Guests that are aimed at what was changed come first, then those made by chance.
 """
 
 from __future__ import annotations
@@ -14,12 +10,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-from msgspec.structs import replace
 
 from analyzer import ir
+from analyzer.aim import Aims
+from emulator.monitor.aimed import guests
 from emulator.monitor.direct import DirectReference
+from emulator.monitor.edits import Mutant, mutants
 from emulator.monitor.guests import Guest, Maker
 from emulator.monitor.monitor import Monitor
 from emulator.monitor.plan import asks
@@ -29,31 +25,14 @@ from emulator.reference.events import Event, Halted, Undefined
 from emulator.reference.run import LeaveTrap, Run
 from emulator.state import State
 
-Fault = Literal["drops", "writes another value", "exchanges the ways", "raises another trap"]
-
-Edit = tuple[str, Fault, ir.Block]
-"""Where, what is done, and the block after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A machine whose instruction (None: whose delivery) has one statement other than it is.  `place` counts
-    statements, of nested ones with those around them."""
-
-    instruction: str | None
-    place: str
-    fault: Fault
-    isa: ir.Isa
-
-    def __str__(self) -> str:
-        return f"{self.instruction or 'delivery'} {self.place} {self.fault}"
-
 
 @dataclass(slots=True)
 class Score:
-    """Mutants by fault, those that no guest has found out, and those of them that are no others."""
+    """Mutants by fault; those that no guest has found out, and those that are proved to be no others to the guests of
+    the scheme.  `aimed`: how many a guest found out that was aimed at them."""
 
     tried: Counter[str] = field(default_factory=Counter)
+    aimed: int = 0
     survivors: list[Mutant] = field(default_factory=list)
     equivalent: list[Mutant] = field(default_factory=list)
 
@@ -66,81 +45,6 @@ class Score:
     def caught(self) -> int:
         """Those that were found out."""
         return self.others - len(self.survivors)
-
-
-# -- mutants -----------------------------------------------------------------------------------------------------------
-
-
-def mutants(isa: ir.Isa, names: Sequence[str]) -> Iterator[Mutant]:
-    """The mutants of these instructions, and of the delivery."""
-    for instruction in isa.instructions:
-        if instruction.name in names:
-            for place, fault, body in edits(isa, instruction.body):
-                changed = replace(instruction, body=body)
-                others = tuple(changed if each is instruction else each for each in isa.instructions)
-                yield Mutant(instruction.name, place, fault, replace(isa, instructions=others, digest=""))
-    if isa.deliver is not None:
-        for place, fault, body in edits(isa, isa.deliver.body):
-            changed_delivery = replace(isa.deliver, body=body)
-            yield Mutant(None, place, fault, replace(isa, deliver=changed_delivery, digest=""))
-
-
-def edits(isa: ir.Isa, block: ir.Block, around: str = "") -> Iterator[Edit]:
-    """The block with one statement other than it is."""
-    for i, stmt in enumerate(block):
-        place = f"{around}{i}"
-        if isinstance(stmt, ir.Set | ir.SetEntry | ir.Store | ir.When | ir.Call | ir.Trap) and not _names(stmt):
-            yield place, "drops", (*block[:i], *block[i + 1 :])
-        for where, fault, other in _changed(isa, stmt, place):
-            yield where, fault, (*block[:i], other, *block[i + 1 :])
-
-
-def _changed(isa: ir.Isa, stmt: ir.Stmt, place: str) -> Iterator[tuple[str, Fault, ir.Stmt]]:
-    """Other statements in place of one."""
-    match stmt:
-        case ir.Set() | ir.SetEntry() | ir.Store():
-            width = ir.width(stmt.value)
-            if width:
-                other = ir.Binary("xor", stmt.value, ir.Const(width, 1))
-                yield place, "writes another value", replace(stmt, value=other)
-        case ir.When():
-            if not _names(stmt):
-                yield place, "exchanges the ways", replace(stmt, cond=ir.Not(stmt.cond))
-            for where, fault, block in edits(isa, stmt.then, f"{place}."):
-                yield where, fault, replace(stmt, then=block)
-            for where, fault, block in edits(isa, stmt.other, f"{place}.else."):
-                yield where, fault, replace(stmt, other=block)
-        case ir.Loop():
-            for where, fault, block in edits(isa, stmt.body, f"{place}."):
-                yield where, fault, replace(stmt, body=block)
-        case ir.Trap() if _told(isa):
-            widths = [w for _, w in isa.traps[stmt.trap].params]
-            alike = (n for n, kind in isa.traps.items() if n != stmt.trap and [w for _, w in kind.params] == widths)
-            other_trap = next(alike, None)
-            if other_trap is not None:
-                yield place, "raises another trap", replace(stmt, trap=other_trap)
-        case _:
-            pass
-
-
-def _told(isa: ir.Isa) -> bool:
-    """Does the delivery depend on which trap it is?  If not, another trap is no other."""
-    body = () if isa.deliver is None else isa.deliver.body
-    terms = (e for stmt in ir.statements(body) for expr in ir.expressions(stmt) for e in ir.subterms(expr))
-    return any(isinstance(e, ir.Local) and (e.name == "t" or e.name.startswith("t.")) for e in terms)
-
-
-def _names(stmt: ir.Stmt) -> bool:
-    """Does it set a local?  Without it what follows may have no meaning."""
-    match stmt:
-        case ir.Let() | ir.Load() | ir.Probe():
-            return True
-        case ir.Call():
-            return stmt.local is not None
-        case ir.When():
-            return any(_names(each) for each in (*stmt.then, *stmt.other))
-        case _:
-            return False
 
 
 # -- the score ---------------------------------------------------------------------------------------------------------
@@ -214,11 +118,11 @@ class Tests:
         finally:
             machine.reference = sound
 
-    def finds(self, mutant: Mutant) -> bool:
-        """Does a guest tell the monitor whose texts are the mutant's?"""
+    def finds(self, mutant: Mutant, guests: Iterable[Guest] | None = None) -> bool:
+        """Does a guest (if none are given, one made by chance) tell the monitor whose texts are the mutant's?"""
         machine = self.bench.vm
         broken = DirectReference(mutant.isa, machine.record, Policy(arbitrary=machine._arbitrary))
-        return self._under(broken, self.reaching(mutant.instruction))
+        return self._under(broken, self.reaching(mutant.instruction) if guests is None else guests)
 
 
 def _waking(isa: ir.Isa) -> tuple[str, ...]:
@@ -233,12 +137,12 @@ def _waking(isa: ir.Isa) -> tuple[str, ...]:
 def score(
     tests: Tests,
     names: Sequence[str],
-    equivalent: Callable[[Mutant], bool],
+    aims: Aims,
     most: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Score:
     """Tries the mutants of these instructions and of the delivery, at most `most` of them (a sample, the same one for
-    the same seed).  What survives is asked of `equivalent`: is it no other machine?"""
+    the same seed)."""
     every = list(mutants(tests.bench.plan.isa, names))
     if most is not None and most < len(every):
         every = random.Random(tests.seed).sample(every, most)
@@ -247,8 +151,13 @@ def score(
         if progress is not None:
             progress(number, len(every), str(mutant))
         out.tried[mutant.fault] += 1
-        if not tests.finds(mutant):
-            (out.equivalent if equivalent(mutant) else out.survivors).append(mutant)
+        aim = aims.at(mutant.instruction, mutant.isa)
+        if aim.harmless:
+            out.equivalent.append(mutant)
+        elif tests.finds(mutant, guests(tests.bench.kind, aim.beginnings)):
+            out.aimed += 1
+        elif not tests.finds(mutant):
+            out.survivors.append(mutant)
     return out
 
 
@@ -261,7 +170,7 @@ def lines(name: str, found: Score, names: Sequence[str]) -> Iterator[str]:
     yield f"  {'no others (proved)':<22}{', '.join(map(str, found.equivalent)) or 'none'}"
     yield f"  {'survive':<22}{', '.join(map(str, found.survivors)) or 'none'}"
     yield ""
-    yield f"{found.caught} of {found.others} mutants are found out"
+    yield f"{found.caught} of {found.others} mutants are found out, {found.aimed} by guests that were aimed at them"
 
 
 __all__ = ["Mutant", "Score", "Tests", "lines", "mutants", "score"]

@@ -7,15 +7,19 @@ record is the virtual machine's own state.  *Resource control*: a `Breach` is a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from analyzer import ir
+from analyzer.aim import Aims
 from analyzer.errors import Breach
 from emulator.evaluate import Environment, value_of
 from emulator.interface import Exit, Machine, Ram, Reason
+from emulator.monitor.aimed import guests as aimed
 from emulator.monitor.coverage import Coverage, CoveredMachine
+from emulator.monitor.edits import mutants
 from emulator.monitor.guests import Change, Guest, Kind, Maker
 from emulator.monitor.monitor import Monitor
 from emulator.monitor.plan import Plan
@@ -256,17 +260,20 @@ def validate(
     tamper: Tamper | None = None,
     most: int = 1,
     progress: Progress | None = None,
+    aims: Callable[[Bench], Aims] | None = None,
 ) -> Validation:
-    """Runs generated guests; stops after `most` divergences, each made small."""
+    """Runs generated guests; stops after `most` divergences, each made small.  With `aims`, there follow guests to
+    which the statements matter of the routines that those have used, and of the delivery."""
     plan = monitor.plan
     bench = Bench(plan, monitor, tamper)
     maker = Maker(bench.kind, seed)
     out = Validation(plan.isa.name, plan.scheme.name, plan.technique, monitor.depth, plan.unsafe, seed)
     differing: list[Divergence] = []
-    for number in range(guests):
+    made = (maker.guest(steps) for _ in range(guests))
+    for number, guest in enumerate(chain(made, at_routines(bench, aims(bench)) if aims else ())):
         if progress is not None:
-            progress(number, guests, plan.scheme.name)
-        found, ended = bench.run(maker.guest(steps))
+            progress(number, max(guests, number + 1), plan.scheme.name)
+        found, ended = bench.run(guest)
         out.guests += 1
         if ended is not None:
             out.ends[ended.reason.name.lower()] += 1
@@ -281,6 +288,12 @@ def validate(
     out.untried = out.coverage.untried(plan.isa)
     out.divergences = [bench.shrunk(found) for found in differing]
     return out
+
+
+def at_routines(bench: Bench, aims: Aims) -> Iterator[Guest]:
+    """Guests for each statement of the routines that were used so far, and of the delivery: to these it matters."""
+    for mutant in mutants(bench.plan.isa, sorted(bench.vm.counters.routines)):
+        yield from aimed(bench.kind, aims.at(mutant.instruction, mutant.isa).beginnings)
 
 
 def lockstep(bare: Machine, monitored: Machine, budget: int, stretch: int = 1) -> str | None:

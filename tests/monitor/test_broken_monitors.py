@@ -7,19 +7,25 @@ import pytest
 from monitored import monitor_of, spec
 
 from analyzer import ir
-from analyzer.obligations import same
+from analyzer.aiming import Aiming
 from analyzer.symbolic.setting import Setting
+from emulator.monitor.aimed import domain_of, guests
 from emulator.monitor.direct import DirectReference
-from emulator.monitor.mutants import Mutant, Score, Tests, mutants, score
+from emulator.monitor.edits import Mutant, mutants
+from emulator.monitor.mutants import Score, Tests, score
 from emulator.reference import Policy
 
 
-def scored(name: str, scheme: str | None, guests: int, most: int | None) -> tuple[Score, tuple[str, ...]]:
+def scored(name: str, scheme: str | None, chance: int, most: int | None) -> tuple[Score, tuple[str, ...]]:
     isa = spec(name)
-    tests = Tests(monitor_of(isa, scheme=scheme), guests, seed=5)
+    tests = Tests(monitor_of(isa, scheme=scheme), chance, seed=5)
     names = tests.emulated()
-    setting = Setting(isa, isa.scheme(scheme))
-    return score(tests, names, lambda m: same(setting, m.isa, m.instruction), most), names
+    return score(tests, names, aiming(tests), most), names
+
+
+def aiming(tests: Tests) -> Aiming:
+    plan = tests.bench.plan
+    return Aiming(Setting(plan.isa, plan.scheme), domain_of(tests.bench.kind))
 
 
 def test_each_mutant_is_another_text() -> None:
@@ -44,7 +50,35 @@ def test_a_few_mutants_are_caught() -> None:
     lrb: list[Mutant] = [m for m in mutants(isa, ["lrb"]) if m.instruction == "lrb" and m.fault == "drops"]
     missed = [m for m in lrb if not tests.finds(m)]
     assert len(lrb) > 2
-    assert all(same(Setting(isa, isa.scheme()), m.isa, m.instruction) for m in missed)
+    assert all(aiming(tests).at(m.instruction, m.isa).harmless for m in missed)
+
+
+def test_what_is_aimed_at_is_found_out() -> None:
+    """By guests that run alike under a sound monitor; and what is proved harmless no guest made by chance tells."""
+    isa = spec("pg1974")
+    tests = Tests(monitor_of(isa), 60, seed=5)
+    aims = aiming(tests)
+    harmless = []
+    for mutant in mutants(isa, ["lpsw", "lrb"]):
+        aim = aims.at(mutant.instruction, mutant.isa)
+        begun = list(guests(tests.bench.kind, aim.beginnings))
+        if aim.harmless:
+            harmless.append(str(mutant))
+            assert not tests.finds(mutant)
+        else:
+            assert tests.finds(mutant, begun), str(mutant)
+        assert all(tests.bench.run(guest)[0] is None for guest in begun)
+    assert harmless == ["lpsw 1 drops", "lpsw 1 writes another value"]
+
+
+def test_register_of_many_is_aimed_at() -> None:
+    """What one of forty registers of rv64 is written matters to few guests made by chance."""
+    isa = spec("rv64")
+    tests = Tests(monitor_of(isa, scheme="s_to_u"), 1, seed=5)
+    aims = aiming(tests)
+    found = [aims.at(m.instruction, m.isa) for m in mutants(isa, ["csrrs"]) if m.fault == "writes another value"]
+    assert sum(bool(aim.beginnings) for aim in found) > 5
+    assert sum(aim.harmless for aim in found) > 5
 
 
 @pytest.mark.slow
