@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.report import SchemeReport, Status
-from analyzer.symbolic.execute import Changes, Executor, Frame, Run
+from analyzer.symbolic.execute import Changes, Executor, Frame, Run, TrapExit
 from analyzer.symbolic.pair import Subject, subjects
 from analyzer.symbolic.physical import Physical, Placed
 from analyzer.symbolic.setting import Setting, deliver
@@ -192,16 +193,6 @@ def emulates(
     return decide(square.smt, "emulate", subject.name, assumed, runs_apart(square, v, m))
 
 
-def same(setting: Setting, other: ir.Isa, instruction: str | None, rlimit: int = DEFAULT_RLIMIT) -> bool:
-    """Is it proved that another Isa has the same instruction of this name (None: the same delivery)?"""
-    if instruction is None:
-        apart = Setting(other, setting.scheme)
-        return all(reflects(setting, kind, rlimit, apart).status == "holds" for kind in setting.isa.traps.values())
-    body = other.instruction(instruction).body
-    mine = (s for s in subjects(setting.isa) if s.instruction.name == instruction)
-    return all(emulates(setting, subject, rlimit, body).status == "holds" for subject in mine)
-
-
 def operands(smt: Smt, isa: ir.Isa, subject: Subject) -> dict[str, Any]:
     """A symbol for each operand; the number of the case, if there is only one."""
     out: dict[str, Any] = {p.name: smt.symbol(f"operand {p.name}", p.width) for p in isa.prefixes}
@@ -230,20 +221,38 @@ def runs_apart(square: Square, v: Run, m: Run) -> list[tuple[str, Bool]]:
     out = [("one completes, the other does not", smt.xor(v.completes, m.completes))]
     out.append(("one is unpredictable", smt.xor(v.unpredictable, m.unpredictable)))
     out.append(("states differ after completion", smt.and_(v.completes, square.apart(v.after, m.after))))
-    if [t.trap for t in v.traps] != [t.trap for t in m.traps]:
-        return [*out, ("the traps are others", True)]
+    if [(t.trap, t.guard) for t in v.traps] != [(t.trap, t.guard) for t in m.traps]:
+        return out + traps_apart(square, v, m)
     for one, two in zip(v.traps, m.traps, strict=True):
-        kind = square.setting.isa.traps[str(one.trap)]
-        same = (
-            smt.eq(a, b, w) if w else smt.not_(smt.xor(a, b))
-            for a, b, (_, w) in zip(one.args, two.args, kind.params, strict=True)
-        )
-        out.append((f"only one takes the trap {one.trap}", smt.xor(one.guard, two.guard)))
-        args = smt.and_(one.guard, smt.not_(smt.and_(*same)))
-        out.append((f"the arguments of {one.trap} differ", args))
-        left = smt.and_(one.guard, square.apart(one.restored, two.restored))
-        out.append((f"{one.trap} leaves another state", left))
+        args, left = trap_apart(square, one, two)
+        out.append((f"the arguments of {one.trap} differ", smt.and_(one.guard, args)))
+        out.append((f"{one.trap} leaves another state", smt.and_(one.guard, left)))
     return out
+
+
+def traps_apart(square: Square, v: Run, m: Run) -> list[tuple[str, Bool]]:
+    """The same where the texts do not have the same traps under the same conditions."""
+    smt, out = square.smt, []
+    for name in dict.fromkeys(t.trap for t in (*v.traps, *m.traps)):
+        ones, twos = ([t for t in run.traps if t.trap == name] for run in (v, m))
+        taken = smt.or_(*(t.guard for t in ones)), smt.or_(*(t.guard for t in twos))
+        out.append((f"only one takes the trap {name}", smt.xor(*taken)))
+        for one, two in product(ones, twos):
+            args, left = trap_apart(square, one, two)
+            both = smt.and_(one.guard, two.guard)
+            out.append((f"the arguments of {name} differ", smt.and_(both, args)))
+            out.append((f"{name} leaves another state", smt.and_(both, left)))
+    return out
+
+
+def trap_apart(square: Square, one: TrapExit, two: TrapExit) -> tuple[Bool, Bool]:
+    """Do two traps of one kind have other arguments; do they leave other states?"""
+    smt, kind = square.smt, square.setting.isa.traps[str(one.trap)]
+    same = (
+        smt.eq(a, b, w) if w else smt.not_(smt.xor(a, b))
+        for a, b, (_, w) in zip(one.args, two.args, kind.params, strict=True)
+    )
+    return smt.not_(smt.and_(*same)), square.apart(one.restored, two.restored)
 
 
 def reflects(
