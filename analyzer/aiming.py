@@ -77,9 +77,11 @@ class Aiming:
         square = Square.of(self.setting, self.rlimit, lambda smt: operands(smt, self.isa, subject))
         run = square.executor().instruction(subject.instruction.body)
         smt = square.smt
-        quiet = smt.not_(smt.or_(*(self._due(square, i) for i in self.isa.interrupts)))
         given = smt.and_(
-            square.machine(subject.instruction.where), case_of(square, subject), self._domain(square), quiet
+            square.machine(subject.instruction.where),
+            case_of(square, subject),
+            self._domain(square),
+            self._fetches(square),
         )
         return _Source(square, subject, run, given)
 
@@ -160,8 +162,18 @@ class Aiming:
         square = Square.of(self.setting, self.rlimit)
         ex = square.executor()
         self._fetched(square, ex)
-        quiet = square.smt.not_(square.smt.or_(*(self._due(square, i) for i in self.isa.interrupts)))
-        return _Source(square, None, ex.run, square.smt.and_(square.machine(), self._domain(square), quiet))
+        given = square.smt.and_(square.machine(), self._domain(square), self._fetches(square))
+        return _Source(square, None, ex.run, given)
+
+    def _fetches(self, square: Square) -> Bool:
+        """Is an instruction fetched: does the processor run, and is no interrupt due?"""
+        smt, isa = square.smt, self.isa
+        stopped = (
+            smt.not_(smt.eq(self._start(square, ir.Get(e.name, e.width)), 0, e.width))
+            for e in isa.elements.values()
+            if e.role is ir.Role.PROCESSOR
+        )
+        return smt.not_(smt.or_(*stopped, *(self._due(square, i) for i in isa.interrupts)))
 
     def _fetched(self, square: Square, ex: Executor) -> Bool:
         """Is the first parcel fetched from the middle of RAM?"""
