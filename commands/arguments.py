@@ -25,7 +25,9 @@ Budget = Annotated[str | None, typer.Option("--budget", help="The most steps, wi
 Loads = Annotated[list[str] | None, typer.Option("--load", help="One more program, FILE or FILE@ADDRESS.")]
 OnDisk = Annotated[Path | None, typer.Option("--disk", help="An image for the block device; changes are not kept.")]
 OfFormat = Annotated[str | None, typer.Option("--format", help="asm, elf, hex or raw.")]
-OnTier = Annotated[str, typer.Option("--tier", help="auto, reference, interpreter or regions: how it is executed.")]
+OnTier = Annotated[
+    str, typer.Option("--tier", help="auto, reference, blocks, interpreter, copies or regions: how it is executed.")
+]
 Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
 OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]
 Forced = Annotated[bool, typer.Option("--unsafe", help="A monitor whatever the verdict is, to see what it does.")]

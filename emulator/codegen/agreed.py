@@ -10,7 +10,7 @@ from enum import IntEnum
 from analyzer import ir
 from emulator.codegen.plan import blocks
 
-BACK = 16
+BACK = 8
 """What a jump back counts; one forward counts 1."""
 
 EXECUTED = 1 << 10
@@ -20,6 +20,23 @@ KEYS = 1 << 14
 """Entries of the table of variants: a key (0: none) and a number, 64 bits each; two thirds of it are used at most."""
 
 MIX = 0x9E3779B97F4A7C15
+
+
+NEXT, BAIL, SHORT = "next", "bail", "short"
+"""Where stencils go: on behind them, to the handler of their instruction, and out of the beginning of a copy."""
+COPIED = (NEXT, BAIL, SHORT)
+
+GLUE = {
+    "counted": ("disp", "pc"),
+    "enter": ("disp",),
+    "begin": ("count",),
+    "short": ("disp", "pc"),
+    "bail": ("more", "disp", "pc"),
+    "near": ("disp", "pc", "origin"),
+    "far": ("pc",),
+}
+"""What stands between stencils, with what its holes are made of: an address, how far its record is from the first one
+of the page, the steps of the copy, those to give back, where a jump comes from."""
 
 
 class Leave(IntEnum):

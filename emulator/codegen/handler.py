@@ -25,6 +25,9 @@ CHEAP = 24
 class Tail(Direct):
     """Code that ends in tail calls."""
 
+    origin: Value = "%pc"
+    """Where a jump comes from."""
+
     def go(self, target: str, rec: Value, budget: Value, pc: Value, more: Value = "poison") -> None:
         self.text.do(
             f"musttail call {CONVENTION} void {target}"
@@ -58,7 +61,7 @@ class Tail(Direct):
             raise Unsupported("parcels of an odd number of units")
         away = self.binary("shl", self.binary("and", pc, ones(CODE_PAGE), 64), scale, 64)
         rec = self.text.let(f"getelementptr i8, ptr {base}, i64 {away}")
-        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc, "%pc")
+        self.go(self.text.let(f"load ptr, ptr {self.at(Record.JUMP, rec)}"), rec, budget, pc, self.origin)
 
     def checks(self) -> list[int] | None:
         """What must be looked at after what was written: None for everything, else interrupt conditions by number."""
@@ -153,11 +156,15 @@ class Handler(Tail):
             first = self.pointer("journal0")
             self.text.do(f"store ptr {first}, ptr {self.at(self.layout.words['journal'])}")
         if self.delta.get(self.regs[PC]) == self.variant.length:
-            rec = self.at(self.variant.length // self.plan.per_parcel * self.layout.record.size, "%rec")
-            target = self.text.let(f"load ptr, ptr {rec}")
-            self.go(target, rec, self.spent(), self.wide_pc())
-            return
-        self.jump(self.spent())
+            self.fall()
+        else:
+            self.jump(self.spent())
+
+    def fall(self) -> None:
+        """Goes on behind the instruction."""
+        rec = self.at(self.variant.length // self.plan.per_parcel * self.layout.record.size, "%rec")
+        target = self.text.let(f"load ptr, ptr {rec}")
+        self.go(target, rec, self.spent(), self.wide_pc())
 
     def undo(self) -> None:
         self.text.do(f"call void {self.pointer('rollback')}(ptr %st, ptr {self.pointer('journal0')})")

@@ -1,7 +1,8 @@
 """Machines that run programs: one interface (`emulator.interface`), several tiers that give the same results.
 
 `reference` is the reference executor with regions and devices, and `blocks` adds basic blocks as generated Python; they
-need nothing and are slow.  `interpreter` is the threaded interpreter made by LLVM, `regions` adds regions of hot code.
+need nothing and are slow.  `interpreter` is the threaded interpreter made by LLVM, `copies` adds stencils
+one behind the other, and `regions` regions of hot code.
 `auto` is the fastest that there is.
 """
 
@@ -18,10 +19,12 @@ from emulator.interface import Machine, Region
 if TYPE_CHECKING:
     from emulator.storage import Storage
 
-Tier = Literal["auto", "reference", "blocks", "interpreter", "regions"]
+Tier = Literal["auto", "reference", "blocks", "interpreter", "copies", "regions"]
 
 HOT = 300
 """Jumps to an address after which it becomes the entry of a region."""
+SHARE = 0.5
+"""Of the time, that making regions may take."""
 
 __all__ = ["Tier", "build"]
 
@@ -54,11 +57,12 @@ def build(
             from emulator.machine.blocks import BlocksMachine
 
             return BlocksMachine(isa, regions, choices)
-        case "interpreter" | "regions" | "auto":
+        case "interpreter" | "copies" | "regions" | "auto":
             if not compiled:
                 raise UsageError(f"the tier {tier} needs llvmlite", "pip install llvmlite")
             from emulator.machine.native import NativeMachine
 
-            return NativeMachine(isa, regions, choices, hot=0 if tier == "interpreter" else hot, storages=storages)
+            hot, share = 0 if tier == "interpreter" else hot, None if tier == "copies" else SHARE
+            return NativeMachine(isa, regions, choices, hot=hot, share=share, storages=storages)
         case _:
             assert_never(tier)

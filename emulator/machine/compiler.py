@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import llvmlite.binding as llvm
 
@@ -48,21 +49,31 @@ class Compiler:
         target = llvm.Target.from_default_triple()
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         self._tm = target.create_target_machine(cpu=cpu, features=features, opt=1, reloc="pic", codemodel="small")
+        self._fixed = partial(
+            target.create_target_machine, cpu=cpu, features=features, opt=1, reloc="static", codemodel="kernel"
+        )
         self._jit = llvm.create_lljit_compiler(
             target.create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
         )
         self._loaded = 0
 
-    def compile(self, text: str, passes: Sequence[str]) -> bytes:
-        """The object of a module."""
+    @cached_property
+    def _patched(self) -> llvm.TargetMachine:
+        """Makes code whose symbols are numbers that are put in their places later: one that stands for an address
+        within 2**31 of 0 is a displacement."""
+        return self._fixed()
+
+    def compile(self, text: str, passes: Sequence[str], patched: bool = False) -> bytes:
+        """The object of a module; `patched`: one to be copied and patched."""
+        machine = self._patched if patched else self._tm
         module = llvm.parse_assembly(text)
         if passes:
-            builder = llvm.create_pass_builder(self._tm, llvm.create_pipeline_tuning_options(speed_level=2))
+            builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
             manager = llvm.create_new_module_pass_manager()
             for name in passes:
                 getattr(manager, f"add_{name}_pass")()
             manager.run(module, builder)
-        return bytes(self._tm.emit_object(module))
+        return bytes(machine.emit_object(module))
 
     def load(self, code: bytes, symbols: Sequence[str]) -> Library:
         """Puts an object into memory."""

@@ -106,7 +106,8 @@ class Contexts(Words):
             lo, hi, base = found
             fresh = self._code["undecoded"]
             host = self._host + (base - self._bank.base) * self._bank.cell
-            page = CodePage(self._known_variants, lo, hi, base, host, (fresh, fresh), self._code["missing"])
+            missing, lookup = self._code["missing"], self._code["lookup"]
+            page = CodePage(self._known_variants, lo, hi, base, host, (fresh, fresh), missing, lookup)
             context.pages[found] = page
             self._pages.append(page)
         if context.since == self._word("generation"):  # the proof has changed nothing

@@ -109,6 +109,17 @@ class Engine:
             return None
         return self.load(f"{names.decode()}\n{note.decode()}", code)
 
+    def object(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> tuple[str, bytes]:
+        """The object of a module to be copied and patched, with its line; it is kept as well."""
+        digest = self.digest(name, *parts, *passes)
+        found = self.objects.get(digest)
+        if found is None:
+            module = source()
+            found = f"{module.note}\n".encode() + self._compiler.compile(module.text, passes, patched=True)
+            self.objects.put(digest, found)
+        note, _, code = found.partition(b"\n")
+        return note.decode(), code
+
     def note(self, parts: Sequence[str], line: str) -> None:
         """Keeps a line, among others, under a name."""
         self.objects.add(self.digest("notes", *parts), line)

@@ -14,7 +14,7 @@ import mmap
 import platform
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 HEAD = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -27,6 +27,7 @@ ELF64_LITTLE = b"\x7fELF\x02\x01"
 RELOCATABLE, X86_64 = 1, 62
 PROGBITS, SYMTAB, RELA = 1, 2, 4
 ALLOCATED = 2
+FUNCTION = 2
 DISTANCES = {2, 4}
 """R_X86_64_PC32 and R_X86_64_PLT32: S + A - P, 32 bits."""
 MOST = 4096
@@ -39,6 +40,24 @@ class Image:
 
     code: bytes
     offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A place in code that depends on the address of a symbol: the type of its relocation, and the addend."""
+
+    at: int
+    type: int
+    symbol: str
+    addend: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A function of an object by itself."""
+
+    code: bytes
+    patches: tuple[Patch, ...]
 
 
 class _Strange(Exception):
@@ -55,11 +74,49 @@ def linked(code: bytes, symbols: Sequence[str]) -> Image | None:
         return None
 
 
-def _linked(code: bytes, symbols: Sequence[str]) -> Image:
+def pieces(code: bytes) -> dict[str, Piece]:
+    """The functions of an object by name, as it has them, not linked.  There are none if it is not one of this host."""
+    try:
+        return _pieces(code)
+    except (_Strange, struct.error):
+        return {}
+
+
+def _sections(code: bytes) -> list[tuple[int, ...]]:
     ident, kind, machine, _, _, _, table, _, _, _, _, _, count, _ = HEAD.unpack_from(code)
     if ident[:6] != ELF64_LITTLE or (kind, machine) != (RELOCATABLE, X86_64):
         raise _Strange
-    sections = [SECTION.unpack_from(code, table + i * SECTION.size) for i in range(count)]
+    return [SECTION.unpack_from(code, table + i * SECTION.size) for i in range(count)]
+
+
+def _pieces(code: bytes) -> dict[str, Piece]:
+    sections = _sections(code)
+    names: list[str] = []
+    functions: dict[str, tuple[int, int, int]] = {}
+    patches: dict[int, list[Patch]] = {}
+    for _, type_, _, _, at, size, strings, _, _, _ in sections:
+        if type_ == SYMTAB:
+            named = sections[strings][4]
+            for name, what, _, where, value, length in SYMBOL.iter_unpack(code[at : at + size]):
+                names.append(code[named + name : code.index(b"\0", named + name)].decode())
+                if what & 0xF == FUNCTION:
+                    functions[names[-1]] = (where, value, length)
+    for _, type_, _, _, at, size, _, into, _, _ in sections:
+        if type_ == RELA:
+            patches[into] = [
+                Patch(where, what & 0xFFFFFFFF, names[what >> 32], addend)
+                for where, what, addend in RELOCATION.iter_unpack(code[at : at + size])
+            ]
+    found = {}
+    for name, (where, first, length) in functions.items():
+        start = sections[where][4] + first
+        mine = (p for p in patches.get(where, ()) if first <= p.at < first + length)
+        found[name] = Piece(code[start : start + length], tuple(replace(p, at=p.at - first) for p in mine))
+    return found
+
+
+def _linked(code: bytes, symbols: Sequence[str]) -> Image:
+    sections = _sections(code)
     image, places = bytearray(), dict[int, int]()
     for i, (_, type_, flags, _, at, size, _, _, alignment, _) in enumerate(sections):
         if not flags & ALLOCATED:

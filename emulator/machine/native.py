@@ -57,7 +57,7 @@ class NativeMachine(Regions):
         choices: Mapping[str, int] | None = None,
         engine: Engine | None = None,
         hot: int = 0,
-        share: float = 0.5,
+        share: float | None = 0.5,
         eager: int = EAGER,
         storages: Mapping[str, Storage] | None = None,
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 
@@ -14,8 +15,16 @@ class Objects:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
+    @cached_property
+    def _names(self) -> set[str]:
+        """The files that there are; what others add later is not missed."""
+        try:
+            return set() if self.folder is None else {path.name for path in self.folder.iterdir()}
+        except OSError:
+            return set()
+
     def get(self, digest: str) -> bytes | None:
-        if self.folder is None:
+        if self.folder is None or f"{digest}.o" not in self._names:
             return None
         try:
             data = (self.folder / f"{digest}.o").read_bytes()
@@ -34,6 +43,7 @@ class Objects:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(digest.encode() + body).digest() + body)
             Path(name).replace(self.folder / f"{digest}.o")
+            self._names.add(f"{digest}.o")
         except OSError:
             return
 

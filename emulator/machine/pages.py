@@ -79,7 +79,15 @@ class CodePage(Mapping[int, Instr]):
     """
 
     def __init__(
-        self, variants: Variants, lo: int, hi: int, base: int, host: int, fresh: tuple[int, int], outside: int
+        self,
+        variants: Variants,
+        lo: int,
+        hi: int,
+        base: int,
+        host: int,
+        fresh: tuple[int, int],
+        outside: int,
+        beyond: int,
     ) -> None:
         self.variants, self.plan = variants, variants.plan
         self.lo, self.hi, self.base, self.host = lo, hi, base, host
@@ -103,7 +111,10 @@ class CodePage(Mapping[int, Instr]):
         self.buffer.fill(0, start, self.outside)
         self.buffer.fill(start, end, self.blank)
         self.buffer.fill(end, (count + 1) * self.stride, self.outside)
+        self.buffer.words[count * self.stride // 8] = beyond  # control falls into another page of the fetch cache
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
+        self.copies: dict[int, tuple[int, int]] = {}  # by entry: the address behind them, where others enter
+        self.links: dict[int, list[tuple[int, int]]] = {}  # by address: jumps of copies to it, and their other ways
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self._known: dict[int, Instr] = {}
@@ -111,19 +122,19 @@ class CodePage(Mapping[int, Instr]):
 
     # -- what is decoded -----------------------------------------------------------------------------------------------
 
-    def _number(self, pc: int) -> int:
+    def number(self, pc: int) -> int:
         """The number of the variant at an address; 0 if nothing is decoded there."""
         if not self.lo <= pc <= self.hi or (pc - self.first) % self.plan.per_parcel:
             return 0
         return self.buffer.words[(self.offset(pc) + Record.VARIANT) // 8] & 0xFFFFFFFF
 
     def __contains__(self, pc: object) -> bool:
-        return isinstance(pc, int) and self._number(pc) != 0
+        return isinstance(pc, int) and self.number(pc) != 0
 
     def __getitem__(self, pc: int) -> Instr:
         known = self._known.get(pc)
         if known is None:
-            number = self._number(pc)
+            number = self.number(pc)
             if not number:
                 raise KeyError(pc)
             variant = self.variants.all[number]

@@ -209,18 +209,23 @@ class Records(Contexts):
                 continue
             lo, end = page.lo + max(first - page.base, 0), page.lo + last - page.base
             found = page.decoded(lo, end - 1)
-            if not found and not page.regions:
+            if not found and not page.regions and not page.copies:
                 continue
             for pc, variant in found:
                 size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
                 if page.physical(pc) + size > address:
                     page.clear(pc)
             changed = range(lo, end)
-            for entry, (covered, _) in list(page.regions.items()):
-                if not covered.isdisjoint(changed):
-                    del page.regions[entry]
-                    page.dropped[entry] = page.dropped.get(entry, 0) + 1
-                    instr = page.get(entry)
-                    if instr is not None:
-                        number = self._known_variants.numbers[instr.variant]
-                        page.install(entry, self._variants.words[number], self._code["count"])
+            made = [entry for entry, (covered, _) in page.regions.items() if not covered.isdisjoint(changed)]
+            made += [entry for entry, (behind, _) in page.copies.items() if entry < end and lo < behind]
+            for entry in made:
+                self._drop(page, entry)
+                page.dropped[entry] = page.dropped.get(entry, 0) + 1
+                instr = page.get(entry)
+                if instr is not None:
+                    number = self._known_variants.numbers[instr.variant]
+                    page.install(entry, self._variants.words[number], self._code["count"])
+
+    def _drop(self, page: CodePage, entry: int) -> None:
+        """Forgets what code was made from an address."""
+        page.regions.pop(entry, None)

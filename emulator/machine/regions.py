@@ -11,9 +11,9 @@ from analyzer import ir
 from emulator.codegen.plan import LINE
 from emulator.interface import Region
 from emulator.machine.contexts import EMPTY
+from emulator.machine.copying import Copying
 from emulator.machine.engine import Engine, Module
 from emulator.machine.pages import CodePage
-from emulator.machine.records import Records
 from emulator.storage import Storage
 
 REGION_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
@@ -26,7 +26,7 @@ VISITED = 6
 that was not kept: making one takes as long as ten million steps of the interpreter."""
 
 
-class Regions(Records):
+class Regions(Copying):
     """A machine that makes regions."""
 
     def __init__(
@@ -36,25 +36,28 @@ class Regions(Records):
         choices: Mapping[str, int] | None,
         engine: Engine,
         hot: int,
-        share: float,
+        share: float | None,
         eager: int,
         storages: Mapping[str, Storage] | None,
     ) -> None:
         super().__init__(isa, regions, choices, engine, hot, eager, storages)
-        self._share = share
-        self._ran = 0.0  # seconds in generated code
-        self.stats: dict[str, float] = {"regions": 0, "region_seconds": 0.0}
+        self._share = share  # None: there are to be none
 
     def _heat(self, pc: int, record: int) -> bool:
-        """Makes a region of the code that is jumped to at an address, if it is worth it: one that was made before by
-        now, others if control comes back here again and again."""
+        """Makes faster code of what is jumped to at an address: a region if it is worth it, else a copy."""
         page = self._page_of(record)
         if page is None:
             return False
         page.cool(pc)  # it comes again if nothing is made of it now
         if pc not in page or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
             return False
-        began = time.thread_time()
+        return self._region(page, pc) or self._copy(page, pc)
+
+    def _region(self, page: CodePage, pc: int) -> bool:
+        """Makes a region, if it is worth it: one that was made before by now, others if control comes to its address
+        again and again."""
+        if self._share is None:
+            return False
         used, made_before = self.stats["region_seconds"], self.stats["regions"]
         expected = used / made_before if made_before else 0.0
         if used + expected > ALLOWANCE + self._share * self._ran:
@@ -62,7 +65,7 @@ class Regions(Records):
         visits = page.visits[pc] = page.visits.get(pc, 0) + 1
         if 1 < visits < self._hot // VISITED:
             return False
-        known, windows = self._known(), self._windows()
+        began, known, windows = time.thread_time(), self._known(), self._windows()
 
         def source() -> Module:
             from emulator.machine.sources import region_module
@@ -81,6 +84,7 @@ class Regions(Records):
             page.install(pc, *[page.buffer.words[page.offset(pc) // 8]] * 2)
             return False
         address = made.addresses["region"]
+        self._drop(page, pc)
         page.install(pc, address, address)
         page.regions[pc] = (covered(made.note), made.library)
         self.stats["regions"] += 1

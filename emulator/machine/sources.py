@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from msgspec import json
+
 from emulator.codegen.decoder import decoder
+from emulator.codegen.glue import glue
 from emulator.codegen.handler import handler
 from emulator.codegen.plan import Plan
 from emulator.codegen.region import DECLARATIONS, Region
 from emulator.codegen.runtime import Runtime
+from emulator.codegen.stencil import Holes, stencil, stencils
 from emulator.codegen.values import PROFILES, Unsupported
 from emulator.codegen.variant import Instr, Variant
 from emulator.machine.engine import Module
@@ -35,6 +39,20 @@ def handlers_module(plan: Plan, named: Sequence[tuple[str, Variant]]) -> Module:
         with suppress(Unsupported):
             texts[name] = handler(plan, variant, name)
     return Module(PROFILES + SWAPS + "\n".join(texts.values()), tuple(texts))
+
+
+def stencils_module(plan: Plan, named: Sequence[tuple[str, Variant]]) -> Module:
+    """Stencils by their names, and what their symbols stand for; those that there are not are left out.  The glue if
+    none are named."""
+    found: dict[str, Holes] = {each.name: each for each in glue(plan).values()} if not named else {}
+    for name, variant in named:
+        with suppress(Unsupported):
+            found[name] = stencil(plan, variant, name)
+    known = {
+        name: (each.numbers(), {symbol: formula for formula, symbol in each.exits.items()}, each.never)
+        for name, each in found.items()
+    }
+    return Module(PROFILES + SWAPS + stencils(found.values()), tuple(found), json.encode(known).decode())
 
 
 def region_module(

@@ -44,6 +44,7 @@ def decoded(isa: ir.Isa, engine: Engine, seed: int, count: int) -> float:
         machine._host,
         (fresh, fresh),
         machine._code["missing"],
+        machine._code["lookup"],
     )
     there = native = 0
     for place in places:

@@ -15,7 +15,8 @@ from tests.specs import spec
 
 SPECS = ("pg1974", "ka10", "s370", "m68000", "m68010", "ia32", "rv64")
 
-HOT = {"interpreter": 0, "regions": 2}
+HOT: dict[str, tuple[int, float | None]] = {"interpreter": (0, None), "copies": (2, None), "regions": (2, 1e9)}
+"""By tier: jumps after which an address is hot, and the share of time that regions may take (None: none are made)."""
 SAMPLE, STOPS = 1, 24
 """The program of the sample, and its stops."""
 
@@ -28,8 +29,8 @@ def machines(isa: ir.Isa, engine: Engine) -> dict[str, BaseMachine]:
     """One of each tier."""
     regions, choices = programs.regions(isa), programs.choices(isa)
     found: dict[str, BaseMachine] = {"blocks": BlocksMachine(isa, regions, choices, warm=2, most=6)}
-    for tier, hot in HOT.items():
-        found[tier] = NativeMachine(isa, regions, choices, engine, hot, share=1e9, eager=1)
+    for tier, (hot, share) in HOT.items():
+        found[tier] = NativeMachine(isa, regions, choices, engine, hot, share, eager=1)
     return found
 
 
@@ -43,6 +44,9 @@ def test_sample(name: str, engine: Engine) -> None:
     native = everyone["interpreter"]
     assert isinstance(native, NativeMachine)
     assert len(native._known_variants.numbers) > len(isa.instructions) // 20, "it runs on the reference"
+    copies = everyone["copies"]
+    assert isinstance(copies, NativeMachine)
+    assert copies.stats["copies"]
 
 
 @pytest.mark.slow
