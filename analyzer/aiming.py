@@ -137,7 +137,8 @@ class Aiming:
             ex = square.executor()
             ways.append((deliver(text, ex, kind, args, restored, at).state, ex.run))
         (v, one), (m, two) = ways
-        return square.smt.or_(square.apart(v, m), *(wrong for _, wrong in runs_apart(square, one, two)[1:]))
+        apart = square.smt.and_(square.apart(v, m), square.smt.not_(one.unpredictable))
+        return square.smt.or_(apart, *(wrong for _, wrong in runs_apart(square, one, two)[1:]))
 
     @cached_property
     def _sources(self) -> dict[str, list[_Source]]:
@@ -181,9 +182,22 @@ class Aiming:
         pc = self.isa.elements[fetch.pc]
         access = ir.Access(fetch.space, ir.Get(pc.name, pc.width), fetch.parcel, "fetch", fetch.args, fetch.given)
         frame = Frame({}, Changes(), Changes())
-        space, address, _ = square.memories.down(ex, frame, True, access, None)
-        here = smt.eq(address, self._middle, space.address_width) if space.name == self.domain.memory else False
+        if isinstance(self.isa.spaces[fetch.space], ir.Bus):
+            here = self._depends(square, ex, frame, access)
+        else:
+            space, address, _ = square.memories.down(ex, frame, True, access, None)
+            here = smt.eq(address, self._middle, space.address_width) if space.name == self.domain.memory else False
         return smt.and_(here, frame.alive, *(smt.not_(trap.guard) for trap in ex.run.traps))
+
+    def _depends(self, square: Square, ex: Executor, frame: Frame, access: ir.Access) -> Bool:
+        """Does what is read through a bus depend on the middle of RAM?"""
+        smt, memories, memory = square.smt, square.memories, self.isa.spaces[self.domain.memory]
+        assert isinstance(memory, ir.Memory)
+        before = memories.load(ex, frame, True, access, None)
+        there = smt.symbol("another unit", memory.unit)
+        old = memories.memory(frame, memory)
+        frame.state[f"memory {memory.name}"] = memories.written(old, lambda _: self._middle, there, memory.unit, memory)
+        return smt.not_(smt.eq(before, memories.load(ex, frame, True, access, None), access.bits))
 
     @property
     def _middle(self) -> int:
@@ -247,7 +261,7 @@ class Aiming:
         """What makes it likely that the state can be made: the maps as after reset, the program counter and what is
         accessed in RAM."""
         square, smt, domain = source.square, source.square.smt, self.domain
-        at, end = self._middle, domain.base + domain.size
+        at = self._middle
         here = True if source.subject is None else self._fetched(square, square.executor())
         maps = [
             smt.eq(term, self.isa.elements[name].reset or 0, term.width)
@@ -256,10 +270,13 @@ class Aiming:
         ]
         array = square.world.values.get(f"memory {domain.memory}")
         cells = smt.and_(source.given, wrong)
-        places = {
-            t.args[1] for t in nodes(cells) if t.op == "select" and t.args[0].op == "array" and t.args[0] is array
-        }
-        inside = [smt.compare("ult", p, end, p.width) for p in places if isinstance(p, Term)]
+        read = {t.args[1] for t in nodes(cells) if t.op == "select" and t.args[0] is array}
+        places = read | {t.args[1] for t in nodes(cells) if t.op == "store" and t.args[0] is array}
+        inside = [
+            smt.compare("ult", smt.op("sub", p, domain.base, p.width), domain.size, p.width)
+            for p in places
+            if isinstance(p, Term)
+        ]
         beside = [
             smt.or_(smt.compare("ult", p, at, p.width), smt.not_(smt.compare("ult", p, at + 16, p.width)))
             for p in places

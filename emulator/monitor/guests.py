@@ -290,11 +290,12 @@ def cell_of(kind: Kind, state: State, address: int) -> int | None:
     args = tuple(None if a is None else a(run, {}) for a in run.code.fetch_args)
     whole = address - address % (fetch.parcel // isa.unit)
     try:
-        space, cell, _ = run._locate(fetch.space, whole, fetch.parcel, "fetch", args)
+        run.load(fetch.space, whole, fetch.parcel, "fetch", args, False)
     except Leave:
         return None
     finally:
         run.undo()
+    read = (t.cell for t in run.accesses if not t.table and isinstance(isa.spaces[t.cell[0]], ir.Memory))
+    memory, cell = next(read, ("", 0))  # registers may lie at an address
     cell += address - whole
-    inside = kind.base <= cell < kind.base + kind.size
-    return cell if inside and isinstance(space, ir.Memory) and space.name == kind.memory else None
+    return cell if memory == kind.memory and kind.base <= cell < kind.base + kind.size else None
