@@ -269,7 +269,7 @@ class Aiming:
             if name in self.isa.elements and self.isa.elements[name].role is ir.Role.MAP and isinstance(term, Term)
         ]
         array = square.world.values.get(f"memory {domain.memory}")
-        cells = smt.and_(source.given, wrong)
+        cells = smt.and_(source.given, wrong, here)
         read = {t.args[1] for t in nodes(cells) if t.op == "select" and t.args[0] is array}
         places = read | {t.args[1] for t in nodes(cells) if t.op == "store" and t.args[0] is array}
         inside = [
