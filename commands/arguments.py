@@ -26,7 +26,10 @@ Loads = Annotated[list[str] | None, typer.Option("--load", help="One more progra
 OnDisk = Annotated[Path | None, typer.Option("--disk", help="An image for the block device; changes are not kept.")]
 OfFormat = Annotated[str | None, typer.Option("--format", help="asm, elf, hex or raw.")]
 OnTier = Annotated[
-    str, typer.Option("--tier", help="auto, reference, blocks, interpreter, copies or regions: how it is executed.")
+    str,
+    typer.Option(
+        "--tier", help="auto, reference, blocks, interpreter, copies, regions or background: how it is executed."
+    ),
 ]
 Stats = Annotated[str | None, typer.Option("--stats", help="json: how the run went, on stderr.")]
 OfTechnique = Annotated[str, typer.Option("--technique", help="plain, or hybrid: virtual supervisors interpreted.")]

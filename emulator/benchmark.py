@@ -7,7 +7,7 @@ are those of a round, so that whatever else the machine does weighs on both side
 Three times are taken of this emulator: the *first* run, when nothing is kept; that of a *new* program on a machine
 that has run another one (the empty guest), so that what depends on the spec is kept; and a *warm* one.  All are of the
 run alone, without the start of the process and the loading of the spec, as from a peer the time of an empty guest is
-taken.
+taken.  A fourth one is of the whole process `popek run`, for a new program, beside the whole process of the peer.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ RESULTS = SUITE.parent / "results" / "emulator.json"
 POPEK = "popek"
 FIRST = "popek, first run"
 NEW = "popek, new program"
+COMMAND = "popek run, new"
+WHOLE = ", whole"
+"""Behind the name of a peer: all that its process takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Row:
     def ratio(self, engine: str, reference: str) -> float | None:
         """How many times as fast as the reference (the guest's own, if it has one) an engine is: the median over
         rounds."""
-        reference = self.guest.reference or reference
+        reference = (self.guest.reference or reference) + (WHOLE if engine == COMMAND else "")
         pairs = zip(self.seconds.get(engine, ()), self.seconds.get(reference, ()), strict=False)
         ratios = [theirs / max(ours, 1e-4) for ours, theirs in pairs]
         return statistics.median(ratios) if ratios else None
@@ -177,10 +180,11 @@ class Workshop:
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
 
-def child_seconds(command: Sequence[str]) -> float:
+def child_seconds(command: Sequence[str], environment: Mapping[str, str] | None = None) -> float:
     """The processor time of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    null = subprocess.DEVNULL
+    subprocess.run(command, stdin=null, stdout=null, stderr=null, env=environment, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -228,7 +232,9 @@ class Bench:
         peers = [peer for peer in guest.peers if peer in self.present]
         for _ in range(rounds):
             for peer in peers:
-                seconds.setdefault(peer, []).append(max(self.peer(peer, guest) - self.nothing(peer, guest.spec), 1e-4))
+                whole = self.peer(peer, guest)
+                seconds.setdefault(peer + WHOLE, []).append(whole)
+                seconds.setdefault(peer, []).append(max(whole - self.nothing(peer, guest.spec), 1e-4))
             with tempfile.TemporaryDirectory(dir=self.folder) as cache:
                 for engine in (FIRST, POPEK):
                     taken, steps = self.mine(guest, image, Path(cache))
@@ -240,6 +246,9 @@ class Bench:
                 self.mine(null, self.workshop.built(null, build), Path(cache))
                 taken, steps = self.mine(guest, image, Path(cache))
                 seconds.setdefault(NEW, []).append(taken)
+            with tempfile.TemporaryDirectory(dir=self.folder) as cache:
+                self.command(null, self.workshop.built(null, build), Path(cache))
+                seconds.setdefault(COMMAND, []).append(self.command(guest, image, Path(cache)))
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         return Row(guest, digest, steps, {engine: tuple(times) for engine, times in seconds.items()})
 
@@ -253,6 +262,13 @@ class Bench:
         command = self.suite.peers[peer]
         used = {build: str(self.workshop.built(guest, build)) for build in self.suite.builds if needs(command, build)}
         return child_seconds([word.format(**used) for word in command])
+
+    def command(self, guest: Guest, image: Path, cache: Path) -> float:
+        """Processor seconds of `popek run`, with its modules compiled, as installing it does."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"POPEK_CACHE": str(cache), "PYTHONPYCACHEPREFIX": str(self.folder / "modules")}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        return child_seconds([sys.executable, "-m", "popek", "run", guest.spec, str(image)], environment)
 
     def mine(self, guest: Guest, image: Path, cache: Path) -> tuple[float, int]:
         """Processor seconds of a run, and its steps."""
@@ -281,8 +297,8 @@ def needs(command: Sequence[str], build: str) -> bool:
 
 def table(rows: Sequence[Row], reference: str) -> list[str]:
     """The figures as lines: millions of steps a second, and how many times as fast as the reference."""
-    engines = list(dict.fromkeys(engine for row in rows for engine in (*row.seconds,)))
-    mine = (FIRST, NEW, POPEK)
+    engines = list(dict.fromkeys(e for row in rows for e in row.seconds if not e.endswith(WHOLE)))
+    mine = (FIRST, COMMAND, NEW, POPEK)
     engines = [e for e in engines if e not in mine] + [e for e in mine if e in engines]
     widest = max((len(row.guest.name) for row in rows), default=0)
     lines = [f"{'':<{widest}}  {'steps':>13}  " + "  ".join(f"{engine:>20}" for engine in engines)]
@@ -300,12 +316,13 @@ def table(rows: Sequence[Row], reference: str) -> list[str]:
             cells.append(f"{figure} {f'{ratio:.2f}x' if ratio is not None else '':>7}".rjust(20))
         lines.append(f"{row.guest.name:<{widest}}  {row.steps:>13,}  " + "  ".join(cells))
     for group in dict.fromkeys(row.guest.group for row in rows):
-        ratios = [r for row in rows if row.guest.group == group and (r := row.ratio(POPEK, reference)) is not None]
-        if len(ratios) > 1:
-            mean = math.exp(statistics.mean(math.log(r) for r in ratios))
-            references = {row.guest.reference or reference for row in rows if row.guest.group == group}
-            beside = " and ".join(sorted(references))
-            lines.append(f"{group}: {mean:.2f}x {beside} (geometric mean), {min(ratios):.2f}x at least")
+        those = [row for row in rows if row.guest.group == group]
+        beside = " and ".join(sorted({row.guest.reference or reference for row in those}))
+        for engine, name in ((POPEK, group), (COMMAND, f"{group}, {COMMAND}")):
+            ratios = [r for row in those if (r := row.ratio(engine, reference)) is not None]
+            if len(ratios) > 1:
+                mean = math.exp(statistics.mean(math.log(r) for r in ratios))
+                lines.append(f"{name}: {mean:.2f}x {beside} (geometric mean), {min(ratios):.2f}x at least")
     return lines
 
 

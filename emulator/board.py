@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from emulator.elf import ElfTarget
 from emulator.interface import ClockSource
 
 SUFFIX = ".toml"
+FOLDER = Path(__file__).parent / "boards"
 DEFAULT_RAM = 1 << 20
 """Units of RAM of a machine without a board, if its memory has as many."""
 
@@ -124,8 +124,7 @@ class Board(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def bundled() -> tuple[str, ...]:
     """The names of the boards that come with popek."""
-    folder = files("emulator") / "boards"
-    return tuple(sorted(f.name.removesuffix(SUFFIX) for f in folder.iterdir() if f.name.endswith(SUFFIX)))
+    return tuple(sorted(path.name.removesuffix(SUFFIX) for path in FOLDER.glob(f"*{SUFFIX}")))
 
 
 def board_of(isa: ir.Isa, wanted: str | None) -> Board:
@@ -151,8 +150,7 @@ def board_of(isa: ir.Isa, wanted: str | None) -> Board:
 
 @cache
 def _bundled(name: str) -> Board:
-    text = (files("emulator") / "boards" / f"{name}{SUFFIX}").read_text(encoding="utf-8")
-    return parsed(f"{name}{SUFFIX}", text)
+    return parsed(f"{name}{SUFFIX}", (FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
 
 
 def parsed(file: str, text: str) -> Board:

@@ -10,9 +10,9 @@ import gc
 import hashlib
 import pickle
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
+import isa_specs
 from analyzer import ir
 from emulator.machine.objects import Objects, default_folder
 
@@ -53,7 +53,7 @@ def _name(spec: str) -> str:
     """A digest of what the machine depends on."""
     root = Path(ir.__file__).parent
     code = [root / "ir.py", root / "source.py", *sorted((root / "syntax").glob("*.py"))]
-    bundled = sorted(Path(str(files("isa_specs"))).glob(f"*{SUFFIX}"))
+    bundled = sorted(Path(str(isa_specs.__file__)).parent.glob(f"*{SUFFIX}"))
     path = Path(spec)
     mine = sorted(path.parent.glob(f"*{SUFFIX}"))
     texts = [(str(p), p.read_bytes()) for p in mine if p.is_file()]

@@ -55,9 +55,9 @@ def private(size: int, large: int = LARGE, filled: bool = False) -> memoryview:
     if size < large:
         return memoryview(mmap.mmap(-1, size, flags=flags | mmap.MAP_POPULATE if filled else flags))
     whole = mmap.mmap(-1, size + LARGE, flags=flags)
-    with suppress(OSError):
-        whole.madvise(mmap.MADV_HUGEPAGE)
     first = -ctypes.addressof(ctypes.c_char.from_buffer(whole)) % LARGE
+    with suppress(OSError):  # a large page for the little that is left over would be all there, and empty
+        whole.madvise(mmap.MADV_HUGEPAGE, first, (size + LARGE // 2) // LARGE * LARGE)
     return memoryview(whole)[first : first + size]
 
 

@@ -149,6 +149,7 @@ class Region:
             self.links |= {link for link in block.links if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
             waiting += sorted(block.next | block.links)
+        found = belonging({pc: ways[pc] & found for pc in found}, entry)
         self.members = found
         self.links &= found
         self.rounds = rounds({pc: ways[pc] & found for pc in found})
@@ -446,6 +447,31 @@ def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int,
         group = Group(len(found), lo, hi, low, any(not t.store for t in members), stores, view, most)
         found |= {(pc, *t.place): group for t in members}
     return found
+
+
+def belonging(ways: Mapping[int, set[int]], entry: int) -> set[int]:
+    """The blocks that belong to a region, of those that can be reached: if it begins in a loop, other loops behind it
+    do not, which are for regions of their own.
+
+    >>> sorted(belonging({1: {2}, 2: {1, 3}, 3: {4}, 4: {4, 5}, 5: set()}, 1))
+    [1, 2, 3]
+    >>> sorted(belonging({0: {1}, 1: {1}}, 0))
+    [0, 1]
+    """
+    reached = {pc: reach(ways, pc) for pc in ways}
+    if entry not in reached[entry]:
+        return set(ways)
+    others = {pc for pc in ways if pc in reached[pc] and entry not in reached[pc]}
+    return {entry} | reach({pc: to - others for pc, to in ways.items()}, entry)
+
+
+def reach(ways: Mapping[int, set[int]], start: int) -> set[int]:
+    """The blocks that lie behind one."""
+    reached, edge = set[int](), {start}
+    while edge:
+        edge = {to for pc in edge for to in ways[pc]} - reached
+        reached |= edge
+    return reached
 
 
 def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:

@@ -19,7 +19,7 @@ from emulator.interface import Machine, Region
 if TYPE_CHECKING:
     from emulator.storage import Storage
 
-Tier = Literal["auto", "reference", "blocks", "interpreter", "copies", "regions"]
+Tier = Literal["auto", "reference", "blocks", "interpreter", "copies", "regions", "background"]
 
 HOT = 300
 """Jumps to an address after which it becomes the entry of a region."""
@@ -57,12 +57,14 @@ def build(
             from emulator.machine.blocks import BlocksMachine
 
             return BlocksMachine(isa, regions, choices)
-        case "interpreter" | "copies" | "regions" | "auto":
+        case "interpreter" | "copies" | "regions" | "background" | "auto":
             if not compiled:
                 raise UsageError(f"the tier {tier} needs llvmlite", "pip install llvmlite")
             from emulator.machine.native import NativeMachine
+            from emulator.machine.tuning import Tuning
 
             hot, share = 0 if tier == "interpreter" else hot, None if tier == "copies" else SHARE
-            return NativeMachine(isa, regions, choices, hot=hot, share=share, storages=storages)
+            tuning = Tuning(hot, share, background=tier == "background")
+            return NativeMachine(isa, regions, choices, tuning=tuning, storages=storages)
         case _:
             assert_never(tier)

@@ -13,7 +13,7 @@ from emulator.machine.words import Words
 from emulator.storage import Storage
 
 CONTEXTS = 64
-PAGES = 1 << 29
+PAGES = 1 << 28
 """Bytes of records that a machine may have before it forgets them all."""
 LARGEST = 16
 """The logarithm of the units of the largest page of code."""

@@ -16,18 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import json
 
-from analyzer import ir
 from emulator.codegen.agreed import GLUE
 from emulator.codegen.variant import Variant
-from emulator.interface import Region
 from emulator.machine.arena import Arena
 from emulator.machine.cutting import Cut, cut
 from emulator.machine.draft import Draft, Stencil
-from emulator.machine.engine import Engine, Module
+from emulator.machine.engine import Module
 from emulator.machine.linking import Piece, pieces
 from emulator.machine.pages import CodePage
 from emulator.machine.records import PASSES, Records
-from emulator.storage import Storage
 
 ROOM = 1 << 26
 """Bytes that copies of a machine may take."""
@@ -46,20 +43,6 @@ Formulas = dict[str, tuple[dict[str, str], dict[str, str], list[str]]]
 
 class Copying(Records):
     """A machine that copies."""
-
-    def __init__(
-        self,
-        isa: ir.Isa,
-        regions: Sequence[Region],
-        choices: Mapping[str, int] | None,
-        engine: Engine,
-        hot: int,
-        eager: int,
-        storages: Mapping[str, Storage] | None,
-    ) -> None:
-        super().__init__(isa, regions, choices, engine, hot, eager, storages)
-        self._ran = 0.0  # seconds in generated code
-        self.stats: dict[str, float] = {"regions": 0, "region_seconds": 0.0, "copies": 0, "copy_seconds": 0.0}
 
     def _begin_records(self) -> None:
         super()._begin_records()

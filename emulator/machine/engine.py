@@ -68,18 +68,12 @@ class Engine:
         image = Code(code)
         return Made({name: image.address + int(offset) for name, _, offset in symbols}, note, image)
 
-    def make(
-        self,
-        source: Source,
-        parts: Sequence[str],
-        passes: Sequence[str],
-        name: str,
-        accept: Callable[[str], bool] = lambda note: True,
-    ) -> Made:
-        """Functions: `source` is asked for a module if none made from `parts` was kept, or its line is not accepted."""
-        found = self.kept(parts, passes, name, accept)
-        if found is not None:
-            return found
+    def make(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made:
+        """Functions: `source` is asked for a module if none made from `parts` was kept."""
+        return self.kept(parts, passes, name) or self.fresh(source, parts, passes, name)
+
+    def fresh(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> Made:
+        """Functions that are made anew."""
         module = source()
         code, names = b"", ""
         if module.symbols:

@@ -17,7 +17,7 @@ from msgspec import json
 
 from analyzer import ir
 from analyzer.errors import UsageError
-from emulator.codegen.agreed import BACK, Leave, memories, unspecified
+from emulator.codegen.agreed import Leave, memories, unspecified
 from emulator.codegen.layout import FOUND, WORDS
 from emulator.codegen.plan import LINE, Facts, Plan
 from emulator.interface import Exit, Reason, Region
@@ -32,8 +32,9 @@ from emulator.machine.engine import (
     fingerprint,
 )
 from emulator.machine.pages import Buffer
-from emulator.machine.records import EAGER, PASSES
+from emulator.machine.records import PASSES
 from emulator.machine.regions import Regions
+from emulator.machine.tuning import Tuning
 from emulator.state import State
 from emulator.storage import Bank as HostBank
 from emulator.storage import Storage
@@ -56,12 +57,10 @@ class NativeMachine(Regions):
         regions: Sequence[Region],
         choices: Mapping[str, int] | None = None,
         engine: Engine | None = None,
-        hot: int = 0,
-        share: float | None = 0.5,
-        eager: int = EAGER,
+        tuning: Tuning | None = None,
         storages: Mapping[str, Storage] | None = None,
     ) -> None:
-        super().__init__(isa, regions, choices, engine or Engine(), hot, share, eager, storages)
+        super().__init__(isa, regions, choices, engine or Engine(), tuning or Tuning(), storages)
         self._journal = Buffer(JOURNAL)
         self._ready = False
         self._failure: BaseException | None = None
@@ -103,7 +102,7 @@ class NativeMachine(Regions):
         self._put("journal", self._journal.address)
         self._put("journal0", self._journal.address)
         self._put("journal1", self._journal.address + JOURNAL)
-        self._put("threshold", self._hot * BACK)
+        self._put("threshold", self._threshold)
         for name, clock in self._clocks.items():
             self._write_slot(self._layout.elements[name], 64, clock.offset)
         self._begin_records()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import threading
 from functools import cached_property
 from pathlib import Path
 
@@ -39,10 +39,9 @@ class Objects:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(digest.encode() + body).digest() + body)
-            Path(name).replace(self.folder / f"{digest}.o")
+            part = self.folder / f"{digest}.{os.getpid()}.{threading.get_ident()}"
+            part.write_bytes(hashlib.sha256(digest.encode() + body).digest() + body)
+            part.replace(self.folder / f"{digest}.o")
             self._names.add(f"{digest}.o")
         except OSError:
             return

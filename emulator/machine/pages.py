@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 
 from emulator.codegen.layout import Place, Record, places
@@ -29,6 +30,14 @@ class Buffer:
         self.data = private(self.size, LARGE // 2 if filled else MOST, filled)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.data))
         self.words = memoryview(self.data).cast("Q")
+
+    def still(self) -> Buffer:
+        """What is in it by now; generated code has no use for that."""
+        found = object.__new__(Buffer)
+        found.size, found.address = self.size, 0
+        found.data = memoryview(bytearray(self.data))
+        found.words = memoryview(found.data).cast("Q")
+        return found
 
     def fill(self, first: int, last: int, pattern: bytes) -> None:
         """Repeats a pattern from one offset up to another; what lies between is a multiple of its length."""
@@ -167,6 +176,13 @@ class CodePage(Mapping[int, Instr]):
 
     def __len__(self) -> int:
         return sum(map(bool, self._numbers(self._before, self._within)))
+
+    def still(self) -> CodePage:
+        """What is decoded by now, whatever becomes of the page."""
+        found = copy(self)
+        found.buffer = self.buffer.still()
+        found._known, found._halves = {}, memoryview(found.buffer.data).cast("I")
+        return found
 
     # -- records -------------------------------------------------------------------------------------------------------
 

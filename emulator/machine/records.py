@@ -13,6 +13,7 @@ from emulator.machine.contexts import EMPTY, Contexts
 from emulator.machine.decoding import Decoding, Found
 from emulator.machine.engine import Engine, Made, Module
 from emulator.machine.pages import HEAD, Buffer, CodePage, Variants
+from emulator.machine.tuning import Tuning
 from emulator.state import State
 from emulator.storage import Storage
 
@@ -21,8 +22,6 @@ VARIANTS = 1 << 20
 """Handlers that a machine may have."""
 AHEAD = 32
 """Instructions that the driver decodes together."""
-EAGER = 100
-"""Instructions that the driver decodes before it makes a decoder, if none was kept."""
 
 
 class Records(Contexts):
@@ -39,13 +38,13 @@ class Records(Contexts):
         regions: Sequence[Region],
         choices: Mapping[str, int] | None,
         engine: Engine,
-        hot: int,
-        eager: int,
+        tuning: Tuning,
         storages: Mapping[str, Storage] | None,
     ) -> None:
         super().__init__(isa, regions, choices, storages)
-        self._engine = engine
-        self._hot, self._eager = hot, eager
+        self._engine, self._tuning = engine, tuning
+        self._ran = 0.0  # seconds in generated code
+        self.stats: dict[str, float] = {"regions": 0, "region_seconds": 0.0, "copies": 0, "copy_seconds": 0.0}
         self._variants = Buffer(8 * VARIANTS)
         self._decoded = 0  # instructions, by the driver
         self._executed = Buffer(EXECUTED * (32 + self._layout.record.size))  # the table, and the records
@@ -64,7 +63,7 @@ class Records(Contexts):
         self._put("variants", self._variants.address)
         self._put("executed", self._executed.address)
         self._executed.data[:] = bytes(self._executed.size)
-        self._put("counter", self._code["count"] if self._hot else 0)
+        self._put("counter", self._code["count"] if self._tuning.hot else 0)
         self._variants.words[0] = self._code["undecoded"]
         self._begin_contexts(Variants(self._plan))
         self._number(None, self._code["undefined"])
@@ -97,7 +96,7 @@ class Records(Contexts):
             return False
         self._enter(page, found)
         self._decoded += len(found)
-        if self._decoded - len(found) < self._eager <= self._decoded:
+        if self._decoded - len(found) < self._tuning.eager <= self._decoded:
             self._take_decoder(make=True)
         return True
 
@@ -197,7 +196,7 @@ class Records(Contexts):
         """Writes a record."""
         number = self._known_variants.numbers[found.variant]
         address = self._variants.words[number]
-        page.set(pc, address, self._code["count"] if self._hot else address, number, found.packed)
+        page.set(pc, address, self._code["count"] if self._tuning.hot else address, number, found.packed)
 
     def _invalidate(self, address: int, units: int) -> None:
         """Forgets what was decoded from these units of the bank."""

@@ -32,6 +32,14 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
     assert found.ratio("popek", "another") is None
 
 
+def test_a_whole_process_is_compared_with_one() -> None:
+    """The peer starts faster: its run alone is not what `popek run` stands beside."""
+    found = row({"peer": (1.0,), "peer, whole": (1.5,), "popek, new program": (0.5,), "popek run, new": (1.0,)})
+    assert (found.ratio("popek, new program", "peer"), found.ratio("popek run, new", "peer")) == (2.0, 1.5)
+    assert "whole" not in table([found], "peer")[0]
+    assert table([found, found], "peer")[-1] == "flat, popek run, new: 1.50x peer (geometric mean), 1.50x at least"
+
+
 def test_the_table() -> None:
     rows = [
         row({"peer": (2.0,), "popek, first run": (4.0,), "popek": (1.0,)}),

@@ -12,6 +12,7 @@ from emulator.machine.engine import Engine
 from emulator.machine.linking import Patch, Piece
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -41,7 +42,10 @@ CHANGED = 0x00938393  # addi x7, x7, 9
 
 def pair(engine: Engine, text: str, share: float | None) -> tuple[PlainMachine, NativeMachine]:
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
-    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, hot=12, share=share, eager=1)
+    machines = (
+        PlainMachine(isa, regions),
+        NativeMachine(isa, regions, None, engine, Tuning(hot=12, share=share, eager=1)),
+    )
     for machine in machines:
         for address, unit in assemble(isa, text, 0x1000).cells.items():
             machine.write("phys", unit, BASE + address)

@@ -11,6 +11,7 @@ from emulator.codegen.variant import Instr, Variant
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.pages import CodePage
+from emulator.machine.tuning import Tuning
 from tests.machine import programs
 from tests.specs import spec
 
@@ -22,7 +23,7 @@ ROOM = 48
 def decoded(isa: ir.Isa, engine: Engine, seed: int, count: int) -> float:
     """Decodes `count` instructions, some of them damaged; the part of those that exist which native code did."""
     rng = random.Random(seed)
-    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, eager=1)
+    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, Tuning(eager=1))
     memory = next(space for space in isa.spaces.values() if isinstance(space, ir.Memory) and space.unit == isa.unit)
     places = range(0, min(count * ROOM, programs.SIZE, 1 << memory.address_width) - ROOM + 1, ROOM)
     for place in places:

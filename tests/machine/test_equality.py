@@ -9,6 +9,7 @@ from emulator.machine.base import BaseMachine
 from emulator.machine.blocks import BlocksMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
+from emulator.machine.tuning import Tuning
 from tests.machine import programs
 from tests.machine.compare import Company
 from tests.specs import spec
@@ -30,7 +31,7 @@ def machines(isa: ir.Isa, engine: Engine) -> dict[str, BaseMachine]:
     regions, choices = programs.regions(isa), programs.choices(isa)
     found: dict[str, BaseMachine] = {"blocks": BlocksMachine(isa, regions, choices, warm=2, most=6)}
     for tier, (hot, share) in HOT.items():
-        found[tier] = NativeMachine(isa, regions, choices, engine, hot, share, eager=1)
+        found[tier] = NativeMachine(isa, regions, choices, engine, Tuning(hot, share, eager=1))
     return found
 
 

@@ -9,6 +9,7 @@ from emulator.machine.base import BaseMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -32,7 +33,7 @@ def machines(engine: Engine, name: str, memory: str, texts: dict[int, str], hot:
     isa, regions = spec(name), [Ram(memory, 0, 1 << 14)]
     found: list[BaseMachine] = [
         PlainMachine(isa, regions),
-        NativeMachine(isa, regions, None, engine, hot, share=1e9, eager=1),
+        NativeMachine(isa, regions, None, engine, Tuning(hot, share=1e9, eager=1)),
     ]
     for machine in found:
         for at, text in texts.items():

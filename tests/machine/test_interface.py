@@ -14,7 +14,7 @@ from emulator.program import assemble
 from tests.specs import spec
 
 BASE = 0x80000000
-TIERS: tuple[Tier, ...] = ("reference", "blocks", "interpreter", "regions")
+TIERS: tuple[Tier, ...] = ("reference", "blocks", "interpreter", "copies", "regions", "background")
 
 
 class Recorder:

@@ -11,6 +11,7 @@ from emulator.machine import sources
 from emulator.machine.engine import Engine, Module, Objects
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -45,7 +46,7 @@ def test_a_region_is_cut_where_its_lines_are_too_many(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sources, "region_module", noted)
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
     plain = PlainMachine(isa, regions)
-    mine = NativeMachine(isa, regions, None, Engine(Objects(None)), hot=2, share=1e9, eager=1)
+    mine = NativeMachine(isa, regions, None, Engine(Objects(None)), Tuning(hot=2, share=1e9, eager=1))
     for machine in (plain, mine):
         for address, unit in assemble(isa, straight(), 0x1000).cells.items():
             machine.write("phys", unit, BASE + address)

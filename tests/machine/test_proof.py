@@ -7,6 +7,7 @@ import pytest
 from emulator.interface import Ram
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -17,7 +18,7 @@ LEAF, POINTER = 0xCF, 0x1
 
 def paged(engine: Engine, hot: int) -> NativeMachine:
     """Supervisor mode on 4K pages: virtual 0x1000 is code, 0x2000 data at 0x80002000, 0x3000 the page table itself."""
-    m = NativeMachine(spec("rv64"), [Ram("phys", BASE, 1 << 16)], None, engine, hot)
+    m = NativeMachine(spec("rv64"), [Ram("phys", BASE, 1 << 16)], None, engine, Tuning(hot))
     for level, table in ((1, TABLE + 0x1000), (0, TABLE + 0x2000)):
         m.write("phys", table >> 2 | POINTER, TABLE + 0x1000 * (1 - level), 64)
     for page, physical in ((1, BASE + 0x1000), (2, BASE + 0x2000), (3, TABLE + 0x2000)):

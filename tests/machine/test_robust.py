@@ -19,6 +19,7 @@ from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
 from emulator.machine.regions import PATIENCE
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from emulator.state import State
 from tests.machine import programs
@@ -39,7 +40,7 @@ GROWTH = 256 << 20
 
 
 def made(isa: ir.Isa, engine: Engine) -> NativeMachine:
-    return NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, hot=3)
+    return NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, Tuning(hot=3))
 
 
 def run(machine: NativeMachine, seed: int) -> None:
@@ -95,7 +96,7 @@ def test_random_images(name: str, engine: Engine) -> None:
 
 def test_code_that_rewrites_itself_for_ever_makes_few_regions(engine: Engine) -> None:
     isa = spec("rv64")
-    machine = NativeMachine(isa, [Ram("phys", 0, 1 << 16)], None, engine, hot=3, share=1e9)
+    machine = NativeMachine(isa, [Ram("phys", 0, 1 << 16)], None, engine, Tuning(hot=3, share=1e9))
     text = "again:\nsw x7, 0(x8)\naddi x9, x0, 20\nround:\naddi x9, x9, -1\nbne x9, x0, round\njal x0, again\n"
     for address, unit in assemble(isa, text, 0).cells.items():
         machine.write("phys", unit, address)
@@ -140,7 +141,7 @@ def test_many_random_images(name: str, engine: Engine) -> None:
 def test_a_jump_to_where_no_instruction_can_begin(hot: int, engine: Engine) -> None:
     """The branch behind the loop goes to an odd address, in the page of the region that it leaves: an address error."""
     isa = spec("m68000")
-    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, hot, share=1e9)
+    machine = NativeMachine(isa, programs.regions(isa), programs.choices(isa), engine, Tuning(hot, share=1e9))
     text = "again:\nsubq.w #1, d0\nbne.s again\nbra.s again + 1\n"
     for address, unit in assemble(isa, text, 0x400).cells.items():
         machine.write("bus", unit, address)
@@ -160,7 +161,7 @@ def beside_the_reference(name: str, engine: Engine, hot: int, texts: dict[int, s
     isa = spec(name)
     for machine in (
         PlainMachine(isa, programs.regions(isa)),
-        NativeMachine(isa, programs.regions(isa), None, engine, hot, share=1e9),
+        NativeMachine(isa, programs.regions(isa), None, engine, Tuning(hot, share=1e9)),
     ):
         memory = next(iter(machine._storages))
         for base, text in texts.items():

@@ -9,6 +9,7 @@ from emulator.machine.base import BaseMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -57,7 +58,7 @@ jal x0, start
 def both(engine: Engine, text: str, **registers: int) -> tuple[PlainMachine, NativeMachine]:
     """The program in machine mode on the reference and on regions; a trap is a loop that counts."""
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
-    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, hot=2, share=1e9, eager=1)
+    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, Tuning(hot=2, share=1e9, eager=1))
     for machine in machines:
         for at, lines in ((0x1000, text), (VECTOR - BASE, "self:\naddi x10, x10, 1\njal x0, self\n")):
             for address, unit in assemble(isa, lines, at).cells.items():

@@ -11,6 +11,7 @@ from emulator.interface import Ram
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -32,7 +33,7 @@ def saves(registers: range, middle: str) -> str:
 def both(engine: Engine, handler: str, area: int) -> tuple[PlainMachine, NativeMachine]:
     """A program that calls its handler for ever, on the reference and on regions."""
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
-    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, hot=2, share=1e9, eager=1)
+    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, Tuning(hot=2, share=1e9, eager=1))
     for machine in machines:
         for at, lines in ((START, CALLS), (VECTOR, handler)):
             for address, unit in assemble(isa, lines, at - BASE).cells.items():

@@ -10,6 +10,7 @@ from emulator.machine.contexts import EMPTY
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
 from emulator.machine.plain import PlainMachine
+from emulator.machine.tuning import Tuning
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -50,7 +51,7 @@ def supervisor(machine: BaseMachine, text: str) -> None:
 
 def both(engine: Engine, text: str) -> tuple[PlainMachine, NativeMachine]:
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
-    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, hot=2, share=1e9, eager=1)
+    machines = PlainMachine(isa, regions), NativeMachine(isa, regions, None, engine, Tuning(hot=2, share=1e9, eager=1))
     for machine in machines:
         supervisor(machine, text)
     return machines

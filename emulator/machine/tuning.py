@@ -1,0 +1,19 @@
+"""When a machine makes code, and of what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What tells the tiers on generated code apart, and what a test may want otherwise."""
+
+    hot: int = 0
+    """Jumps from behind after which an address is hot; 0: none ever is, and all is interpreted."""
+    share: float | None = 0.5
+    """Of the time, that making regions may take; None: none are made."""
+    eager: int = 100
+    """Instructions that the driver decodes before it makes a decoder, if none was kept."""
+    background: bool = False
+    """Whether regions are made while the program goes on."""
