@@ -76,13 +76,13 @@ class Regions(Copying):
             return False
         waits = not (self._tuning.background and self._fast())
         there = page if waits else page.still()
-        contents = self._contents(page, page.lo, page.hi)
+        contents, lo, cell = self._contents(page, page.lo, page.hi), page.lo, self._bank.cell
 
         def source() -> Module:
             from emulator.machine.sources import region_module
 
             module, addresses = region_module(self._plan, known, there, (page.lo, page.hi), windows, pc)
-            note = cover(addresses, lambda first, last: contents[first - page.lo : last - page.lo + 1])
+            note = cover(addresses, lambda first, last: contents[(first - lo) * cell : (last + 1 - lo) * cell])
             return replace(module, note=note) if module.symbols else module
 
         def make() -> Made:
