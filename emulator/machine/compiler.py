@@ -48,20 +48,16 @@ class Compiler:
         _initialize()
         target = llvm.Target.from_default_triple()
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        self._tm = target.create_target_machine(cpu=cpu, features=features, opt=1, reloc="pic", codemodel="small")
-        self._fixed = partial(
-            target.create_target_machine, cpu=cpu, features=features, opt=1, reloc="static", codemodel="kernel"
-        )
-        self._jit = llvm.create_lljit_compiler(
-            target.create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
-        )
+        self._machine = partial(target.create_target_machine, cpu=cpu, features=features)
+        self._tm = self._machine(opt=1, reloc="pic", codemodel="small")
+        self._jit = llvm.create_lljit_compiler(self._machine(opt=2, jit=True))
         self._loaded = 0
 
     @cached_property
     def _patched(self) -> llvm.TargetMachine:
         """Makes code whose symbols are numbers that are put in their places later: one that stands for an address
         within 2**31 of 0 is a displacement."""
-        return self._fixed()
+        return self._machine(opt=1, reloc="static", codemodel="kernel")
 
     def compile(self, text: str, passes: Sequence[str], patched: bool = False) -> bytes:
         """The object of a module; `patched`: one to be copied and patched."""
