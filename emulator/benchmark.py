@@ -26,6 +26,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,8 +207,12 @@ class Bench:
         found = {}
         for name in sorted(self.present):
             command = self.suite.versions[name]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-            found[name] = next((line for line in (done.stdout + done.stderr).splitlines() if line), "")
+            found[name] = ""
+            with suppress(
+                subprocess.TimeoutExpired
+            ):  # one that asks for commands is told to go, once it has said its name
+                done = subprocess.run(command, input="exit\n", capture_output=True, text=True, check=False, timeout=10)
+                found[name] = next((line for line in (done.stdout + done.stderr).splitlines() if line), "")
         return found
 
     def rows(self, names: Sequence[str], rounds: int) -> Iterator[Row]:

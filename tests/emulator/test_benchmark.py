@@ -117,6 +117,17 @@ def test_classic_emulators_compute_it(name: str, peer: str, line: str, tmp_path:
     assert checksum in said
 
 
+def test_peers_say_what_they_are(tmp_path: Path) -> None:
+    """One of them asks for commands until it is told to go, as simulators do."""
+    asks = (
+        "print('A simulator')\nwhile True:\n    line = __import__('sys').stdin.readline()\n    if 'exit' in line: break"
+    )
+    commands = {"old": (sys.executable, "-c", asks), "new": (sys.executable, "--version")}
+    suite = Suite("old", {}, {}, {}, commands, {}, (), tmp_path)
+    versions = Bench(suite, lambda name: spec(name), tmp_path).versions()
+    assert versions == {"old": "A simulator", "new": f"Python {sys.version.split()[0]}"}
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no benchmarks"):
         load_suite(tmp_path / "none.toml")
