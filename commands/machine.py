@@ -85,9 +85,10 @@ def run(
     gdb: Annotated[int | None, typer.Option(help="Wait for gdb on this port; 0 for any.")] = None,
     stats: Stats = None,
     tier: OnTier = "auto",
+    profile: Annotated[bool, typer.Option("--profile", help="Where the steps were spent, on stderr.")] = False,
 ) -> None:
     """Run a program on the bare machine, with the terminal as its console."""
-    given = Run(spec, program, board, mem, budget, load_ or (), disk, format_, trace, gdb, stats, tier)
+    given = Run(spec, program, board, mem, budget, load_ or (), disk, format_, trace, gdb, stats, tier, profile)
     stop(run_program(given))
 
 

@@ -12,6 +12,7 @@ from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from analyzer import ir
+    from emulator.profile import Told
     from emulator.run import Options
 
 
@@ -31,6 +32,7 @@ class Run:
     gdb: int | None = None
     stats: str | None = None
     tier: str = "auto"
+    profile: bool = False
 
 
 def run(told: Run) -> int:
@@ -47,19 +49,25 @@ def run(told: Run) -> int:
     options = run_options(told.board, told.mem, told.budget, told.loads, told.disk, told.format, told.tier)
     known_stats(told.stats)
     isa = kept(told.spec, load)
+    found: list[Told] = []
+    if told.profile and (told.trace or told.gdb is not None):
+        raise UsageError("a run that is traced or debugged has no profile")
     if told.gdb is not None:
         from emulator.gdb import debug
 
         outcome = debug(isa, told.program, options, Console(show), told.gdb, say)
     else:
         with Terminal(sys.stdin) as keyboard:
-            outcome = run(isa, told.program, options, Console(show), keyboard, say if told.trace else None)
+            profiled = found.append if told.profile else None
+            outcome = run(isa, told.program, options, Console(show), keyboard, say if told.trace else None, profiled)
     if told.stats:
         import json
 
-        say(json.dumps(outcome.as_data()))
+        say(json.dumps(outcome.as_data() | ({"profile": found[0].as_data()} if found else {})))
     elif told.trace or not outcome.ended_by_device:
         say(outcome.sentence())
+    if found and not told.stats:
+        say("\n".join(found[0].lines()))
     return outcome.code
 
 

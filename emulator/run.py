@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -19,6 +19,9 @@ from emulator.machine import Tier
 from emulator.peek import Peek
 from emulator.piece import Image
 from emulator.system import Maker, System, assemble_system
+
+if TYPE_CHECKING:
+    from emulator.profile import Profile, Told
 
 TIERS: tuple[Tier, ...] = get_args(Tier)
 
@@ -158,13 +161,23 @@ def run(
     console: Console,
     keyboard: Keyboard | None = None,
     trace: Callable[[str], None] | None = None,
+    profiled: Callable[[Told], None] | None = None,
 ) -> Outcome:
-    """Runs a program to its end, or until its budget is spent.
+    """Runs a program to its end, or until its budget is spent.  `trace` is given a line for each step, `profiled` where
+    the steps were spent.
 
     Raises:
         AssemblyError, OSError, UsageError: as `prepare`.
     """
-    return follow(prepare(isa, program, options, console), options.budget, keyboard, trace)
+    system = prepare(isa, program, options, console)
+    if profiled is None:
+        return follow(system, options.budget, keyboard, trace)
+    from emulator.profile import Profile
+
+    profile = Profile()
+    found = follow(system, options.budget, keyboard, trace, profile)
+    profiled(profile.told(system.machine, system.image.symbols))
+    return found
 
 
 def follow(
@@ -172,11 +185,12 @@ def follow(
     budget: int | None,
     keyboard: Keyboard | None = None,
     trace: Callable[[str], None] | None = None,
+    profile: Profile | None = None,
 ) -> Outcome:
     """Runs a machine that is prepared."""
     machine = system.machine
     began = time.process_time()
-    ended = _traced(machine, budget, trace) if trace else _run(system, budget, keyboard)
+    ended = _traced(machine, budget, trace) if trace else _run(system, budget, keyboard, profile)
     seconds = time.process_time() - began
     return outcome(machine, ended, seconds)
 
@@ -187,12 +201,12 @@ def outcome(machine: Machine, ended: Exit, seconds: float) -> Outcome:
     return Outcome(ended, machine.steps, machine.retired, seconds, state.pc(), state.mode())
 
 
-def _run(system: System, budget: int | None, keyboard: Keyboard | None) -> Exit:
+def _run(system: System, budget: int | None, keyboard: Keyboard | None, profile: Profile | None) -> Exit:
     machine, taken = system.machine, 0
     most = SLICE if keyboard is not None else UNASKED
     while True:
         left = most if budget is None else min(budget - taken, most)
-        ended = machine.run(left)
+        ended = machine.run(left) if profile is None else profile.run(machine, left)
         taken += ended.steps
         waits = ended.reason is Reason.HALTED and system.awaits_keys
         if not waits and (ended.reason is not Reason.BUDGET or taken == budget):

@@ -66,7 +66,7 @@ LAYERS = (
     ("emulator.image", "emulator.board"),
     ("emulator.system", "emulator.peek"),
     ("emulator.saved",),
-    ("emulator.trace", "emulator.terminal"),
+    ("emulator.trace", "emulator.profile", "emulator.terminal"),
     ("emulator.run", "emulator.tour"),
     ("emulator.gdb", "emulator.benchmark"),
     ("emulator.monitor",),

@@ -63,6 +63,7 @@ def test_every_option_of_the_short_way_is_one_of_the_parser(name: str, monkeypat
         "run rv64 a.elf --mem --trace",
         "run rv64 a.elf --mem=1M",
         "run rv64 a.elf --trace",
+        "run rv64 a.elf --profile",
         "run rv64 a.elf -h",
         "run rv64 a.elf --mem 1 --mem 2",
         "run -- rv64 a.elf",

@@ -48,6 +48,16 @@ def test_a_trace(popek: Popek) -> None:
     ]
 
 
+def test_a_profile(popek: Popek) -> None:
+    ran = popek("run", "m68000", str(ASM / "m68000.s"), "--tier", "reference", "--profile")
+    assert ran.code == 7
+    assert ran.err.startswith("profile: ")
+    found = json.loads(popek(*HELLO, "--profile", "--stats", "json").err)
+    assert found["profile"] == [], "it ends before the first look"
+    refused = popek(*HELLO, "--profile", "--trace")
+    assert (refused.code, "has no profile" in refused.err) == (2, True)
+
+
 def test_a_spec_without_a_board_runs_in_bare_memory(popek: Popek, tiny: str, tmp_path: Path) -> None:
     (tmp_path / "p.s").write_text("add r1, r2\n", encoding="utf-8")
     ran = popek("run", tiny, "p.s", "--budget", "1")
