@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from emulator.codegen.values import Unsupported, Value
+from emulator.codegen.variant import Instr
 
 Key = tuple[str, str, int]
 
@@ -93,6 +94,38 @@ class Block:
     links: set[int] = field(default_factory=set)
     touches: list[Touch] = field(default_factory=list)
     first: dict[Key, str] = field(default_factory=dict)  # the lines that read registers on the way that all others take
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What is known of a block once it has been lowered on trial, and what it was lowered from: `links` are the places
+    that its computed jumps were compared with."""
+
+    links: tuple[int, ...]
+    instrs: list[Instr]
+    count: int
+    lines: int
+    next: frozenset[int]
+    after: frozenset[int]
+    """Where calls in it come back to."""
+    written: frozenset[Key]
+    touches: tuple[Touch, ...]
+
+
+class Sketches:
+    """What regions of a page have found out, so that others need not: the sketches of blocks by their addresses, and
+    which maps come to little (`Paged.folds`)."""
+
+    def __init__(self) -> None:
+        self._under: object = None
+        self.blocks: dict[int, Sketch] = {}
+        self.folding: dict[object, bool] = {}
+
+    def under(self, context: object) -> Sketches:
+        """All of it is true in one context."""
+        if context != self._under:
+            self._under, self.blocks, self.folding = context, {}, {}
+        return self
 
 
 def place(key: Key) -> str:

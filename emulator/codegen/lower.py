@@ -337,9 +337,18 @@ class Lower(Values):
         self.frames.append(frame)
         split, regs = len(self.text.lines), dict(self.regs)
         saved = self.save()
-        live = self.run(body, tail)
-        self.frames.pop()
         result: Value | None = None
+        last = body[-1] if body and not tail else None
+        if not isinstance(last, ir.Return):
+            live = self.run(body, tail)
+        elif (live := self.run(body[:-1])) and frame.snaps:
+            live = self.stmt(last, False)
+        elif live:  # it returns at its end and nowhere else
+            result = 0 if last.value is None else self.value(last.value)
+            self.frames.pop()
+            self.locals, self.widths = outer_locals, outer_widths
+            return result
+        self.frames.pop()
         if live and not frame.snaps:
             result = 0
         elif live:

@@ -163,19 +163,22 @@ class Paged(Banked):
             return False
         constant = tuple(g if isinstance(g, int) else None for g in given)
         key = (space.name, bits, kind, constant, tuple(isinstance(g, str) for g in given))
-        known = self.region.folding.get(key)
+        folding = self.region.sketches.folding
+        known = folding.get(key)
         if known is None:
-            known = self.region.folding[key] = self._try(space, bits, kind, given)
+            known = folding[key] = self._try(space, bits, kind, given)
         return known
 
     def _try(self, space: ir.Map, bits: int, kind: ir.AccessKind, given: tuple[Arg, ...]) -> bool:
         """Lowers the map on trial."""
         if isinstance(self.isa.spaces[space.below], ir.Bus):
             return False
-        trial = type(self)(self.region, Text("trial."), self.here)
+        trial, used = type(self)(self.region, Text("trial."), self.here), dict(self.region.used)
         trial.nofold = 1
         try:
             trial.through(space, "%trial", bits, kind, [None if g is None else g for g in given])
         except Unsupported:
             return False
+        finally:
+            self.region.used = used
         return not trial.cached and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED

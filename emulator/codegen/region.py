@@ -14,13 +14,13 @@ A region belongs to one context, so the elements of the key are known in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Touch, place
+from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Sketch, Sketches, Touch, place
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import Record, slot
-from emulator.codegen.lowered import Lowered
+from emulator.codegen.lowered import RETURNS, Lowered
 from emulator.codegen.plan import CODE_MASK, CODE_PAGE, CODE_SHIFT, Plan
 from emulator.codegen.values import LIKELY, OF_STATE, SCOPES, UNLIKELY, Text, Value, ones, ty
 from emulator.codegen.variant import Instr
@@ -70,6 +70,7 @@ class Region:
         bounds: tuple[int, int],
         limits: Limits | None = None,
         windows: frozenset[int] = frozenset(),
+        sketches: Sketches | None = None,
     ) -> None:
         self.plan = plan
         self.known = known
@@ -79,10 +80,9 @@ class Region:
         self.windows = windows  # the views that have windows
         self.members: set[int] = set()
         self.links: set[int] = set()
-        self.first: dict[int, tuple[list[Instr], Block]] = {}  # by block: what it had in it when it was found
+        self.sketches = (sketches or Sketches()).under((known, windows))
         self.used: dict[Key, int] = {}
         self.globals: dict[str, str] = {}
-        self.folding: dict[object, bool] = {}
         self.covered: set[int] = set()
         self.groups: dict[tuple[int, int, int], Group] = {}
         self.rounds: dict[int, int] = {}  # by block: the blocks of the shortest loop that it is in
@@ -127,28 +127,26 @@ class Region:
 
     def _discover(self, entry: int, most: Size) -> bool:
         """Finds the blocks, breadth first, over what has been decoded; whether there is a loop among them."""
-        self.members, self.links, self.first = set(), set(), {}
+        self.members, self.links, self.rounds = set(), set(), {}
         loops = False
         waiting, total, lines, seen = [entry], 0, 0, set()
         found: set[int] = set()
-        ways: dict[int, set[int]] = {}
-        written: dict[int, set[Key]] = {}
+        ways: dict[int, frozenset[int]] = {}
+        written: dict[int, frozenset[Key]] = {}
         while waiting and len(found) < self.limits.blocks and total < most.instructions and lines < most.lines:
             pc = waiting.pop(0)
             if pc in seen or pc not in self.page:
                 continue
             seen.add(pc)
-            instrs = self._instrs(pc)
-            block = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+            block = self._sketch(pc)
             if block.count == 0 and pc != entry:
                 continue
             found.add(pc)
-            self.first[pc] = (instrs, block)
             ways[pc], written[pc] = block.next, block.written
-            total, lines = total + block.count, lines + len(block.lines)
-            self.links |= {link for link in block.links if link in self.page}
+            total, lines = total + block.count, lines + block.lines
+            self.links |= {link for link in block.after if link in self.page}
             loops = loops or any(target in found and target <= pc for target in block.next)
-            waiting += sorted(block.next | block.links)
+            waiting += sorted(block.next | block.after)
         found = belonging({pc: ways[pc] & found for pc in found}, entry)
         self.members = found
         self.links &= found
@@ -156,6 +154,24 @@ class Region:
         self.changing = set().union(*(written[pc] for pc in self.rounds))
         self.used.clear()
         return loops
+
+    def _sketch(self, pc: int) -> Sketch:
+        """What becomes of a block, as far as other blocks need not be known for it."""
+        instrs, links = self._instrs(pc), tuple(sorted(self.links)[:RETURNS])
+        known = self.sketches.blocks.get(pc)
+        if known is None or (known.links, known.instrs) != (links, instrs):
+            block = Lowered(self, Text(f"n{pc:x}."), pc).lower(instrs)
+            known = self.sketches.blocks[pc] = Sketch(
+                links,
+                instrs,
+                block.count,
+                len(block.lines),
+                frozenset(block.next),
+                frozenset(block.links),
+                frozenset(block.written),
+                tuple(block.touches),
+            )
+        return known
 
     def site(self, place_: tuple[int, int, int]) -> str | None:
         """The variables of an access in a loop: its last page, and what leads from there to the host.  Inner loops come
@@ -169,13 +185,13 @@ class Region:
         self.sites = {}
         for pc in sorted(self.members, key=lambda pc: (self.rounds.get(pc, len(self.members) + 1), pc)):
             instrs, sites = self._instrs(pc), dict(self.sites)
-            before, block = self.first[pc]
-            rounds_ = self._unrolled(pc, block)
-            trial = rounds_ > 1 or instrs != before  # then what was found first does not tell the accesses
-            if trial:
+            sketch = self.sketches.blocks[pc]
+            rounds_, touches, block = self._unrolled(pc, sketch), sketch.touches, None
+            if rounds_ > 1 or instrs != sketch.instrs:  # the sketch does not tell the accesses
                 block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
-            self.groups |= groups(pc, block.touches, self.plan.bank.cell)
-            if not trial or len(block.touches) > 1:
+                touches = tuple(block.touches)
+            self.groups |= groups(pc, touches, self.plan.bank.cell)
+            if block is None or len(touches) > 1:
                 self.sites = sites
                 block = Lowered(self, Text(f"n{pc:x}."), pc, rounds_).lower(instrs)
             blocks[pc] = block
@@ -184,12 +200,12 @@ class Region:
                 self.covered |= set(range(instr.pc, instr.pc + size))
         return blocks
 
-    def _unrolled(self, pc: int, block: Block) -> int:
+    def _unrolled(self, pc: int, block: Sketch) -> int:
         """How many rounds of a block are lowered one behind the other."""
         if self.rounds.get(pc) != 1:
             return 1
         most = self.limits.unrolled
-        return max(min(self.limits.rounds, most.instructions // block.count, most.lines // len(block.lines)), 1)
+        return max(min(self.limits.rounds, most.instructions // block.count, most.lines // block.lines), 1)
 
     def _dirty(self, blocks: Mapping[int, Block]) -> dict[int, set[Key]]:
         """What may differ from the state in memory at the beginning of each block."""
@@ -449,7 +465,7 @@ def groups(pc: int, touches: Sequence[Touch], cell: int) -> dict[tuple[int, int,
     return found
 
 
-def belonging(ways: Mapping[int, set[int]], entry: int) -> set[int]:
+def belonging(ways: Mapping[int, Set[int]], entry: int) -> set[int]:
     """The blocks that belong to a region, of those that can be reached: if it begins in a loop, other loops behind it
     do not, which are for regions of their own.
 
@@ -465,7 +481,7 @@ def belonging(ways: Mapping[int, set[int]], entry: int) -> set[int]:
     return {entry} | reach({pc: to - others for pc, to in ways.items()}, entry)
 
 
-def reach(ways: Mapping[int, set[int]], start: int) -> set[int]:
+def reach(ways: Mapping[int, Set[int]], start: int) -> set[int]:
     """The blocks that lie behind one."""
     reached, edge = set[int](), {start}
     while edge:
@@ -474,7 +490,7 @@ def reach(ways: Mapping[int, set[int]], start: int) -> set[int]:
     return reached
 
 
-def rounds(ways: Mapping[int, set[int]]) -> dict[int, int]:
+def rounds(ways: Mapping[int, Set[int]]) -> dict[int, int]:
     """For each block in a loop the number of blocks in its shortest one.
 
     >>> rounds({1: {1, 2}, 2: {3}, 3: {2, 4}, 4: set()})

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 
+from emulator.codegen.block import Sketches
 from emulator.codegen.layout import Place, Record, places
 from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Instr, Variant, control
@@ -126,6 +127,7 @@ class CodePage(Mapping[int, Instr]):
         self.links: dict[int, list[tuple[int, int]]] = {}  # by address: jumps of copies to it, and their other ways
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
+        self.sketches = Sketches()
         self._known: dict[int, Instr] = {}
         self._halves = memoryview(self.buffer.data).cast("I")
 

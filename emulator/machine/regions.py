@@ -77,11 +77,12 @@ class Regions(Copying):
         waits = not (self._tuning.background and self._fast())
         there = page if waits else page.still()
         contents, lo, cell = self._contents(page, page.lo, page.hi), page.lo, self._bank.cell
+        bounds = page.lo, page.hi
 
         def source() -> Module:
             from emulator.machine.sources import region_module
 
-            module, addresses = region_module(self._plan, known, there, (page.lo, page.hi), windows, pc)
+            module, addresses = region_module(self._plan, known, there, bounds, windows, pc, there.sketches)
             note = cover(addresses, lambda first, last: contents[(first - lo) * cell : (last + 1 - lo) * cell])
             return replace(module, note=note) if module.symbols else module
 
