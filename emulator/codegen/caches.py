@@ -59,7 +59,7 @@ class Caches(Accesses):
         text = Text()
         code = Called(self.plan, text)
         code.prologue()
-        k, bank = self.plan.page(space), self.plan.bank
+        k, bank = self.plan.pages[space.name], self.plan.bank
         passed = "".join(f", i64 %arg{i}" for i in range(len(space.params)))
         code.put_word("newmarks", 0)
         found = self._whole(space, code, passed)

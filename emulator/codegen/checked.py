@@ -164,6 +164,7 @@ class Checked(Lower):
 
     def checkpoint_at(self, pc: int, index: int) -> Checkpoint:
         found = Checkpoint(f"{self.text.prefix}bail.{index}", pc, -index, {})
+        self.text.away.add(found.label)
         for key in self.dirty:
             found.dirty[key] = self.regs[key]
         self.block.checkpoints.append(found)

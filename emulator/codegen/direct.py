@@ -255,7 +255,7 @@ class Direct(Lower):
         if not cached or self.stale or (aligned and units & units - 1):
             self.slow(space, wide, bits, kind, given, value, span)
             return self._result(bits) if value is None else 0
-        k = self.plan.page(space)
+        k = self.plan.pages[space.name]
         offset = self.binary("and", self.binary("lshr", wide, k - 5, 64), (ENTRIES - 1) * ENTRY, 64)
         first = self.plan.views.index(view) * ENTRIES * ENTRY
         entry = self.text.let(

@@ -134,40 +134,41 @@ class Lower(Values):
         self.end()
 
     def stmt(self, stmt: ir.Stmt, tail: bool) -> bool:
-        """Lowers one statement that is no `When`; whether control goes on behind it."""
+        """Lowers one statement; whether control goes on behind it.  Frequent ones come first: what takes longest is that
+        `isinstance` says no of a Struct's class."""
         match stmt:
             case ir.Let():
                 self.bind(stmt.local, self.value(stmt.value), ir.width(stmt.value))
+            case ir.SetEntry():
+                index = self.value(stmt.index)
+                self.set_entry(self.isa.files[stmt.file], index, self.value(stmt.value))
+            case ir.Set():
+                self.set(stmt.element, self.value(stmt.value))
+            case ir.Return():
+                self._return(None if stmt.value is None else self.value(stmt.value))
+                return False
+            case ir.Call():
+                return self._call(stmt, tail)
             case ir.Load():
                 value = self.load(stmt.access)
                 self.bind(stmt.local, value, stmt.access.bits)
             case ir.Store():
                 value = self.value(stmt.value)
                 self.store(stmt.access, value)
+            case ir.Trap():
+                self.trap(self.isa.traps[stmt.trap], [self.value(a) for a in stmt.args])
+                return False
+            case ir.When():
+                return self._when(self.value(stmt.cond), stmt, tail)
+            case ir.Done():
+                self.end()
+                return False
+            case ir.Loop():
+                return self.loop(stmt)
             case ir.Probe():
                 args = self.args(stmt.access)
                 value = self.probe(stmt, self.value(stmt.access.address), args)
                 self.bind(stmt.local, value, 1 if stmt.what == "fault" else self._below_width(stmt.access))
-            case ir.Set():
-                self.set(stmt.element, self.value(stmt.value))
-            case ir.SetEntry():
-                index = self.value(stmt.index)
-                self.set_entry(self.isa.files[stmt.file], index, self.value(stmt.value))
-            case ir.When():
-                return self._when(self.value(stmt.cond), stmt, tail)
-            case ir.Loop():
-                return self.loop(stmt)
-            case ir.Call():
-                return self._call(stmt, tail)
-            case ir.Return():
-                self._return(None if stmt.value is None else self.value(stmt.value))
-                return False
-            case ir.Trap():
-                self.trap(self.isa.traps[stmt.trap], [self.value(a) for a in stmt.args])
-                return False
-            case ir.Done():
-                self.end()
-                return False
             case ir.Commit():
                 return self.commit()
             case ir.Unpredictable():

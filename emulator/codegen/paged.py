@@ -63,7 +63,7 @@ class Paged(Banked):
         if self.written & self.plan.roots:
             raise HandOver("an access after a change of the map")
         wide = self.extend(address, space.address_width, 64)
-        k = self.plan.page(space)
+        k = self.plan.pages[space.name]
         number = self.plan.views.index(view)
         memory = self.isa.spaces[self.plan.bank.memory]
         member = self.grouped(address, space.address_width, units, units - 1 if aligned else 0, value, number)

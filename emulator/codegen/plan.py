@@ -277,9 +277,13 @@ class Plan:
         """The bytes of all data caches of a context."""
         return max(len(self.views), 1) * (ENTRIES * ENTRY + WINDOW)
 
-    def page(self, space: ir.Map) -> int:
+    @cached_property
+    def pages(self) -> Mapping[str, int]:
         """The logarithm of the units that one entry of a map's cache stands for: the least place where its body cuts
         an address, from 512 units on.  A guess that costs time where it is wrong, and nothing else."""
+        return {name: self._page(space) for name, space in self.isa.spaces.items() if isinstance(space, ir.Map)}
+
+    def _page(self, space: ir.Map) -> int:
         cuts = [12]
         seen: set[str] = set()
 

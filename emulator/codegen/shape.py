@@ -18,6 +18,7 @@ class Shape:
         self._leaves: dict[int, tuple[ir.Stmt, bool]] = {}
         self._jumps: dict[int, tuple[ir.Stmt, bool]] = {}
         self._inlined: dict[str, bool] = {}
+        self._sized: dict[str, bool] = {}
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 
@@ -102,6 +103,11 @@ class Shape:
 
     def sized(self, space: ir.Map) -> bool:
         """Whether what a map does depends on the width of the access."""
+        if space.name not in self._sized:
+            self._sized[space.name] = self._find_sized(space)
+        return self._sized[space.name]
+
+    def _find_sized(self, space: ir.Map) -> bool:
         return any(
             isinstance(term, ir.Local) and term.name == "bits"
             for stmt in ir.statements(space.body)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 from analyzer import ir
 
@@ -44,6 +45,8 @@ class Text:
         self.known: dict[str, str] = {}
         self._codes: dict[object, str] = {}
         self._edges: dict[str, dict[str, str]] = {}
+        self.away: set[str] = set()
+        """Labels that are begun by others: what is known there is not asked."""
 
     def fresh(self, stem: str = "v") -> str:
         self._fresh += 1
@@ -71,6 +74,8 @@ class Text:
     def do(self, code: str) -> None:
         self.lines.append(f"  {code}")
         for target in TARGET.findall(code):
+            if target in self.away:
+                continue
             before = self._edges.get(target)
             if before is None:
                 self._edges[target] = dict(self.known)
@@ -130,53 +135,26 @@ class Values(ABC):
 
     def value(self, e: ir.Expr) -> Value:
         """The value of an expression at this place."""
-        match e:
-            case ir.Const() | ir.BoolConst():
-                return int(e.value)
-            case ir.Local():
-                return self.locals[e.name]
-            case ir.Operand():
-                return self.operand(e.name, e.width)
-            case ir.Get():
-                return self.get(e.element, e.width)
-            case ir.GetEntry():
-                return self.get_entry(self.isa.files[e.file], self.value(e.index))
-            case ir.Unary():
-                w, a = ir.width(e), self.value(e.arg)
-                return self.binary("sub", 0, a, w) if e.op == "neg" else self.binary("xor", a, ones(w), w)
-            case ir.Binary():
-                return self.binary(e.op, self.value(e.left), self.value(e.right), ir.width(e))
-            case ir.Compare():
-                return self.compare(e.op, self.value(e.left), self.value(e.right), ir.width(e.left))
-            case ir.Not():
-                return self.binary("xor", self.value(e.arg), 1, 1)
-            case ir.Logic():
-                return self._logic(e)
-            case ir.If():
-                return self._if(e)
-            case ir.Extract():
-                return self.extract(self.value(e.arg), ir.width(e.arg), e.hi, e.lo)
-            case ir.Concat():
-                low = ir.width(e.right)
-                w = ir.width(e)
-                high = self.binary("shl", self.extend(self.value(e.left), ir.width(e.left), w), low, w)
-                return self.binary("or", high, self.extend(self.value(e.right), low, w), w)
-            case ir.Extend():
-                a, w = self.value(e.arg), ir.width(e.arg)
-                return self.sign_extend(a, w, e.width) if e.signed else self.extend(a, w, e.width)
-            case ir.ToBool() | ir.ToBits():
-                return self.value(e.arg)
-            case ir.Lookup():
-                table, index = self.isa.tables[e.table], self.value(e.index)
-                if isinstance(index, int):
-                    return table.values[index] if index < len(table.values) else 0
-                return self.lookup(table, index)
-            case ir.Unknown():
-                return 0
-            case ir.Arbitrary():
-                return self.arbitrary(e.name, [(self.value(a), ir.width(a)) for a in e.args], e.width)
-            case _:
-                assert_never(e)
+        return _VALUE[type(e)](self, e)
+
+    def _concat(self, e: ir.Concat) -> Value:
+        low, w = ir.width(e.right), ir.width(e)
+        high = self.binary("shl", self.extend(self.value(e.left), ir.width(e.left), w), low, w)
+        return self.binary("or", high, self.extend(self.value(e.right), low, w), w)
+
+    def _extended(self, e: ir.Extend) -> Value:
+        a, w = self.value(e.arg), ir.width(e.arg)
+        return self.sign_extend(a, w, e.width) if e.signed else self.extend(a, w, e.width)
+
+    def _unary(self, e: ir.Unary) -> Value:
+        w, a = ir.width(e), self.value(e.arg)
+        return self.binary("sub", 0, a, w) if e.op == "neg" else self.binary("xor", a, ones(w), w)
+
+    def _lookup(self, e: ir.Lookup) -> Value:
+        table, index = self.isa.tables[e.table], self.value(e.index)
+        if isinstance(index, int):
+            return table.values[index] if index < len(table.values) else 0
+        return self.lookup(table, index)
 
     def _logic(self, e: ir.Logic) -> Value:
         left = self.value(e.left)
@@ -350,6 +328,33 @@ class Values(ABC):
             result_ = self.select(one, self.binary("sub", 0, a, w), result, w)
             return self.select(zero, by_zero, result_, w)
         return self.select(zero, a, self.select(one, 0, result, w), w)
+
+
+# A table, because the question is asked by the hundred thousand: see `ir.width`.
+
+_VALUE: Mapping[type, Callable[[Any, Any], Value]] = {
+    ir.Const: lambda code, e: e.value,
+    ir.BoolConst: lambda code, e: int(e.value),
+    ir.Local: lambda code, e: code.locals[e.name],
+    ir.Operand: lambda code, e: code.operand(e.name, e.width),
+    ir.Get: lambda code, e: code.get(e.element, e.width),
+    ir.GetEntry: lambda code, e: code.get_entry(code.isa.files[e.file], code.value(e.index)),
+    ir.Unary: Values._unary,
+    ir.Binary: lambda code, e: code.binary(e.op, code.value(e.left), code.value(e.right), ir.width(e)),
+    ir.Compare: lambda code, e: code.compare(e.op, code.value(e.left), code.value(e.right), ir.width(e.left)),
+    ir.Not: lambda code, e: code.binary("xor", code.value(e.arg), 1, 1),
+    ir.Logic: Values._logic,
+    ir.If: Values._if,
+    ir.Extract: lambda code, e: code.extract(code.value(e.arg), ir.width(e.arg), e.hi, e.lo),
+    ir.Concat: Values._concat,
+    ir.Extend: Values._extended,
+    ir.ToBool: lambda code, e: code.value(e.arg),
+    ir.ToBits: lambda code, e: code.value(e.arg),
+    ir.Lookup: Values._lookup,
+    ir.Unknown: lambda code, e: 0,
+    ir.Arbitrary: lambda code, e: code.arbitrary(e.name, [(code.value(a), ir.width(a)) for a in e.args], e.width),
+}
+assert _VALUE.keys() == set(get_args(ir.Expr))
 
 
 def known(op: str, a: int, b: int, w: int) -> int:
