@@ -134,8 +134,8 @@ class Lower(Values):
         self.end()
 
     def stmt(self, stmt: ir.Stmt, tail: bool) -> bool:
-        """Lowers one statement; whether control goes on behind it.  Frequent ones come first: what takes longest is that
-        `isinstance` says no of a Struct's class."""
+        """Lowers one statement; whether control goes on behind it.  Frequent ones come first, for it takes long to
+        hear from `isinstance` that something is not of a Struct's class."""
         match stmt:
             case ir.Let():
                 self.bind(stmt.local, self.value(stmt.value), ir.width(stmt.value))

@@ -56,7 +56,7 @@ class Lowered(Paged):
 
     def interrupts(self) -> None:
         """Leaves after the instruction if an interrupt may have become pending."""
-        due = [i for i, inputs in enumerate(self.plan.interrupt_inputs) if inputs & self.written]
+        due = [i for i, inputs in enumerate(self.plan.interrupt_inputs) if not inputs.isdisjoint(self.written)]
         if not due:
             return
         outer, self.locals = self.locals, {}
@@ -154,8 +154,8 @@ class Lowered(Paged):
         text.do(f"store i64 %{n}b1, ptr %budget")
         self._round(0)
         count = block.count
-        lines = [line.replace(TAKEN, str(count)) for line in text.lines]
-        block.lines = [LEFT.sub(lambda m: str(count - int(m[1])), line) for line in lines]
+        whole = "\n".join(text.lines).replace(TAKEN, str(count))
+        block.lines = LEFT.sub(lambda m: str(count - int(m[1])), whole).split("\n")
         return block
 
     def _round(self, done: int) -> None:

@@ -115,10 +115,10 @@ class Region:
     def _instrs(self, pc: int) -> list[Instr]:
         """The instructions from an address on, up to the beginning of another block."""
         found: list[Instr] = []
-        while (
-            pc in self.page and len(found) < self.limits.straight.instructions and (not found or pc not in self.members)
-        ):
-            instr = self.page[pc]
+        while len(found) < self.limits.straight.instructions and (not found or pc not in self.members):
+            instr = self.page.get(pc)
+            if instr is None:
+                break
             found.append(instr)
             if instr.variant is None or instr.variant.trap is not None:
                 break

@@ -21,7 +21,7 @@ class Unsupported(Exception):
 
 
 def ones(width: int) -> int:
-    return (1 << max(width, 1)) - 1
+    return (1 << (width or 1)) - 1
 
 
 def signed(value: int, width: int) -> int:
@@ -103,7 +103,7 @@ PROFILES = '!0 = !{!"branch_weights", i32 10000, i32 1}\n!1 = !{!"branch_weights
 
 def ty(width: int) -> str:
     """The LLVM type of a width; a boolean is an `i1`."""
-    return f"i{max(width, 1)}"
+    return f"i{width or 1}"
 
 
 class Values(ABC):
@@ -245,10 +245,11 @@ class Values(ABC):
 
     def binary(self, op: str, a: Value, b: Value, width: int) -> Value:
         """An operator of the IR, with the results of SMT-LIB where LLVM has none."""
-        w = max(width, 1)
-        t, mask = ty(w), ones(w)
+        w = width or 1
+        mask = ones(w)
         if isinstance(a, int) and isinstance(b, int):
             return known(op, a, b, w) & mask
+        t = ty(w)
         match op:
             case "add" | "or" | "xor" if a == 0:
                 return b
