@@ -133,7 +133,7 @@ class Records(Contexts):
             found.append((at, got))
             if got.variant is None or got.variant.trap is not None or state is not None:
                 break
-            if self._word("decode") and repr(got.variant) in self._noted:
+            if self._word("decode") and repr(found[0][1].variant) in self._noted:
                 break
             at += got.variant.length
         return found
