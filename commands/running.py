@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from analyzer.errors import UsageError
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from emulator.run import Options
 
 
-@dataclass
-class Run:
+class Run(Struct):
     """What `popek run` was told: its arguments, as they were written."""
 
     spec: str

@@ -9,8 +9,9 @@ Encodings are disjoint, so the first candidate that is complete is the instructi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -27,8 +28,7 @@ MAX_PARCELS = 64
 """No instruction is longer, whatever its prefixes, where the Isa does not say its own limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """An instruction and its operands (prefix operands too; those of absent segments are 0); `length` in units."""
 
     instruction: ir.Instruction
@@ -36,8 +36,7 @@ class Decoded:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(Struct, frozen=True):
     """A segment, ready to match: `tests` are (mask, value) of each parcel, `checks` the parts of the instruction's
     `where` that can be decided after it."""
 
@@ -48,8 +47,7 @@ class _Segment:
     checks: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     instruction: ir.Instruction
     operands: Mapping[str, int]
     checks: tuple[Value, ...]

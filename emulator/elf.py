@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from analyzer.errors import AssemblyError, Diagnostic
 from emulator.piece import Image, Piece
@@ -28,8 +29,7 @@ TYPES = {0: "no file type", 1: "an object file, not linked", EXECUTABLE: "an exe
 MOST_SEGMENTS, MOST_SYMBOLS = 1000, 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class ElfTarget:
+class ElfTarget(Struct, frozen=True):
     """Which executables are for a machine: `e_machine`, the bits of its class, and the byte order of its data."""
 
     machine: int
@@ -82,8 +82,7 @@ class _NothingToLoad(Exception):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(Struct, frozen=True):
     offset: int
     virtual: int
     physical: int

@@ -21,9 +21,10 @@ Lines
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.state import State
@@ -48,8 +49,7 @@ class Device(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ram:
+class Ram(Struct, frozen=True):
     """`size` units of memory from `base` on, 0 at first.  `memory` names a `Memory` of the Isa."""
 
     memory: str
@@ -57,8 +57,7 @@ class Ram:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mmio:
+class Mmio(Struct, frozen=True):
     """`size` units from `base` on that a device answers."""
 
     memory: str
@@ -86,8 +85,7 @@ class Reason(Enum):
     STUCK = "one instruction takes more work than the limit"
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a run ended.  `steps` were taken in it.
 
     `code` is what `stop` was given; `name` the element that halts, or the trap (for `DOUBLE_FAULT` the last one);
@@ -112,8 +110,7 @@ Unspecified = Callable[..., int]
 ClockSource = Literal["steps", "retired"]
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """A call that is due; give it to `Machine.cancel`."""
 
     due: int

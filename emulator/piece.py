@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Units from an address on, and `blank` more that are 0."""
 
     address: int
@@ -20,8 +20,7 @@ class Piece:
         return self.address + len(self.units) + self.blank
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """A program: `entry` is the address (in units, physical) at which it begins; `starts` are places of the machine
     with the values that it wants them to have then."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -38,8 +40,7 @@ of the input."""
 OK, FAILED, SPENT = 0, 1, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """`ram` is in units of the memory, `budget` in steps (None: none).  `loads` are further programs with the address
     at which raw units go (None: the board's)."""
 
@@ -52,8 +53,7 @@ class Options:
     tier: Tier = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a run went: `seconds` are of processor time."""
 
     ended: Exit

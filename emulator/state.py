@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -74,8 +75,7 @@ class Cells:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A place that differs, named as in the spec: an element, `file[index]` or `memory[address]`."""
 
     place: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.errors import AssemblyError, UsageError
@@ -31,8 +32,7 @@ Maker = Callable[[ir.Isa, Sequence[Region], Mapping[str, int]], Machine]
 CONSOLES = {"uart16550", "character-port"}
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(Struct, frozen=True):
     """A machine, its board, its console and its devices by name."""
 
     machine: Machine

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from emulator.codegen.values import Unsupported, Value
 from emulator.codegen.variant import Instr
@@ -17,8 +17,7 @@ class HandOver(Unsupported):
     """The handler must execute the instruction."""
 
 
-@dataclass(slots=True)
-class Checkpoint:
+class Checkpoint(Struct):
     """A state to go back to: the values that differ from those at the beginning of the block."""
 
     label: str
@@ -28,8 +27,7 @@ class Checkpoint:
     used: bool = False
 
 
-@dataclass(slots=True)
-class Exit:
+class Exit(Struct):
     """A way out of the region: where to (None: `target` is a value), by which routine, and what must be stored."""
 
     label: str
@@ -40,8 +38,7 @@ class Exit:
     dirty: dict[Key, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(Struct, frozen=True):
     """An access of a block: its place there (instruction, ordinal), what its address is counted from and by how much,
     its units, how many low bits of its address must be 0, and the cache that it goes by (None: none, and it is at most
     `most` units from the bank's beginning)."""
@@ -56,8 +53,7 @@ class Touch:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Accesses at known distances from one root, which share one check: units `lo` up to `hi` from it, the first at
     most `most` units from the bank's beginning.  `number` is different for each group of a block."""
 
@@ -71,8 +67,7 @@ class Group:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """An access of a group: its own root (equal to that of the others) and its distance from it."""
 
     group: Group
@@ -80,8 +75,7 @@ class Member:
     away: int
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """A block of the region as it was lowered: `count` instructions, in all of its rounds."""
 
     pc: int
@@ -96,8 +90,7 @@ class Block:
     first: dict[Key, str] = field(default_factory=dict)  # the lines that read registers on the way that all others take
 
 
-@dataclass(frozen=True, slots=True)
-class Sketch:
+class Sketch(Struct, frozen=True):
     """What is known of a block once it has been lowered on trial, and what it was lowered from: `links` are the places
     that its computed jumps were compared with."""
 

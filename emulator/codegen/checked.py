@@ -6,8 +6,9 @@ What fails a check goes back to the last checkpoint of the block (`region.py`).
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.block import Block, Checkpoint, Group, HandOver, Key, place
@@ -23,8 +24,7 @@ CACHED = 64
 """Files with no more entries are kept in values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """What differs between ways, besides values; `passed`: whether all that is required holds."""
 
     dirty: dict[Key, None]

@@ -11,8 +11,9 @@ there, the variant of the handler, a count of the jumps, and the operands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.interface import Ram
@@ -83,8 +84,7 @@ ARGUMENTS = 16
 """The least number of words for the arguments of traps, and of unspecified functions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bank:
+class Bank(Struct, frozen=True):
     """The RAM that generated code reaches by itself: units `base` to `base + size` of `memory`."""
 
     memory: str
@@ -152,8 +152,7 @@ def slot(width: int) -> int:
     return (max(width, 1) + 63) // 64 * WORD
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """The layout of a record of `size` bytes: 0 entered by falling, 8 entered by a jump, 16 the variant (32 bits),
     20 the count (32 bits), 24 operands."""
 
@@ -174,8 +173,7 @@ class Record:
         return Record(size)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """An operand in a record: its offset and its bytes (1, 2, 4 or 8)."""
 
     offset: int

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.shape import Shape
@@ -20,8 +21,7 @@ Arg = Value | None
 """An argument of an access; None where the default holds."""
 
 
-@dataclass(slots=True)
-class Snap:
+class Snap(Struct):
     """The values at the end of a block that goes to a join."""
 
     block: str
@@ -31,8 +31,7 @@ class Snap:
     saved: object = None
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(Struct):
     """An inlined procedure: where it returns to, and the values there."""
 
     join: str

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.block import Block, Checkpoint, Exit, Group, HandOver, Key, place
@@ -27,8 +28,7 @@ TAKEN, LEFT = "TAKEN", re.compile(r"LEFT(\d+)")
 """In the text of a block, until they are known: its instructions, and those behind the first so many."""
 
 
-@dataclass(slots=True)
-class Mark:
+class Mark(Struct):
     """Where the lowering of a block stood."""
 
     lines: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.banked import Banked
@@ -16,8 +17,7 @@ FOLDED = 48
 """A map that comes to no more lines in the present context is evaluated in place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """An address of 64 bits that is looked up in the caches of a view, in pages of 2^`page` units.  `hits` says whether
     the tags of an entry (those at the offsets `wanted`) are right, and the bits of the address under `low`."""
 

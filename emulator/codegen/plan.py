@@ -9,10 +9,10 @@ translations are dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
+from msgspec import Struct, field
 
 from analyzer import ir
 from emulator.codegen.layout import Bank, Layout
@@ -68,8 +68,7 @@ class Facts(msgspec.Struct, frozen=True):
     shutdowns: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """The agreement; see the module."""
 
     isa: ir.Isa

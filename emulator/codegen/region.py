@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from emulator.codegen.block import Block, Checkpoint, Exit, Group, Key, Sketch, Sketches, Touch, place
 from emulator.codegen.handler import CONVENTION, PARAMETERS
@@ -38,16 +39,14 @@ ROOM = 12
 """Registers of the guest for which the host has registers: so many are taken from the state at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """Of code: its instructions, and the lines that they come to."""
 
     instructions: int
     lines: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How large a region may be.  LLVM takes 40 microseconds for a line, and writing it takes as long; an instruction
     comes to 5 to 20 of them on a simple machine, to 150 on one with segments."""
 

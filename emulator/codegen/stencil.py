@@ -15,8 +15,9 @@ Copy-and-patch: Xu and Kjolstad, "Copy-and-Patch Compilation", OOPSLA 2021.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.agreed import BAIL, COPIED, NEXT
@@ -32,8 +33,7 @@ LONGEST = 2000
 """Characters of a formula; what is longer is computed by the code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """A number that is known when a stencil is copied: a formula over `pc`, `left` and the operands, its bits, and how
     many bits it has as a signed number."""
 

@@ -8,7 +8,8 @@ parts (*atoms*), a variant fixes which of them it is; of one that is used otherw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer import ir
 
@@ -22,8 +23,7 @@ WIDEST = 12
 """Operands with more bits are never fixed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """What a handler is for; `trap` instead of an instruction stands for an encoding that raises it.  One that another
     executes has the `length` of the other, and in `executed` its own, and how deep it is.
 
@@ -37,8 +37,7 @@ class Variant:
     executed: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Instr:
+class Instr(Struct, frozen=True):
     """A decoded instruction of a page."""
 
     pc: int
@@ -149,8 +148,7 @@ _Uses = Mapping[str, frozenset[_Use]]
 _STATE = ir.Get | ir.GetEntry | ir.Arbitrary | ir.Unknown
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """Looks for conditions that can be decided by the operands."""
 
     isa: ir.Isa

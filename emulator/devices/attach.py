@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from emulator.interface import Deadline, Machine
 
@@ -56,14 +57,13 @@ class Peripheral:
         return None if due is None else self.machine.at(due, call)
 
 
-@dataclass(slots=True)
-class Pin:
+class Pin(Struct):
     """A wire to an element of the machine's state; `active` is the element's value while the wire is active."""
 
     element: str
     active: int = 1
-    level: int = field(default=0, init=False)
-    machine: Machine | None = field(default=None, init=False)
+    level: int = 0
+    machine: Machine | None = None
 
     def __call__(self, level: int) -> None:
         value = self.active if level else 0

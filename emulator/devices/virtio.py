@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from typing import Protocol
 from zlib import compress, decompress
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from analyzer.errors import UsageError
 from emulator.devices.attach import Kept, Peripheral, Wire, low_bits, nowhere
@@ -63,8 +65,7 @@ class MemoryDisk:
         self.data[sector * SECTOR : (sector + 1) * SECTOR] = data
 
 
-@dataclass(slots=True)
-class _Queue:
+class _Queue(Struct):
     size: int = 0
     ready: bool = False
     descriptors: int = 0
@@ -73,8 +74,7 @@ class _Queue:
     seen: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     address: int
     length: int
     writable: bool
@@ -101,7 +101,7 @@ class VirtioBlock(Peripheral):
         """With the disk, whole."""
         disk = self._disk
         content = b"" if disk is None else b"".join(disk.load(sector) for sector in range(disk.sectors))
-        queue = {each.name: getattr(self._queue, each.name) for each in fields(_Queue)}
+        queue = asdict(self._queue)
         numbers = {"status": self._status, "interrupt": self._interrupt, "accepted": self._accepted}
         more = {"select": list(self._select), "chosen": self._chosen, "queue": queue}
         return {**numbers, **more, "disk": b64encode(compress(content)).decode()}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from analyzer import ir
 from analyzer.errors import UsageError
@@ -19,8 +20,7 @@ from emulator.state import State
 from emulator.storage import Absent, Bank, Storage, storages
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """A snapshot: the state without memory, and the banks."""
 
     elements: Mapping[str, int]

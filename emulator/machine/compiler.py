@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 
 import llvmlite.binding as llvm
+from msgspec import Struct
 
 OPTIONS = (
     "-disable-lsr",
@@ -33,8 +33,7 @@ def processor() -> str:
     return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(Struct, frozen=True):
     """Functions by name, and what holds them in memory."""
 
     addresses: dict[str, int]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from emulator.codegen.agreed import COPIED
 from emulator.codegen.values import known, ones, signed
@@ -28,8 +29,7 @@ LARGE = 400
 Fill = Callable[..., tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """Code with holes.
 
     `fill(out, at, *arguments)` writes the numbers into a copy that begins `at` some offset, and returns the addresses

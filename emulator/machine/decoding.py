@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from analyzer import ir
 from emulator.codegen.agreed import contextual, executed
@@ -16,8 +18,7 @@ from emulator.state import State, join, split
 from emulator.storage import Bank
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What is at an address: a variant with its operands, and these as they lie in a record.  A variant of None is an
     encoding for which there is no trap."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from emulator.codegen.agreed import NEXT
 from emulator.codegen.layout import Record
@@ -15,8 +16,7 @@ from emulator.machine.pages import CodePage
 JUMP = bytes([0xE9, 0, 0, 0, 0])
 
 
-@dataclass(frozen=True, slots=True)
-class Stencil:
+class Stencil(Struct, frozen=True):
     """The stencil of a variant, and how long an instruction is; `operands` takes them from a record."""
 
     cut: Cut

@@ -9,12 +9,12 @@ import ctypes
 import hashlib
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import llvmlite
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.machine.linking import Code, linked
@@ -27,8 +27,7 @@ FORMAT = 5
 """Of what is kept on disk: one more for each change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """Text to compile, the functions to export, and a line to keep with them."""
 
     text: str
@@ -123,8 +122,7 @@ class Engine:
         return self.objects.lines(self.digest("notes", *parts))
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """The addresses of functions, the line that was kept with them, and what holds them in memory."""
 
     addresses: dict[str, int]

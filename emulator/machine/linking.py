@@ -14,8 +14,10 @@ import mmap
 import platform
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 HEAD = struct.Struct("<16sHHIQQQIHHHHHH")
 SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -34,16 +36,14 @@ MOST = 4096
 """The greatest alignment: images begin at a page of the host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """Code as it lies in memory, and how far from its beginning functions are."""
 
     code: bytes
     offsets: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """A place in code that depends on the address of a symbol: the type of its relocation, and the addend."""
 
     at: int
@@ -52,8 +52,7 @@ class Patch:
     addend: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A function of an object by itself."""
 
     code: bytes

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
 from msgspec import json
+from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.errors import UsageError

@@ -6,7 +6,8 @@ import ctypes
 import struct
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from emulator.codegen.block import Sketches
 from emulator.codegen.layout import Place, Record, places
@@ -221,8 +222,7 @@ class CodePage(Mapping[int, Instr]):
         self._known.pop(pc, None)
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """The caches of one assignment of the key, and its pages."""
 
     key: int

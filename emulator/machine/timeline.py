@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from emulator.interface import ClockSource, Deadline
 
 
-@dataclass(slots=True)
-class Clock:
+class Clock(Struct):
     """An element that counts: `(steps or retired >> shift) + offset`, modulo 2**width."""
 
     element: str

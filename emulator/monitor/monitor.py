@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import structs
+
 from analyzer import ir
 from analyzer.allocator import Allocation, Allocator, Request
 from analyzer.errors import Diagnostic, Refused, UsageError
@@ -268,7 +270,7 @@ class Monitor:
             left = self.machines[number].run(min(quantum, budget))
             budget -= max(left.steps, 1)
             if left.reason is not Reason.BUDGET:
-                ended[number] = replace(left, steps=self.machines[number].steps)
+                ended[number] = structs.replace(left, steps=self.machines[number].steps)
         return ended
 
     @property

@@ -19,6 +19,7 @@ from analyzer.symbolic.setting import Setting
 from emulator.interface import Reason
 from emulator.machine import Tier
 from emulator.machine.native import NativeMachine
+from emulator.machine.tuning import Tuning
 from emulator.monitor import Monitor, Technique, VirtualMachine
 from emulator.monitor.compiled import CompiledHost
 from emulator.monitor.exiting import COMMITTED, LEFT, committed, exiting, objection
@@ -303,7 +304,7 @@ def test_a_flat_guest_meets_the_end_of_its_memory(loop: str, align: int, tmp_pat
     assert isinstance(host.machine, NativeMachine)
     assert machine.shadow is not None
     machine.shadow.stayed = True
-    host.machine._hot, host.machine._share = 2, 1e9  # regions, at once
+    host.machine._tuning = Tuning(2, 1e9)  # regions, at once
     ended = machine.run(6_000)
     assert ended == bare.machine.run(6_000)
     assert ended.reason is Reason.ABSENT
