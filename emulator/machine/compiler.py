@@ -49,8 +49,11 @@ class Compiler:
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         self._machine = partial(target.create_target_machine, cpu=cpu, features=features)
         self._tm = self._machine(opt=1, reloc="pic", codemodel="small")
-        self._jit = llvm.create_lljit_compiler(self._machine(opt=2, jit=True))
         self._loaded = 0
+
+    @cached_property
+    def _jit(self) -> llvm.orcjit.LLJIT:
+        return llvm.create_lljit_compiler(self._machine(opt=2, jit=True))
 
     @cached_property
     def _patched(self) -> llvm.TargetMachine:
