@@ -8,10 +8,13 @@ parts (*atoms*), a variant fixes which of them it is; of one that is used otherw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
 
 from msgspec import Struct
 
 from analyzer import ir
+from emulator.codegen.shape import Shape
 
 Atom = tuple[int, int, int]
 """Bits `hi` to `lo` of an operand are a value."""
@@ -108,6 +111,29 @@ def control_widths(isa: ir.Isa, instruction: ir.Instruction, wanted: Control) ->
     widths = {o.name: o.width for o in instruction.operands} | {p.name: p.width for p in isa.prefixes}
     widths["prefix_parcels"] = 8
     return {name: widths[name] if atoms is None else len(atoms) for name, atoms in wanted.items()}
+
+
+FEW = 4
+"""Variants of an instruction, if they are to be made before they are needed."""
+SMALL = 40
+"""The size of its text (`Shape.nodes`)."""
+
+
+def plain(isa: ir.Isa) -> list[Variant]:
+    """The variants of small instructions that touch registers alone: most programs need some of them, and they are made
+    in little time."""
+    shape, found = Shape(isa), []
+    for number, instruction in enumerate(isa.instructions):
+        wanted, size = control(isa, instruction), shape.nodes(instruction.body, 0)
+        widths = {operand.name: operand.width for operand in instruction.operands}
+        sometimes = any(segment.when is not None for segment in instruction.segments)
+        if size is None or size > SMALL or sometimes or not widths.keys() >= wanted.keys():
+            continue
+        values = [sorted({fixed_bits(atoms, v) for v in range(1 << widths[name])}) for name, atoms in wanted.items()]
+        if prod(map(len, values)) <= FEW:
+            length = sum(segment.width for segment in instruction.segments) // isa.unit
+            found += [Variant(number, tuple(zip(wanted, each, strict=True)), length) for each in product(*values)]
+    return found
 
 
 _control: dict[int, tuple[ir.Instruction, Control]] = {}

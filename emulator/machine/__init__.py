@@ -64,7 +64,7 @@ def build(
             from emulator.machine.tuning import Tuning
 
             hot, share = 0 if tier == "interpreter" else hot, None if tier == "copies" else SHARE
-            tuning = Tuning(hot, share, background=tier == "background")
+            tuning = Tuning(hot, share, ahead=True, background=tier == "background")
             return NativeMachine(isa, regions, choices, tuning=tuning, storages=storages)
         case _:
             assert_never(tier)

@@ -74,22 +74,27 @@ class Copying(Records):
 
     def _take_stencils(self, numbers: Iterable[int]) -> None:
         """Makes or takes the stencils of these variants."""
-        new: list[tuple[str, Variant, int]] = []
+        new: list[tuple[Variant, int]] = []
         for number in dict.fromkeys(numbers):
             variant = self._known_variants.all[number]
             known = self._cut_before.get(repr(variant))
             if variant is None or variant.trap is not None:
                 self._stencils[number] = None
             elif known is None:
-                new.append((f"s{len(new)}", variant, number))
+                new.append((variant, number))
             else:
                 self._stencils[number] = self._stencil(variant, *known)
         if new:
-            batch = hashlib.sha256(repr([variant for _, variant, _ in new]).encode()).hexdigest()
-            self._object(batch, [(name, variant) for name, variant, _ in new])
-            for name, variant, number in new:
-                self._stencils[number] = self._stencil(variant, name, batch)
+            wanted = [variant for variant, _ in new]
+            others = self._others(wanted) if not self._cut_before else []
+            named = [(f"s{i}", variant) for i, variant in enumerate((*wanted, *others))]
+            batch = hashlib.sha256(repr(named).encode()).hexdigest()
+            self._object(batch, named)
+            for name, variant in named:
+                self._cut_before[repr(variant)] = (name, batch)
                 self._engine.note([*self._name, "stencils"], f"{name} {batch} {variant!r}")
+            for variant, number in new:
+                self._stencils[number] = self._stencil(variant, *self._cut_before[repr(variant)])
 
     def _stencil(self, variant: Variant, name: str, batch: str) -> Stencil | None:
         formulas, functions = self._object(batch, [])

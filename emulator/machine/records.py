@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from analyzer import ir
 from emulator.codegen.agreed import EXECUTED, KEYS, MIX, contextual, place
-from emulator.codegen.variant import Variant, key
+from emulator.codegen.variant import Variant, key, plain
 from emulator.interface import Region
 from emulator.machine.contexts import EMPTY, Contexts
 from emulator.machine.decoding import Decoding, Found
@@ -158,18 +158,25 @@ class Records(Contexts):
         missing = [v for v in missing if not self._take_handler(v)]
         if not missing:
             return
-        named = [(f"h{i}", variant) for i, variant in enumerate(missing)]
+        others = self._others(missing) if not self._noted else []
+        named = [(f"h{i}", variant) for i, variant in enumerate((*missing, *others))]
 
         def source() -> Module:
             from emulator.machine.sources import handlers_module
 
             return handlers_module(self._plan, named)
 
-        batch = hashlib.sha256(repr(missing).encode()).hexdigest()
-        made = self._batches[batch] = self._engine.make(source, [*self._name, batch], PASSES, "handlers")
+        batch = hashlib.sha256(repr(named).encode()).hexdigest()
+        self._batches[batch] = self._engine.make(source, [*self._name, batch], PASSES, "handlers")
         for name, variant in named:
-            self._number(variant, made.addresses.get(name, self._code["reference"]))
+            self._noted[repr(variant)] = (name, batch)
             self._engine.note(self._name, f"{name} {batch} {variant!r}")
+        for variant in missing:
+            self._take_handler(variant)
+
+    def _others(self, variants: Sequence[Variant]) -> list[Variant]:
+        """What most programs need, besides these."""
+        return [each for each in plain(self._isa) if each not in variants] if self._tuning.ahead else []
 
     def _take_handler(self, variant: Variant) -> bool:
         """Takes a handler from among those that were made with it for an earlier program, if they were kept."""

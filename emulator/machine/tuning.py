@@ -14,5 +14,7 @@ class Tuning(Struct, frozen=True):
     """Of the time, that making regions may take; None: none are made."""
     eager: int = 100
     """Instructions that the driver decodes before it makes a decoder, if none was kept."""
+    ahead: bool = False
+    """Whether what most programs need is made with what the first program of all does (`variant.plain`)."""
     background: bool = False
     """Whether regions are made while the program goes on."""
