@@ -151,5 +151,5 @@ class _Settling:
         """The model of the whole formula, 0 wherever that does not look."""
         self._put_in()
         whole = Simplified([], self.batches)
-        canonical = whole.completed(self.model.only(self.remaining))
-        return canonical if canonical.holds(self.formula) else whole.completed(self.model)
+        least = self.model.only(self.remaining)
+        return whole.completed(least if least.holds(self.remaining) else self.model)

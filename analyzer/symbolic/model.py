@@ -57,10 +57,11 @@ class Model:
         return Model(self.symbols, self.arrays, {**self.functions, name: entries}).near(self, bit_of(name))
 
     def only(self, term: Bits | Bool) -> Model:
-        """This model where the term looks, and 0 elsewhere."""
+        """This model where the term looks, and 0 elsewhere.  Where it compares arrays, it looks at all of them."""
         symbols: dict[str, int] = {}
         arrays: dict[str, dict[int, int]] = {}
         functions: dict[str, dict[Any, int]] = {}
+        compared: dict[str, Entries] = {}
         for t in nodes(term):
             match t.op:
                 case "symbol":
@@ -69,8 +70,11 @@ class Model:
                     functions.setdefault(t.data.name, {})[tuple(map(self.value, t.args))] = self.value(t)
                 case "select" if t.args[0].op == "array":
                     arrays.setdefault(t.args[0].data, {})[self.value(t.args[1])] = self.value(t)
+                case "same":
+                    named = (array.data for array in nodes(t) if array.op == "array")
+                    compared |= {name: self.arrays[name] for name in named if name in self.arrays}
         entries = {n: Entries(cells) for n, cells in arrays.items()}
-        return Model(symbols, entries, {n: Entries(cells) for n, cells in functions.items()})
+        return Model(symbols, entries | compared, {n: Entries(cells) for n, cells in functions.items()})
 
     def value(self, t: Bits | Bool) -> int:
         """The value of a term of bits; of a boolean, 0 or 1.

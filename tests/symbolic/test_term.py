@@ -217,6 +217,14 @@ def test_least_models_are_least(data: st.DataObject) -> None:
         known.append(z == model.value(symbol))
 
 
+def test_least_models_may_have_to_tell_arrays_apart() -> None:
+    smt = Smt()
+    x, a, b = smt.symbol("x", 1), smt.array("a", 3, 8), smt.array("b", 3, 8)
+    model = least_model(smt, smt.eq(x, smt.ite(smt.same(a, b), 1, 0, 1), 1), [x])
+    assert model is not None
+    assert (model.value(x), model.same(a, b)) == (0, False)
+
+
 @slow
 @given(st.data())
 def test_indices_that_are_apart(data: st.DataObject) -> None:
