@@ -6,7 +6,9 @@ an instruction set is known here.  `docs/boards.md` describes the format.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
@@ -19,6 +21,8 @@ from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from emulator.elf import ElfTarget
 from emulator.interface import ClockSource
+from emulator.kept import stamps
+from emulator.machine.objects import Objects, default_folder
 
 SUFFIX = ".toml"
 FOLDER = Path(__file__).parent / "boards"
@@ -136,7 +140,7 @@ def board_of(isa: ir.Isa, wanted: str | None) -> Board:
         UsageError: there is no such board.
     """
     if wanted is None:
-        found = next((board for name in bundled() if (board := _bundled(name)).fits(isa)), None)
+        found = next((board for board in _bundled().values() if board.fits(isa)), None)
         return bare(isa) if found is None else checked(isa, found)
     if wanted == "bare":
         return bare(isa)
@@ -145,12 +149,22 @@ def board_of(isa: ir.Isa, wanted: str | None) -> Board:
     if wanted not in bundled():
         near = get_close_matches(wanted, bundled(), 3)
         raise UsageError(f"there is no board {wanted}", f"there are {', '.join(near or ('bare', *bundled()))}")
-    return checked(isa, _bundled(wanted))
+    return checked(isa, _bundled()[wanted])
 
 
 @cache
-def _bundled(name: str) -> Board:
-    return parsed(f"{name}{SUFFIX}", (FOLDER / f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+def _bundled() -> dict[str, Board]:
+    """The boards that come with popek, by name.  Reading TOML takes longer than many a program runs: they are kept."""
+    paths = {name: FOLDER / f"{name}{SUFFIX}" for name in bundled()}
+    depends = ("boards", stamps([Path(__file__), *paths.values()]))
+    objects, name = Objects(default_folder()), hashlib.sha256(repr(depends).encode()).hexdigest()
+    found = objects.get(name)
+    if found is not None:
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(found, type=dict[str, Board])
+    boards = {name: parsed(path.name, path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    objects.put(name, msgspec.json.encode(boards))
+    return boards
 
 
 def parsed(file: str, text: str) -> Board:

@@ -11,15 +11,12 @@ import struct
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from analyzer.errors import AssemblyError, Diagnostic
 from emulator.piece import Image, Piece
-
-if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
 
 MAGIC = b"\x7fELF"
 CLASSES = {1: 32, 2: 64}
@@ -27,6 +24,20 @@ ORDERS: Mapping[int, Literal["little", "big"]] = {1: "little", 2: "big"}
 EXECUTABLE, SHARED = 2, 3
 TYPES = {0: "no file type", 1: "an object file, not linked", EXECUTABLE: "an executable", SHARED: "a shared object"}
 MOST_SEGMENTS, MOST_SYMBOLS = 1000, 200_000
+UNDEFINED = 0
+
+
+class SymbolLayout(Struct, frozen=True):
+    """An entry of a symbol table (figure 4-16): its fields, and which of them are the name's place, the value and the
+    section.  Such tables are long, and `struct` reads them twenty times as fast as pyelftools."""
+
+    fields: str
+    name: int
+    value: int
+    section: int
+
+
+SYMBOLS = {32: SymbolLayout("IIIBBH", 0, 1, 5), 64: SymbolLayout("IBBHQQ", 0, 4, 3)}
 
 
 class ElfTarget(Struct, frozen=True):
@@ -63,7 +74,7 @@ def read_elf(path: Path, data: bytes, target: ElfTarget, unit: int) -> Image:
     if kind not in (EXECUTABLE, SHARED):
         raise refuse("PG512", f"this is {TYPES.get(kind, f'ELF type {kind}')}", "link it, with `ld` or `gcc -static`")
     try:
-        return _loaded(data)
+        return _loaded(data, target)
     except _Damaged as damaged:
         raise refuse("PG510", str(damaged)) from None
     except _NothingToLoad:
@@ -90,18 +101,15 @@ class _Segment(Struct, frozen=True):
     size: int
 
 
-def _loaded(data: bytes) -> Image:
+def _loaded(data: bytes, target: ElfTarget) -> Image:
     # Parsers of damaged files fail in many ways; each of them means the same to who gave the file.
     from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
 
     failures = (ELFError, struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
     try:
-        elf = ELFFile(BytesIO(data))
-        if elf.num_segments() > MOST_SEGMENTS:
-            raise _Damaged(f"the file says that it has {elf.num_segments()} segments")
-        segments = [_segment(header.header) for header in elf.iter_segments("PT_LOAD")]
-        entry = int(elf.header["e_entry"])
+        tables = _Tables(data, target)
+        segments = tables.segments()
+        entry = int(tables.header["e_entry"])
     except failures as error:
         raise _Damaged(f"the file is damaged: {str(error) or type(error).__name__}") from None
     segments = [s for s in segments if s.size]
@@ -117,24 +125,61 @@ def _loaded(data: bytes) -> Image:
     inside = next((s for s in segments if s.virtual <= entry < s.virtual + s.size), None)
     begin = entry if inside is None else entry - inside.virtual + inside.physical
     try:
-        symbols = _symbols(elf)
+        symbols = tables.symbols()
     except failures:  # a loader does not need them, and a file may be stripped badly
         symbols = {}
     return Image(tuple(pieces), begin, symbols)
 
 
-def _segment(header: Mapping[str, int]) -> _Segment:
-    return _Segment(header["p_offset"], header["p_vaddr"], header["p_paddr"], header["p_filesz"], header["p_memsz"])
+class _Tables:
+    """What an executable says of itself.
 
+    The structures alone are pyelftools': importing its class of whole files, which reads DWARF, takes longer than many
+    a program runs.
+    """
 
-def _symbols(elf: ELFFile) -> dict[str, int]:
-    """Defined names and their addresses."""
-    from elftools.elf.sections import SymbolTableSection
+    def __init__(self, data: bytes, target: ElfTarget) -> None:
+        from elftools.elf.structs import ELFStructs
 
-    found: dict[str, int] = {}
-    for section in elf.iter_sections("SHT_SYMTAB"):
-        if isinstance(section, SymbolTableSection) and section.num_symbols() <= MOST_SYMBOLS:
-            for symbol in section.iter_symbols():
-                if symbol.name and symbol["st_shndx"] != "SHN_UNDEF":
-                    found.setdefault(symbol.name, int(symbol["st_value"]))
-    return found
+        self._data, self._stream, self._target = data, BytesIO(data), target
+        self._structs = ELFStructs(target.order == "little", target.bits)
+        self._structs.create_basic_structs()
+        self._structs.create_advanced_structs()
+        self.header = self._parsed(self._structs.Elf_Ehdr, 0)
+
+    def _parsed(self, structure: Any, at: int) -> Any:
+        from elftools.common.utils import struct_parse
+
+        return struct_parse(structure, self._stream, at)
+
+    def segments(self) -> list[_Segment]:
+        """Those that are to be loaded."""
+        first, size, count = (self.header[field] for field in ("e_phoff", "e_phentsize", "e_phnum"))
+        if count > MOST_SEGMENTS:
+            raise _Damaged(f"the file says that it has {count} segments")
+        headers = [self._parsed(self._structs.Elf_Phdr, first + size * i) for i in range(count)]
+        return [
+            _Segment(header["p_offset"], header["p_vaddr"], header["p_paddr"], header["p_filesz"], header["p_memsz"])
+            for header in headers
+            if header["p_type"] == "PT_LOAD"
+        ]
+
+    def symbols(self) -> dict[str, int]:
+        """Defined names and their addresses."""
+        first, size, count = (self.header[field] for field in ("e_shoff", "e_shentsize", "e_shnum"))
+        sections = [self._parsed(self._structs.Elf_Shdr, first + size * i) for i in range(count if first else 0)]
+        layout, order = SYMBOLS[self._target.bits], ">" if self._target.order == "big" else "<"
+        entry, found = struct.Struct(order + layout.fields), dict[str, int]()
+        for section in sections:
+            if section["sh_type"] != "SHT_SYMTAB" or section["sh_size"] > MOST_SYMBOLS * entry.size:
+                continue
+            names, table = self._contents(sections[section["sh_link"]]), self._contents(section)
+            for fields in entry.iter_unpack(table[: len(table) // entry.size * entry.size]):
+                at = fields[layout.name]
+                name = names[at : names.find(b"\0", at)].decode(errors="replace")
+                if name and fields[layout.section] != UNDEFINED:
+                    found.setdefault(name, fields[layout.value])
+        return found
+
+    def _contents(self, section: Mapping[str, int]) -> bytes:
+        return self._data[section["sh_offset"] : section["sh_offset"] + section["sh_size"]]

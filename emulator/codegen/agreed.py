@@ -62,11 +62,19 @@ def memories(isa: ir.Isa) -> list[str]:
     return [name for name, space in isa.spaces.items() if isinstance(space, ir.Memory)]
 
 
-_unspecified: dict[int, tuple[ir.Isa, list[tuple[str, int, int]]]] = {}
+Functions = list[tuple[str, int, int]]
+"""Unspecified functions: name, number of arguments, width."""
+
+_unspecified: dict[int, tuple[ir.Isa, Functions]] = {}
 
 
-def unspecified(isa: ir.Isa) -> list[tuple[str, int, int]]:
-    """The unspecified functions of an Isa: name, number of arguments, width."""
+def recall(isa: ir.Isa, functions: Functions) -> None:
+    """Spares `unspecified` the search: this is what it found in the Isa before."""
+    _unspecified[id(isa)] = (isa, functions)
+
+
+def unspecified(isa: ir.Isa) -> Functions:
+    """The unspecified functions of an Isa."""
     known = _unspecified.get(id(isa))
     if known is not None and known[0] is isa:
         return known[1]
@@ -80,7 +88,7 @@ def unspecified(isa: ir.Isa) -> list[tuple[str, int, int]]:
         for term in ir.subterms(expr)
         if isinstance(term, ir.Arbitrary)
     }
-    _unspecified[id(isa)] = (isa, sorted(found))
+    recall(isa, sorted(found))
     return _unspecified[id(isa)][1]
 
 

@@ -25,6 +25,8 @@ HOT = 300
 """Jumps to an address after which it becomes the entry of a region."""
 SHARE = 0.5
 """Of the time, that making regions may take."""
+LASTING = 0.01
+"""Of the time so far, that code must have been hot."""
 
 __all__ = ["Tier", "build"]
 
@@ -64,7 +66,7 @@ def build(
             from emulator.machine.tuning import Tuning
 
             hot, share = 0 if tier == "interpreter" else hot, None if tier == "copies" else SHARE
-            tuning = Tuning(hot, share, ahead=True, background=tier == "background")
+            tuning = Tuning(hot, share, LASTING, ahead=True, background=tier == "background")
             return NativeMachine(isa, regions, choices, tuning=tuning, storages=storages)
         case _:
             assert_never(tier)

@@ -128,6 +128,7 @@ class CodePage(Mapping[int, Instr]):
         self.links: dict[int, list[tuple[int, int]]] = {}  # by address: jumps of copies to it, and their other ways
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
+        self.hot_since: dict[int, float] = {}  # by entry: what of the time had passed when it first was
         self.sketches = Sketches()
         self._known: dict[int, Instr] = {}
         self._halves = memoryview(self.buffer.data).cast("I")

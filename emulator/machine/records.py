@@ -130,8 +130,11 @@ class Records(Contexts):
             got = self._decoding.at(page, at, state)
             if got is None:
                 break
+            if got.variant is None or got.variant.trap is not None:
+                found += [] if found else [(at, got)]  # what lies behind code is often data
+                break
             found.append((at, got))
-            if got.variant is None or got.variant.trap is not None or state is not None:
+            if state is not None:
                 break
             if self._word("decode") and repr(found[0][1].variant) in self._noted:
                 break

@@ -26,6 +26,8 @@ VISITED = 6
 that was not kept: making one takes as long as ten million steps of the interpreter."""
 FAST = 1e9
 """Steps a second; regions are faster, and nothing else is."""
+LONGEST = 0.01
+"""Seconds after which code has been hot for long in any run: as much as making a region may take."""
 PATIENT = 8
 """While a region is being made in the background, an address must be jumped to so many times as often to become hot."""
 
@@ -62,7 +64,9 @@ class Regions(Copying):
         if not self._affordable():
             return False
         visits = page.visits[pc] = page.visits.get(pc, 0) + 1
-        enough = visits >= self._tuning.hot // VISITED
+        since = page.hot_since.setdefault(pc, self._ran)
+        lasting = self._ran - since >= min(self._ran * self._tuning.lasting, LONGEST)
+        enough = visits >= self._tuning.hot // VISITED and lasting
         if visits > 1 and not enough:
             return False
         began, known, windows = time.thread_time(), self._known(), self._windows()

@@ -12,6 +12,9 @@ class Tuning(Struct, frozen=True):
     """Jumps from behind after which an address is hot; 0: none ever is, and all is interpreted."""
     share: float | None = 0.5
     """Of the time, that making regions may take; None: none are made."""
+    lasting: float = 0.0
+    """Part of the time so far that code must have been hot, before a region is made of it that was not kept: what comes
+    late in a run and soon ends is not worth one."""
     eager: int = 100
     """Instructions that the driver decodes before it makes a decoder, if none was kept."""
     ahead: bool = False

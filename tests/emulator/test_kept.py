@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from analyzer import ir
 from analyzer.syntax.load import load
+from emulator.codegen import agreed
 from emulator.kept import kept
 from emulator.machine.objects import Objects
 
@@ -36,6 +39,16 @@ def test_it_is_loaded_once(tmp_path: Path) -> None:
     first, second = (kept("pg1974", loading, objects) for _ in range(2))
     assert loads == ["pg1974"]
     assert first == second == load("pg1974")
+
+
+def test_what_takes_a_while_to_find_is_kept_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = Objects(tmp_path)
+    kept("rv64", load, objects)
+    again = kept("rv64", load, objects)
+    monkeypatch.setattr(agreed, "blocks", lambda isa: pytest.fail("searched again"))
+    found = agreed.unspecified(again)
+    monkeypatch.undo()
+    assert found == agreed.unspecified(load("rv64")) != []
 
 
 def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:

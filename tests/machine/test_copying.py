@@ -7,6 +7,7 @@ import pytest
 from emulator.codegen.agreed import NEXT
 from emulator.codegen.values import Text, Unsupported
 from emulator.interface import Ram
+from emulator.machine import regions
 from emulator.machine.cutting import Misfit, cut
 from emulator.machine.engine import Engine
 from emulator.machine.linking import Patch, Piece
@@ -41,11 +42,11 @@ jal x0, again
 CHANGED = 0x00938393  # addi x7, x7, 9
 
 
-def pair(engine: Engine, text: str, share: float | None) -> tuple[PlainMachine, NativeMachine]:
+def pair(engine: Engine, text: str, share: float | None, lasting: float = 0.0) -> tuple[PlainMachine, NativeMachine]:
     isa, regions = spec("rv64"), [Ram("phys", BASE, SIZE)]
     machines = (
         PlainMachine(isa, regions),
-        NativeMachine(isa, regions, None, engine, Tuning(hot=12, share=share, eager=1)),
+        NativeMachine(isa, regions, None, engine, Tuning(hot=12, share=share, lasting=lasting, eager=1)),
     )
     for machine in machines:
         for address, unit in assemble(isa, text, 0x1000).cells.items():
@@ -150,3 +151,14 @@ def test_a_jump_at_the_end_is_a_way() -> None:
     assert found is not None
     assert (found.code, found.falls, found.tail, found.jumps) == (bytes(4), False, 0, True)
     assert found.fill(bytearray(4), 0, 100) == (108,)
+
+
+def test_what_becomes_hot_late_must_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "LONGEST", 1e9)
+    plain, mine = pair(Engine(Objects(None)), BLOCKS.replace("sw x10, 0x10(x9)\n", ""), 1e9, lasting=0.5)
+    mine._ran = 100.0
+    alike(plain, mine, 5000)
+    assert mine.stats["regions"] == 0
+    mine._ran += 200.0
+    alike(plain, mine, 5000)
+    assert mine.stats["regions"]
