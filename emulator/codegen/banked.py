@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
 
 from analyzer import ir
 from emulator.codegen.block import Group, HandOver, Member, Touch
@@ -10,6 +12,14 @@ from emulator.codegen.checked import Checked
 from emulator.codegen.facts import affine, at_most, origin, shifted, summands, zero_test
 from emulator.codegen.plan import LINE, SPAN
 from emulator.codegen.values import LIKELY, OF_RAM, Value, ones
+
+
+class Straight(Struct, frozen=True):
+    """What a map comes to that leaves addresses as they are: those that it does not let pass lie outside of the bank,
+    or have a bit under `low`.  `width`: of the addresses."""
+
+    low: int
+    width: int
 
 
 class Banked(Checked):
@@ -59,13 +69,30 @@ class Banked(Checked):
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")
 
     def physical(self, space: ir.Memory, address: Value, bits: int, table: bool, value: Value | None) -> Value:
-        bank, units = self.plan.bank, bits // space.unit
-        if bits > 64 or bank.memory != space.name or bank.size < units:
+        if not self._ours(space, bits):
             raise HandOver("other memory")
         if self.nofold:
             raise HandOver("a map that reads memory")
-        wide, low, width = self._merged(address, space.address_width, units)
-        within = self._within(self.extend(wide, width, 64))
+        wide, low, width = self._merged(address, space.address_width)
+        return self.located(space, wide, bits, low, width, self._within(self.extend(wide, width, 64)), value)
+
+    def _ours(self, space: ir.Memory, bits: int) -> bool:
+        bank = self.plan.bank
+        return bits <= 64 and bank.memory == space.name and bank.size >= bits // space.unit
+
+    def located(
+        self,
+        space: ir.Memory,
+        wide: Value,
+        bits: int,
+        low: int,
+        width: int,
+        within: Mapping[Value, int],
+        value: Value | None,
+    ) -> Value:
+        """An access at an address of `width` bits, whose bits under `low` must be 0.  `within` are conditions that hold
+        up to these distances from the bank's beginning."""
+        bank, units = self.plan.bank, bits // space.unit
         most = min([bank.size - units, *within.values()])
         member = self.grouped(wide, width, units, low, value, None, most)
         if member is not None:
@@ -192,7 +219,7 @@ class Banked(Checked):
         self.requires = [cond for cond in self.requires if cond not in found]
         return found
 
-    def _merged(self, address: Value, width: int, units: int) -> tuple[Value, int, int]:
+    def _merged(self, address: Value, width: int) -> tuple[Value, int, int]:
         """The address, a mask of low bits that must be 0, and the width of the address: what is required of single bits
         of it is taken over by the comparison with the bounds."""
         bank = self.plan.bank
@@ -223,6 +250,13 @@ class Banked(Checked):
             return address, 0, width
         self.requires = kept
         return address, low, width
+
+    def straight(self, space: ir.Memory, address: Value, bits: int, below: Value) -> Straight | None:
+        """What is left to check, if `below` is the same address and all that is required is about that."""
+        if space.size is not None or not self._ours(space, bits):
+            return None
+        wide, low, width = self._merged(below, space.address_width)
+        return Straight(low, width) if wide == address and not self.requires else None
 
     def touch(self, host: str, bits: int, unit: int, value: Value | None) -> Value:
         """Reads now, or writes at the end of the instruction."""

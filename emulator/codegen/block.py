@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, field
 
 from emulator.codegen.values import Unsupported, Value
@@ -107,12 +109,12 @@ class Sketch(Struct, frozen=True):
 
 class Sketches:
     """What regions of a page have found out, so that others need not: the sketches of blocks by their addresses, and
-    which maps come to little (`Paged.folds`)."""
+    what maps come to (`Paged.folded`)."""
 
     def __init__(self) -> None:
         self._under: object = None
         self.blocks: dict[int, Sketch] = {}
-        self.folding: dict[object, bool] = {}
+        self.folding: dict[object, Any] = {}
 
     def under(self, context: object) -> Sketches:
         """All of it is true in one context."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
 from analyzer import ir
-from emulator.codegen.banked import Banked
+from emulator.codegen.banked import Banked, Straight
 from emulator.codegen.block import Group, HandOver
 from emulator.codegen.lower import Arg
 from emulator.codegen.plan import ENTRIES, ENTRY
@@ -27,6 +28,10 @@ class Look(Struct, frozen=True):
     wanted: Sequence[int]
     hits: Callable[[Sequence[Value]], Value]
     low: int
+
+
+Folded = Straight | Literal["in place"]
+"""What a map may come to."""
 
 
 class Paged(Banked):
@@ -50,7 +55,12 @@ class Paged(Banked):
         if bits > 64:
             raise HandOver("a wide access")
         given = tuple(args[i] if i < len(args) else None for i in range(len(space.params)))
-        if not span and self.folds(space, bits, kind, given):
+        folded = None if span else self.folded(space, bits, kind, given)
+        if isinstance(folded, Straight) and isinstance(address, str):
+            memory = self.isa.spaces[space.below]
+            assert isinstance(memory, ir.Memory)
+            return self.located(memory, address, bits, folded.low, folded.width, {}, value)
+        if folded is not None:
             self.nofold += 1
             below = self.through(space, address, bits, kind, list(given))
             self.nofold -= 1
@@ -157,28 +167,32 @@ class Paged(Banked):
     def gep(self, base: str, offset: int) -> str:
         return base if not offset else self.text.let(f"getelementptr i8, ptr {base}, i64 {offset}")
 
-    def folds(self, space: ir.Map, bits: int, kind: ir.AccessKind, given: tuple[Arg, ...]) -> bool:
-        """Whether a map comes to little in this context."""
+    def folded(self, space: ir.Map, bits: int, kind: ir.AccessKind, given: tuple[Arg, ...]) -> Folded | None:
+        """What a map comes to in this context, if that is little."""
         if self.nofold:
-            return False
+            return None
         constant = tuple(g if isinstance(g, int) else None for g in given)
         key = (space.name, bits, kind, constant, tuple(isinstance(g, str) for g in given))
-        folding = self.region.sketches.folding
-        known = folding.get(key)
-        if known is None:
-            known = folding[key] = self._try(space, bits, kind, given)
-        return known
+        folding: dict[object, Folded | None] = self.region.sketches.folding
+        if key not in folding:
+            folding[key] = self._try(space, bits, kind, given)
+        return folding[key]
 
-    def _try(self, space: ir.Map, bits: int, kind: ir.AccessKind, given: tuple[Arg, ...]) -> bool:
+    def _try(self, space: ir.Map, bits: int, kind: ir.AccessKind, given: tuple[Arg, ...]) -> Folded | None:
         """Lowers the map on trial."""
-        if isinstance(self.isa.spaces[space.below], ir.Bus):
-            return False
+        memory = self.isa.spaces[space.below]
+        if isinstance(memory, ir.Bus):
+            return None
         trial, used = type(self)(self.region, Text("trial."), self.here), dict(self.region.used)
         trial.nofold = 1
         try:
-            trial.through(space, "%trial", bits, kind, [None if g is None else g for g in given])
+            below = trial.through(space, "%trial", bits, kind, list(given))
+            size = len(trial.text.lines) + 3 * len(trial.requires)
+            if trial.cached or size > FOLDED:
+                return None
+            straight = trial.straight(memory, "%trial", bits, below) if isinstance(memory, ir.Memory) else None
+            return straight or "in place"
         except Unsupported:
-            return False
+            return None
         finally:
             self.region.used = used
-        return not trial.cached and len(trial.text.lines) + 3 * len(trial.requires) <= FOLDED
