@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.codegen.banked import Straight
 from emulator.interface import Ram, Reason
 from emulator.machine.base import BaseMachine
 from emulator.machine.engine import Engine
 from emulator.machine.native import NativeMachine
+from emulator.machine.objects import Objects
 from emulator.machine.plain import PlainMachine
 from emulator.machine.tuning import Tuning
 from emulator.program import assemble
@@ -135,3 +137,33 @@ def test_a_check_fails_in_each_of_the_rounds(length: int, engine: Engine) -> Non
     for machine in machines:
         machine.write("phys", TABLE + 1, TABLE + 16 * length, 64)
     agree(machines, 3 * length, 50, 3)
+
+
+def chained(machines: tuple[BaseMachine, BaseMachine]) -> None:
+    """A chain of 32 pointers for `WALK`, 8 units apart."""
+    for machine in machines:
+        for at in range(0, 256, 8):
+            machine.write("phys", TABLE + at + 8 if at < 248 else 0, TABLE + at, 64)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 1 << 16, 1 << 55, 1 << 56, 1 << 63])
+def test_a_pointer_that_the_map_does_not_let_pass(bits: int, engine: Engine) -> None:
+    """The address below the map has 56 bits: those above it must not get lost in a region."""
+    plain, mine = machines = both(engine, WALK, x1=TABLE)
+    chained(machines)
+    agree(machines, 4000)
+    assert mine.stats["regions"] >= 1
+    for machine in machines:
+        machine.write("phys", (TABLE + 128) ^ bits, TABLE + 120, 64)
+    ended, same = plain.run(500), mine.run(500)
+    assert ended == same
+    assert not plain.to_state().diff(mine.to_state())
+    assert ended.reason is Reason.ABSENT if bits in (1 << 16, 1 << 55) else plain.read("x", 10) > 10
+
+
+def test_a_map_that_leaves_addresses_as_they_are() -> None:
+    _, mine = machines = both(Engine(Objects(None)), WALK, x1=TABLE)  # nothing is kept, so all is found out
+    chained(machines)
+    agree(machines, 4000)
+    folded = {found for page in mine._pages for found in page.sketches.folding.values()}
+    assert folded == {Straight(low=7, width=64)}
