@@ -26,17 +26,8 @@ NEXT, BAIL, SHORT = "next", "bail", "short"
 """Where stencils go: on behind them, to the handler of their instruction, and out of the beginning of a copy."""
 COPIED = (NEXT, BAIL, SHORT)
 
-GLUE = {
-    "counted": ("disp", "pc"),
-    "enter": ("disp",),
-    "begin": ("count",),
-    "short": ("disp", "pc"),
-    "bail": ("more", "disp", "pc"),
-    "near": ("disp", "pc", "origin"),
-    "far": ("pc",),
-}
-"""What stands between stencils, with what its holes are made of: an address, how far its record is from the first one
-of the page, the steps of the copy, those to give back, where a jump comes from."""
+GLUE = ("counted", "enter", "begin", "short", "bail", "near", "far")
+"""What stands between stencils."""
 
 
 class Leave(IntEnum):

@@ -306,7 +306,8 @@ class Decoder(Going):
         for name, place in places(form.instruction.operands).items():
             value = self.extend(self.operands[name], self.widths[name], place.bytes * 8)
             self.text.do(f"store i{place.bytes * 8} {value}, ptr {self.at(place.offset, '%rec')}")
-        self.text.do(f"store i64 {variant}, ptr {self.at(Record.VARIANT, '%rec')}")  # with a count of 0
+        counted = self.binary("or", variant, self.word("young"), 64)
+        self.text.do(f"store i64 {counted}, ptr {self.at(Record.VARIANT, '%rec')}")
         self.arrivals.append((self.text.block, variant, length))
         self.text.do("br label %decoded")
 

@@ -13,9 +13,9 @@ from emulator.codegen.values import UNLIKELY, Text, Value
 class Glue(Holes, Going):
     """What stands between stencils, in which `%rec` is the first record of the page."""
 
-    def there(self, sign: str = "") -> str:
+    def there(self, distance: str = "disp") -> str:
         """The record that is so far from another one."""
-        return self.text.let(f"getelementptr i8, ptr %rec, i64 {self.hole(f'({sign}disp & ALL)', 64, 32)}")
+        return self.text.let(f"getelementptr i8, ptr %rec, i64 {self.hole(distance, 64, 32)}")
 
     def pc(self) -> Value:
         return self.hole("pc", 64)
@@ -36,11 +36,11 @@ class Glue(Holes, Going):
 
     def enter(self) -> None:
         """Where control falls into a copy."""
-        self.go(f"@{NEXT}", self.there("-"), "%b", "poison")
+        self.go(f"@{NEXT}", self.there("0 disp sub"), "%b", "poison")
 
     def begin(self) -> None:
         """Takes the steps of the copy; where another one leads to it."""
-        budget = self.text.let(f"sub i64 %b, {self.hole('count', 64, 32)}")
+        budget = self.text.let(f"sub i64 %b, {self.hole('left', 64, 32)}")
         short, on = self.text.fresh("short"), self.text.fresh("on")
         self.text.do(f"br i1 {self.compare('slt', budget, 0, 64)}, label %{short}, label %{on}{UNLIKELY}")
         self.text.label(short)
@@ -54,7 +54,7 @@ class Glue(Holes, Going):
 
     def bail(self) -> None:
         """An instruction is left to its handler, and the steps of those behind it are given back."""
-        budget = self.text.let(f"add i64 %b, {self.hole('more', 64, 32)}")
+        budget = self.text.let(f"add i64 %b, {self.hole('left', 64, 32)}")
         self.go(self.pointer("interpret"), self.there(), budget, self.pc())
 
     def near(self) -> None:

@@ -69,6 +69,7 @@ WORDS = (
     "executed",  # records by words that instructions execute
     "counter",  # what a jump to a record meets first; 0: its handler
     "threshold",
+    "young",  # the count that records begin with, shifted by 32
     "device_read",  # called back
     "device_write",
     "code_written",

@@ -26,6 +26,7 @@ from emulator.codegen.handler import CONVENTION, PARAMETERS, Handler, Tail
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg
 from emulator.codegen.plan import Plan
+from emulator.codegen.steps import OPERATORS
 from emulator.codegen.values import Text, Unsupported, Value, ones, ty
 from emulator.codegen.variant import Variant
 
@@ -34,8 +35,8 @@ LONGEST = 2000
 
 
 class Hole(Struct, frozen=True):
-    """A number that is known when a stencil is copied: a formula over `pc`, `left` and the operands, its bits, and how
-    many bits it has as a signed number."""
+    """A number that is known when a stencil is copied: a formula (`steps`), its bits, and how many bits it has as a
+    signed number."""
 
     formula: str
     width: int
@@ -86,54 +87,55 @@ class Holes(Tail):
         self.static[value] = hole
         return value
 
-    def formula(self, *values: Value) -> list[str] | None:
-        """The formulas of values, if holes are among them and nothing else but numbers."""
-        if not any(value in self.static for value in values):
+    def formula(self, width: int, *values: Value) -> list[str] | None:
+        """The formulas of values of that width, if holes are among them and nothing else but numbers."""
+        if width > 64 or not any(value in self.static for value in values):
             return None
         if not all(isinstance(value, int) or value in self.static for value in values):
             return None
-        found = [str(value) if isinstance(value, int) else self.static[value].formula for value in values]
+        found = [str(value & ones(64)) if isinstance(value, int) else self.static[value].formula for value in values]
         return found if sum(map(len, found)) <= LONGEST else None
 
     def binary(self, op: str, a: Value, b: Value, width: int) -> Value:
-        found = self.formula(a, b)
+        found = self.formula(width, a, b) if op in OPERATORS else None
         if found is None or (a == 0 and op in ("add", "or", "xor")) or (b == 0 and op in NEUTRAL):
             return super().binary(op, a, b, width)
         w = max(width, 1)
         if (op == "and" and 0 in (a, b)) or (op == "mul" and (0 in (a, b) or b == 1)):
             return super().binary(op, a, b, width)
-        plain = SIGNS.get(op)
-        term = f"{found[0]} {plain} {found[1]}" if plain else f"known({op!r}, {found[0]}, {found[1]}, {w})"
-        return self.hole(f"({term} & {ones(w)})", w)
+        if op == "ashr":
+            found[0] += f" s{w}"
+        term = f"{found[0]} {found[1]} {op}"
+        return self.hole(cut(term, w) if op in GROWING else term, w)
 
     def compare(self, op: ir.CompareOp, a: Value, b: Value, width: int) -> Value:
-        found = self.formula(a, b)
+        found = self.formula(width, a, b)
         if found is None:
             return super().compare(op, a, b, width)
         if op in ("slt", "sle"):
-            found = [f"signed({each}, {width})" for each in found]
-        return self.hole(f"int({found[0]} {COMPARISONS[op[-2:]]} {found[1]})", 1)
+            found = [f"{each} s{max(width, 1)}" for each in found]
+        return self.hole(f"{found[0]} {found[1]} {op}", 1)
 
     def select(self, cond: Value, then: Value, other: Value, width: int) -> Value:
-        found = self.formula(cond, then, other)
+        found = self.formula(width, cond, then, other)
         if found is None or cond not in self.static:
             return super().select(cond, then, other, width)
-        return self.hole(f"({found[1]} if {found[0]} else {found[2]})", max(width, 1))
+        return self.hole(" ".join([*found, "if"]), max(width, 1))
 
     def extract(self, a: Value, width: int, hi: int, lo: int) -> Value:
         if a not in self.static or hi - lo + 1 == width:
             return super().extract(a, width, hi, lo)
-        return self.hole(f"({self.static[a].formula} >> {lo} & {ones(hi - lo + 1)})", hi - lo + 1)
+        return self.hole(cut(f"{self.static[a].formula} {lo} lshr", hi - lo + 1), hi - lo + 1)
 
     def extend(self, a: Value, width: int, to: int) -> Value:
-        if a not in self.static or max(width, 1) == to:
+        if a not in self.static or max(width, 1) == to or to > 64:
             return super().extend(a, width, to)
         return self.hole(self.static[a].formula, to, max(width, 1) + 1)
 
     def sign_extend(self, a: Value, width: int, to: int) -> Value:
-        if a not in self.static or width == to:
+        if a not in self.static or width == to or to > 64:
             return super().sign_extend(a, width, to)
-        return self.hole(f"(signed({self.static[a].formula}, {width}) & {ones(to)})", to, width)
+        return self.hole(cut(f"{self.static[a].formula} s{width}", to), to, width)
 
     def function(self) -> str:
         """The text of the function, with its symbols."""
@@ -151,15 +153,21 @@ class Holes(Tail):
 
     def numbers(self) -> dict[str, str]:
         """By symbol, the formula of the number that it stands for."""
-        return {
-            symbol: f"signed({hole.formula}, 64)" if hole.signed < hole.width == 64 else hole.formula
-            for hole, symbol in self.holes.items()
-        }
+        return {symbol: hole.formula for hole, symbol in self.holes.items()}
 
 
 NEUTRAL = ("add", "sub", "or", "xor", "shl", "lshr", "ashr")
-SIGNS = {"add": "+", "sub": "-", "and": "&", "or": "|", "xor": "^", "mul": "*"}
-COMPARISONS = {"eq": "==", "lt": "<", "le": "<="}
+GROWING = ("add", "sub", "mul", "shl", "ashr")
+"""Operators whose results may have more bits than what they are of."""
+
+
+def cut(formula: str, width: int) -> str:
+    """The lowest bits of what a formula gives.
+
+    >>> cut("o0 1 add", 8), cut("pc 4 add", 64)
+    ('o0 1 add 255 and', 'pc 4 add')
+    """
+    return formula if width >= 64 else f"{formula} {ones(width)} and"
 
 
 class Stencil(Holes, Handler):
@@ -185,7 +193,7 @@ class Stencil(Holes, Handler):
     def binary(self, op: str, a: Value, b: Value, width: int) -> Value:
         if op in ("add", "sub") and width == self.plan.pc_width and isinstance(b, int) and a in self.delta:
             away = self.delta[a] + (b if op == "add" else -b) & ones(width)
-            found = self.hole(f"(pc + {away} & {ones(width)})", width) if away else self.here
+            found = self.hole(cut(f"pc {away} add", width), width) if away else self.here
             self.delta[found] = away
             return found
         return Holes.binary(self, op, a, b, width)
@@ -202,8 +210,8 @@ class Stencil(Holes, Handler):
         if index not in self.static:
             return super().entry_place(file, index)
         at = self.static[index].formula
-        there = f"{at} < {file.size} and {at} not in {tuple(sorted(file.zeros))!r}"
-        return self._slot(file, f"({at} if {there} else {file.size})")
+        there = f"{at} {file.size} ult" + "".join(f" {at} {zero} eq 1 xor and" for zero in sorted(file.zeros))
+        return self._slot(file, f"{there} {at} {file.size} if")
 
     def get_entry(self, file: ir.File, index: Value) -> Value:
         if index in self.static and file.size == 1 << file.index_width:
@@ -212,7 +220,7 @@ class Stencil(Holes, Handler):
 
     def _slot(self, file: ir.File, index: str) -> str:
         """The place of an entry whose index is known when the stencil is copied."""
-        place = self.hole(f"({self.layout.files[file.name]} + {slot(file.width)} * {index})", 64, 32)
+        place = self.hole(f"{index} {slot(file.width)} mul {self.layout.files[file.name]} add", 64, 32)
         return self.text.pure(f"getelementptr i8, ptr %st, i64 {place}")
 
     # -- ends ----------------------------------------------------------------------------------------------------------

@@ -5,40 +5,77 @@ is entered by falling into it or by a jump, like a region, and counts jumps, so 
 of the page lead to it directly, where they jump forward or fall into it; these jumps are not counted, but each loop has
 one that goes back.  A copy takes the steps of all of its instructions when it begins.  Code that stores change is
 forgotten with what was copied from it, and what led there goes by the record again.
+
+Native code writes them (`codegen/copier.py`); what it works on is laid out here.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec import json
+from msgspec import json, msgpack
 
 from emulator.codegen.agreed import GLUE
+from emulator.codegen.copier import DESK, ENTRY, LINK, LONGEST, MISSING, NEVER
 from emulator.codegen.variant import Variant
 from emulator.machine.arena import Arena
-from emulator.machine.cutting import Cut, cut
-from emulator.machine.draft import Draft, Stencil
-from emulator.machine.engine import Module
-from emulator.machine.linking import Piece, pieces
-from emulator.machine.pages import CodePage
-from emulator.machine.records import PASSES, Records
+from emulator.machine.cutting import cut, uncopied
+from emulator.machine.engine import CopyType, Module
+from emulator.machine.linking import pieces
+from emulator.machine.pages import Buffer, CodePage
+from emulator.machine.records import PASSES, PATIENCE, VARIANTS, Records
 
 ROOM = 1 << 26
 """Bytes that copies of a machine may take."""
-LONGEST = 48
-"""Instructions of a copy."""
-TOGETHER = 256
-"""Copies that are made at once: a block that is hot and those that it leads to."""
+LINKS = 1 << 20
+"""Jumps of copies that may lead to others."""
+WAITING = 1 << 16
+"""Addresses that may wait."""
 ALLOWANCE = 0.25
-"""Seconds that copies may take to make before they must keep to their share of the time."""
+"""Seconds that stencils may take to make before they must keep to their share of the time."""
 SHARE = 1.0
+COPIER_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
 
-SIZES = {1: "B", 2: "H", 4: "I", 8: "Q"}
-Formulas = dict[str, tuple[dict[str, str], dict[str, str], list[str]]]
-"""By function: the formulas of the numbers and of the addresses that its symbols stand for, and of what must not be."""
+Stencils = dict[str, bytes]
+"""Stencils by name, as they lie in memory."""
+
+
+class Copies:
+    """The copies of a page: where those are entered by others that begin at its records."""
+
+    def __init__(self, page: CodePage) -> None:
+        self._first, self._parcel = page.first, page.plan.per_parcel
+        self.buffer = Buffer(page.buffer.size // page.stride * ENTRY)
+
+    def _index(self, pc: int) -> int:
+        return (pc - self._first) // self._parcel * (ENTRY // 8)
+
+    def __contains__(self, pc: int) -> bool:
+        return self.buffer.words[self._index(pc)] > NEVER
+
+    def __iter__(self) -> Iterator[int]:
+        words = self.buffer.words[:: ENTRY // 8].tolist()
+        return (self._first + i * self._parcel for i, word in enumerate(words) if word > NEVER)
+
+    def holding(self, lo: int, end: int, widest: int) -> list[int]:
+        """Those that stand for any unit from one up to another; none stands for more than `widest`."""
+        words, step = self.buffer.words, ENTRY // 8
+        first = max(self._index(lo - widest), 0)
+        homes = words[first : self._index(end - 1) + 1 : step].tolist()
+        found = [first + i * step for i, home in enumerate(homes) if home > NEVER]
+        entries = ((self._first + at // step * self._parcel, words[at + 1] >> 32) for at in found)
+        return [pc for pc, units in entries if lo < pc + units]
+
+    def links(self, pc: int) -> int:
+        """The number of the first link that leads to an address."""
+        return self.buffer.words[self._index(pc) + 1] & 0xFFFFFFFF
+
+    def forget(self, pc: int, again: bool) -> None:
+        """There is none that begins at an address; whether there may be one again."""
+        self.buffer.words[self._index(pc)] = 0 if again else NEVER
 
 
 class Copying(Records):
@@ -47,68 +84,128 @@ class Copying(Records):
     def _begin_records(self) -> None:
         super()._begin_records()
         self._arena: Arena | None = None
-        self._glue: dict[str, Cut] = {}
-        self._stencils: dict[int, Stencil | None] = {}  # by the number of the variant
-        self._objects: dict[str, tuple[Formulas, Mapping[str, Piece]]] = {}
+        self._objects: dict[str, Stencils] = {}
+        self._in_memory: list[object] = []  # stencils
+        self._looked = 0  # variants whose stencils were looked for among those that were kept
         lines = (line.split(" ", 2) for line in self._engine.noted([*self._name, "stencils"]))
         self._cut_before = {variant: (name, batch) for name, batch, variant in lines}
 
-    def _copy(self, page: CodePage, entry: int) -> bool:
-        """Copies the block at an address and those that it leads to, if that is worth it; whether it did.  If there is
-        a copy already, the handler has to go on, so that something does."""
-        if entry in page.copies or not Arena.possible():
+    def _copy(self, page: CodePage, entry: int, make: bool = True) -> bool:
+        """Copies the block at an address and those that it leads to; whether that was possible.  If there is a copy
+        already, the handler has to go on, so that something does.  Stencils that are missing are made only if `make` is
+        set, for it takes as long as a million steps."""
+        if not Arena.possible() or (page.copies is not None and entry in page.copies):
             return False
-        if self.stats["copy_seconds"] > ALLOWANCE + SHARE * self._ran:
-            return False
+        make = make and self.stats["copy_seconds"] <= ALLOWANCE + SHARE * self._ran
         began = time.perf_counter()
-        waiting, seen = [entry], set[int]()
-        while waiting and len(seen) < TOGETHER:
-            pc = waiting.pop(0)
-            if pc not in seen and pc not in page.copies and pc not in page.regions and pc in page:
-                seen.add(pc)
-                waiting[:0] = self._copy_block(page, pc)
+        if self._arena is None:
+            self._begin_copies()
+        copies = page.copies = page.copies or Copies(page)
+        self._take_kept()
+        desk = self._desk
+        desk["first"], desk["lo"], desk["hi"] = page.first, page.lo, page.hi
+        desk["records"], desk["entries"] = page.address, copies.buffer.address
+        desk["strict"] = int(make)
+        desk.wait(entry)
+        while self._copy_native(desk.buffer.address) == MISSING:
+            self._take_stencils(self._missing(page, desk["missing"]))
+        self.stats["copies"] = desk["made"]
         self.stats["copy_seconds"] += time.perf_counter() - began
-        return entry in page.copies
+        return entry in copies
+
+    def _copied(self, page: CodePage, lo: int, end: int) -> list[int]:
+        return [] if page.copies is None else page.copies.holding(lo, end, self._desk["widest"])
+
+    def _drop(self, page: CodePage, entry: int) -> None:
+        super()._drop(page, entry)
+        if page.copies is None or self._arena is None or entry not in page.copies:
+            return
+        again = page.dropped.get(entry, 0) < PATIENCE
+        page.copies.forget(entry, again)
+        number = page.copies.links(entry)
+        while number:
+            at = number * LINK // 8
+            place, way, _, number = self._links.words[at : at + 4]
+            self._arena.lead(place, way)
+
+    # -- what the copier works on --------------------------------------------------------------------------------------
+
+    def _begin_copies(self) -> None:
+        """The first copy: there is room for copies from now on."""
+
+        def source() -> Module:
+            from emulator.codegen.copier import copier
+
+            return Module(copier(), ("copy",))
+
+        made = self._engine.make(source, self._name[:1], COPIER_PASSES, "copier")
+        self._kept.append(made.library)
+        self._copy_native = CopyType(made.addresses["copy"])
+        arena = self._arena = Arena(ROOM)
+        self._links, self._stencils = Buffer(LINKS * LINK), Buffer(8 * VARIANTS)
+        desk = self._desk = Desk()
+        half = arena.address + ROOM // 2
+        desk["often"], desk["often_end"] = arena.address, half
+        desk["seldom"], desk["seldom_end"] = half, arena.address + ROOM
+        desk["shift"] = arena.shift & 0xFFFFFFFFFFFFFFFF
+        desk["parcel"], desk["stride"] = self._plan.per_parcel, self._layout.record.size
+        desk["handlers"], desk["stencils"] = self._variants.address, self._stencils.address
+        desk["links"], desk["linked"], desk["most"] = self._links.address, 1, LINKS
+        glue = self._object("glue", [])
+        for name in GLUE:
+            desk[f"glue.{name}"] = self._put_in_memory(glue[f"glue.{name}"])
+
+    def _put_in_memory(self, stencil: bytes) -> int:
+        place = ctypes.create_string_buffer(stencil, len(stencil))
+        self._in_memory.append(place)
+        return ctypes.addressof(place)
 
     # -- stencils ------------------------------------------------------------------------------------------------------
 
-    def _take_stencils(self, numbers: Iterable[int]) -> None:
-        """Makes or takes the stencils of these variants."""
-        new: list[tuple[Variant, int]] = []
-        for number in dict.fromkeys(numbers):
-            variant = self._known_variants.all[number]
-            known = self._cut_before.get(repr(variant))
+    def _take_kept(self) -> None:
+        """Takes the stencils that were made before, of all variants that are known by now."""
+        known = self._known_variants.all
+        for number in range(self._looked, len(known)):
+            variant = known[number]
             if variant is None or variant.trap is not None:
-                self._stencils[number] = None
-            elif known is None:
-                new.append((variant, number))
+                self._stencils.words[number] = self._put_in_memory(uncopied(0))
             else:
-                self._stencils[number] = self._stencil(variant, *known)
-        if new:
-            wanted = [variant for variant, _ in new]
-            others = self._others(wanted) if not self._cut_before else []
-            named = [(f"s{i}", variant) for i, variant in enumerate((*wanted, *others))]
-            batch = hashlib.sha256(repr(named).encode()).hexdigest()
-            self._object(batch, named)
-            for name, variant in named:
-                self._cut_before[repr(variant)] = (name, batch)
-                self._engine.note([*self._name, "stencils"], f"{name} {batch} {variant!r}")
-            for variant, number in new:
-                self._stencils[number] = self._stencil(variant, *self._cut_before[repr(variant)])
+                kept = self._cut_before.get(repr(variant))
+                if kept is not None:
+                    self._set_stencil(number, variant, self._object(kept[1], []).get(kept[0]))
+        self._looked = len(known)
 
-    def _stencil(self, variant: Variant, name: str, batch: str) -> Stencil | None:
-        formulas, functions = self._object(batch, [])
-        if name not in formulas:
-            return None
-        places = self._known_variants.places(variant.instruction)
-        made = cut(functions[name], *formulas[name], ("pc", "left", *(f"o{i}" for i in range(len(places)))))
-        if made is None:
-            return None
-        operands = struct.Struct("<" + "".join(SIZES[place.bytes] for _, place in places))
-        return Stencil(made, variant.length, operands.unpack_from)
+    def _set_stencil(self, number: int, variant: Variant, stencil: bytes | None) -> None:
+        self._stencils.words[number] = self._put_in_memory(stencil or uncopied(variant.length))
 
-    def _object(self, batch: str, named: Sequence[tuple[str, Variant]]) -> tuple[Formulas, Mapping[str, Piece]]:
-        """The functions that were made together, and the formulas of their numbers and addresses."""
+    def _take_stencils(self, numbers: Iterable[int]) -> None:
+        """Makes the stencils of these variants."""
+        found = ((number, self._known_variants.all[number]) for number in dict.fromkeys(numbers))
+        new = [(number, variant) for number, variant in found if variant is not None]
+        wanted = [variant for _, variant in new]
+        others = self._others(wanted) if not self._cut_before else []
+        named = [(f"s{i}", variant) for i, variant in enumerate((*wanted, *others))]
+        batch = hashlib.sha256(repr(named).encode()).hexdigest()
+        made = self._object(batch, named)
+        for name, variant in named:
+            self._cut_before[repr(variant)] = (name, batch)
+            self._engine.note([*self._name, "stencils"], f"{name} {batch} {variant!r}")
+        for (number, variant), (name, _) in zip(new, named, strict=False):
+            self._set_stencil(number, variant, made.get(name))
+
+    def _missing(self, page: CodePage, pc: int) -> Iterator[int]:
+        """The variants from an address on for which no stencil was looked for; they are made together."""
+        for _ in range(LONGEST):
+            number = page.number(pc)
+            variant = self._known_variants.all[number]
+            if variant is None or variant.trap is not None:
+                break
+            if not self._stencils.words[number]:
+                yield number
+            pc += variant.length
+
+    def _object(self, batch: str, named: Sequence[tuple[str, Variant]]) -> Stencils:
+        """The stencils that were made together."""
         found = self._objects.get(batch)
         if found is None:
 
@@ -117,84 +214,42 @@ class Copying(Records):
 
                 return stencils_module(self._plan, named)
 
-            note, code = self._engine.object(source, [*self._name, batch], PASSES, "stencils")
-            found = self._objects[batch] = (json.decode(note, type=Formulas), pieces(code))
+            def finish(note: str, code: bytes) -> bytes:
+                return msgpack.encode(self._cut(named, note, code))
+
+            kept = self._engine.object(source, finish, [*self._name, batch], PASSES, "stencils")
+            found = self._objects[batch] = msgpack.decode(kept, type=Stencils)
         return found
 
-    def _begin_arena(self) -> Arena:
-        """The first copy: there is room for copies from now on, and what stands between stencils."""
-        formulas, functions = self._object("glue", [])
-        for name, arguments in GLUE.items():
-            made = cut(functions[f"glue.{name}"], *formulas[f"glue.{name}"], arguments)
-            assert made is not None
-            self._glue[name] = made
-        self._arena = Arena(ROOM)
-        return self._arena
-
-    # -- copies --------------------------------------------------------------------------------------------------------
-
-    def _block(self, page: CodePage, entry: int) -> list[tuple[int, Stencil]]:
-        """The instructions of the copy at an address, with their stencils."""
-        found: list[tuple[int, Stencil]] = []
-        pc = entry
-        while len(found) < LONGEST and (pc not in page.copies or pc == entry):
-            number = page.number(pc)
-            if not number:
-                break
-            if number not in self._stencils:
-                self._take_stencils(self._missing(page, pc))
-            stencil = self._stencils[number]
-            if stencil is None:
-                break
-            found.append((pc, stencil))
-            pc += stencil.length
-            if stencil.cut.jumps or not stencil.cut.falls:
-                break
+    def _cut(self, named: Sequence[tuple[str, Variant]], note: str, code: bytes) -> Stencils:
+        """The functions of an object as stencils."""
+        formulas = json.decode(note, type=dict[str, tuple[dict[str, str], dict[str, str], list[str]]])
+        variants, functions = dict(named), pieces(code)
+        found = {}
+        for name, known in formulas.items():
+            variant = variants.get(name)
+            places = () if variant is None else self._known_variants.places(variant.instruction)
+            operands = {f"o{i}": place for i, (_, place) in enumerate(places)}
+            found[name] = cut(functions[name], *known, operands, 0 if variant is None else variant.length)
         return found
 
-    def _missing(self, page: CodePage, pc: int) -> Iterator[int]:
-        """The variants from an address on for which no stencil was looked for; they are made together."""
-        for _ in range(LONGEST):
-            number = page.number(pc)
-            variant = self._known_variants.all[number]
-            if variant is None or variant.trap is not None:
-                yield number
-                break
-            if number not in self._stencils:
-                yield number
-            pc += variant.length
 
-    def _copy_block(self, page: CodePage, entry: int) -> list[int]:
-        """Copies one block; the addresses of the page that it leads to."""
-        arena = self._arena or self._begin_arena()
-        block = self._block(page, entry)
-        if not block:
-            return []
-        draft = Draft(self._glue, page, entry)
-        while not draft.write(block):
-            if draft.refused == 0:
-                return [entry + block[0][1].length]
-            block = block[: draft.refused]
-            draft = Draft(self._glue, page, entry)
-        places = arena.room(len(draft.often), len(draft.seldom))
-        if places is None:
-            return []
-        often, seldom = places
-        draft.connect(often, seldom)
-        arena.put(draft.often, draft.seldom)
-        page.install(entry, seldom + draft.fallen, seldom)
-        page.copies[entry] = (draft.behind, often)
-        self.stats["copies"] += 1
-        for place, target, way in draft.links:
-            page.links.setdefault(target, []).append((often + place, seldom + way))
-            if target in page.copies:
-                arena.lead(often + place, page.copies[target][1])
-        for place, _ in page.links.get(entry, ()):
-            arena.lead(place, often)
-        return draft.inside
+class Desk:
+    """The words that the copier works on."""
 
-    def _drop(self, page: CodePage, entry: int) -> None:
-        super()._drop(page, entry)
-        if page.copies.pop(entry, None) is not None and self._arena is not None:
-            for place, way in page.links.get(entry, ()):
-                self._arena.lead(place, way)
+    def __init__(self) -> None:
+        self.buffer = Buffer(8 * len(DESK))
+        self._waiting = Buffer(8 * WAITING)
+        self["waiting"] = self["top"] = self._waiting.address
+        self["full"] = self._waiting.address + self._waiting.size
+
+    def __getitem__(self, name: str) -> int:
+        return self.buffer.words[DESK.index(name)]
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self.buffer.words[DESK.index(name)] = value
+
+    def wait(self, pc: int) -> None:
+        """Lets one address wait, and no other."""
+        self._waiting.words[0] = pc
+        self["top"] = self["waiting"] + 8

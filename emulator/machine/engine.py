@@ -23,7 +23,7 @@ from emulator.machine.objects import Objects, default_folder
 if TYPE_CHECKING:
     from emulator.machine.compiler import Compiler
 
-FORMAT = 5
+FORMAT = 6
 """Of what is kept on disk: one more for each change."""
 
 
@@ -102,16 +102,22 @@ class Engine:
             return None
         return self.load(f"{names.decode()}\n{note.decode()}", code)
 
-    def object(self, source: Source, parts: Sequence[str], passes: Sequence[str], name: str) -> tuple[str, bytes]:
-        """The object of a module to be copied and patched, with its line; it is kept as well."""
+    def object(
+        self,
+        source: Source,
+        finish: Callable[[str, bytes], bytes],
+        parts: Sequence[str],
+        passes: Sequence[str],
+        name: str,
+    ) -> bytes:
+        """What is made of the object of a module to be copied and patched, and its line; that is kept."""
         digest = self.digest(name, *parts, *passes)
         found = self.objects.get(digest)
         if found is None:
             module = source()
-            found = f"{module.note}\n".encode() + self._compiler.compile(module.text, passes, patched=True)
+            found = finish(module.note, self._compiler.compile(module.text, passes, patched=True))
             self.objects.put(digest, found)
-        note, _, code = found.partition(b"\n")
-        return note.decode(), code
+        return found
 
     def note(self, parts: Sequence[str], line: str) -> None:
         """Keeps a line, among others, under a name."""
@@ -158,6 +164,7 @@ def fingerprint(isa: ir.Isa) -> str:
 
 
 RunType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+CopyType = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 FlushType = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 RollbackType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 NarrowType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)

@@ -6,6 +6,7 @@ import ctypes
 import struct
 from collections.abc import Iterator, Mapping
 from copy import copy
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
@@ -15,7 +16,10 @@ from emulator.codegen.plan import CODE_ENTRIES, CODE_ENTRY, CODE_PAGE, Plan
 from emulator.codegen.variant import Instr, Variant, control
 from emulator.storage import LARGE, MOST, private
 
-HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count of 0
+if TYPE_CHECKING:
+    from emulator.machine.copying import Copies
+
+HEAD = struct.Struct("<QQQ")  # falling into, jumping to, the variant with a count
 
 
 CHUNK = 4096
@@ -124,8 +128,8 @@ class CodePage(Mapping[int, Instr]):
         self.buffer.fill(end, (count + 1) * self.stride, self.outside)
         self.buffer.words[count * self.stride // 8] = beyond  # control falls into another page of the fetch cache
         self.regions: dict[int, tuple[set[int], object]] = {}  # by entry: the addresses they stand for, the code
-        self.copies: dict[int, tuple[int, int]] = {}  # by entry: the address behind them, where others enter
-        self.links: dict[int, list[tuple[int, int]]] = {}  # by address: jumps of copies to it, and their other ways
+        self.copies: Copies | None = None
+        self.early: set[int] = set()  # entries that were copied, or tried, before they became hot
         self.dropped: dict[int, int] = {}  # by entry: how many regions were made in vain, for the code changed
         self.visits: dict[int, int] = {}  # by entry: how often it has become hot
         self.hot_since: dict[int, float] = {}  # by entry: what of the time had passed when it first was

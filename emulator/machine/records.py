@@ -20,6 +20,8 @@ from emulator.storage import Storage
 PASSES = ("instruction_combine", "simplify_cfg")
 VARIANTS = 1 << 20
 """Handlers that a machine may have."""
+PATIENCE = 8
+"""Regions, and copies, that are made at one address, if the code there changes again and again."""
 AHEAD = 32
 """Instructions that the driver decodes together."""
 
@@ -206,7 +208,8 @@ class Records(Contexts):
         """Writes a record."""
         number = self._known_variants.numbers[found.variant]
         address = self._variants.words[number]
-        page.set(pc, address, self._code["count"] if self._tuning.hot else address, number, found.packed)
+        jump = self._code["count"] if self._tuning.hot else address
+        page.set(pc, address, jump, number | self._word("young"), found.packed)
 
     def _invalidate(self, address: int, units: int) -> None:
         """Forgets what was decoded from these units of the bank."""
@@ -218,7 +221,7 @@ class Records(Contexts):
                 continue
             lo, end = page.lo + max(first - page.base, 0), page.lo + last - page.base
             found = page.decoded(lo, end - 1)
-            if not found and not page.regions and not page.copies:
+            if not found and not page.regions and page.copies is None:
                 continue
             for pc, variant in found:
                 size = 1 if variant is None else max(variant.length, 1) + (0 if variant.trap is None else longest)
@@ -226,7 +229,7 @@ class Records(Contexts):
                     page.clear(pc)
             changed = range(lo, end)
             made = [entry for entry, (covered, _) in page.regions.items() if not covered.isdisjoint(changed)]
-            made += [entry for entry, (behind, _) in page.copies.items() if entry < end and lo < behind]
+            made += self._copied(page, page.lo + max(address - page.base, 0), end)
             for entry in made:
                 self._drop(page, entry)
                 page.dropped[entry] = page.dropped.get(entry, 0) + 1
@@ -234,6 +237,10 @@ class Records(Contexts):
                 if instr is not None:
                     number = self._known_variants.numbers[instr.variant]
                     page.install(entry, self._variants.words[number], self._code["count"])
+
+    def _copied(self, page: CodePage, lo: int, end: int) -> list[int]:
+        """The entries of copies that stand for any unit from one up to another."""
+        return []
 
     def _drop(self, page: CodePage, entry: int) -> None:
         """Forgets what code was made from an address."""

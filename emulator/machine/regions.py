@@ -15,10 +15,9 @@ from emulator.machine.contexts import EMPTY
 from emulator.machine.copying import Copying
 from emulator.machine.engine import Made, Module
 from emulator.machine.pages import CodePage
+from emulator.machine.records import PATIENCE
 
 REGION_PASSES = ("sroa", "instruction_combine", "simplify_cfg")
-PATIENCE = 8
-"""Regions that are made at one address, if the code there changes again and again."""
 ALLOWANCE = 0.25
 """Seconds of processor time that regions may take to make before they must keep to their share of the time."""
 VISITED = 6
@@ -28,6 +27,8 @@ FAST = 1e9
 """Steps a second; regions are faster, and nothing else is."""
 LONGEST = 0.01
 """Seconds after which code has been hot for long in any run: as much as making a region may take."""
+EARLY = 32
+"""What jumps to an address must come to before it is copied, with stencils that were kept."""
 PATIENT = 8
 """While a region is being made in the background, an address must be jumped to so many times as often to become hot."""
 
@@ -37,6 +38,7 @@ class Regions(Copying):
 
     def _begin_records(self) -> None:
         super()._begin_records()
+        self._put("young", max(self._threshold - EARLY, 0) << 32)
         self._coming: Coming | None = None
         self._latest = self.steps, self._ran  # when a region was made
 
@@ -54,9 +56,18 @@ class Regions(Copying):
         if page is None:
             return False
         page.cool(pc)  # it comes again if nothing is made of it now
+        if self._early(page, pc):
+            return self._copy(page, pc, make=False)
         if pc not in page or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
             return False
         return self._region(page, pc) or self._copy(page, pc)
+
+    def _early(self, page: CodePage, pc: int) -> bool:
+        """Whether an address is not hot yet, but the count that its record began with was less than that by `EARLY`."""
+        if not self._word("young") or pc in page.early or (page.copies is not None and pc in page.copies):
+            return False
+        page.early.add(pc)
+        return True
 
     def _region(self, page: CodePage, pc: int) -> bool:
         """Makes a region, if it is worth it: one that was made before by now, others if control comes to its address
