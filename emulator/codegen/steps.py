@@ -123,3 +123,8 @@ def described(code: bytes, length: int, flags: int, program: Sequence[bytes]) ->
     """A stencil as it lies in memory."""
     body = code + bytes(-len(code) % 8)
     return HEAD.pack(len(code), length, flags, HEAD.size + len(body)) + body + b"".join(program) + step(Step.END)
+
+
+def uncopied(length: int) -> bytes:
+    """What there is of an instruction that has no stencil."""
+    return described(b"", length, ENDS, [])

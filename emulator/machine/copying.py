@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import json, msgpack
 
 from emulator.codegen.agreed import GLUE
-from emulator.codegen.copier import DESK, ENTRY, LINK, LONGEST, MISSING, NEVER
+from emulator.codegen.desk import DESK, ENTRY, LINK, LONGEST, MISSING, NEVER
+from emulator.codegen.steps import uncopied
 from emulator.codegen.variant import Variant
 from emulator.machine.arena import Arena
-from emulator.machine.cutting import cut, uncopied
-from emulator.machine.engine import CopyType, Module
+from emulator.machine.engine import CopyType, Module, generator
 from emulator.machine.linking import pieces
 from emulator.machine.pages import Buffer, CodePage
 from emulator.machine.records import PASSES, PATIENCE, VARIANTS, Records
@@ -138,7 +138,7 @@ class Copying(Records):
 
             return Module(copier(), ("copy",))
 
-        made = self._engine.make(source, self._name[:1], COPIER_PASSES, "copier")
+        made = self._engine.make(source, [generator()], COPIER_PASSES, "copier")
         self._kept.append(made.library)
         self._copy_native = CopyType(made.addresses["copy"])
         arena = self._arena = Arena(ROOM)
@@ -223,6 +223,8 @@ class Copying(Records):
 
     def _cut(self, named: Sequence[tuple[str, Variant]], note: str, code: bytes) -> Stencils:
         """The functions of an object as stencils."""
+        from emulator.machine.cutting import cut
+
         formulas = json.decode(note, type=dict[str, tuple[dict[str, str], dict[str, str], list[str]]])
         variants, functions = dict(named), pieces(code)
         found = {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from emulator.codegen.agreed import BAIL, NEXT, SHORT
 from emulator.codegen.layout import Place
-from emulator.codegen.steps import COPIED, ENDS, FALLS, Step, described, step, steps
+from emulator.codegen.steps import COPIED, ENDS, FALLS, Step, described, step, steps, uncopied
 from emulator.machine.linking import DISTANCE, DISTANCES, Piece
 
 PUT = {1: Step.PUT64, 10: Step.PUT32, 11: Step.SIGNED32, 12: Step.PUT16, 14: Step.PUT8}
@@ -34,11 +34,6 @@ def cut(
         return _cut(piece, numbers, exits, never, operands, length)
     except _Strange:
         return uncopied(length)
-
-
-def uncopied(length: int) -> bytes:
-    """What there is of an instruction that has no stencil."""
-    return described(b"", length, ENDS, [])
 
 
 def _cut(

@@ -151,16 +151,22 @@ def processor() -> str:
     return compiler.processor()
 
 
+@cache
+def generator() -> str:
+    """Names the code that reads specs and writes native code."""
+    root = Path(__file__).parent.parent.parent
+    folders = (root / "analyzer" / "syntax", root / "emulator" / "codegen")
+    paths = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    digest = hashlib.sha256()
+    for path in (*paths, root / "analyzer" / "ir.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def fingerprint(isa: ir.Isa) -> str:
     """Names an Isa, by the text of its spec where that is known, and the code that made it and generates from it."""
-    root = Path(__file__).parent.parent.parent
-    digest = hashlib.sha256()
-    for folder in ("analyzer/syntax", "emulator/codegen"):
-        for path in sorted((root / folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    digest.update((root / "analyzer" / "ir.py").read_bytes())
-    digest.update(isa.digest.encode() if isa.digest else pickle.dumps(isa, protocol=5))
-    return digest.hexdigest()
+    made_of = isa.digest.encode() if isa.digest else pickle.dumps(isa, protocol=5)
+    return hashlib.sha256(generator().encode() + made_of).hexdigest()
 
 
 RunType = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)

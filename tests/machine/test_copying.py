@@ -11,12 +11,12 @@ import pytest
 from emulator.codegen.agreed import NEXT
 from emulator.codegen.copier import copier
 from emulator.codegen.layout import Place
-from emulator.codegen.steps import COPIED, DEPTH, ENDS, FALLS, HEAD, STEP, Step, step, steps
+from emulator.codegen.steps import COPIED, DEPTH, ENDS, FALLS, HEAD, STEP, Step, step, steps, uncopied
 from emulator.codegen.values import Text, Unsupported, Values, known, ones, signed
 from emulator.interface import Ram
 from emulator.machine import regions
 from emulator.machine.copying import COPIER_PASSES
-from emulator.machine.cutting import cut, uncopied
+from emulator.machine.cutting import cut
 from emulator.machine.engine import Engine, Module
 from emulator.machine.linking import Patch, Piece
 from emulator.machine.native import NativeMachine
@@ -174,7 +174,7 @@ def test_a_jump_at_the_end_is_a_way() -> None:
     assert steps[-2][:2] == (Step.TAIL, 4)
 
 
-def test_what_a_formula_is_too_deep_for() -> None:
+def test_a_formula_that_is_too_deep_is_not_copied() -> None:
     deep = " ".join(["o0"] * (DEPTH + 1) + ["add"] * DEPTH)
     assert cut(piece(bytes(8), Patch(0, 11, "h", 0)), {"h": deep}, {}, [], BYTE, 4) == uncopied(4)
 
