@@ -16,8 +16,14 @@ from tests.specs import spec
 
 SPECS = ("pg1974", "ka10", "s370", "m68000", "m68010", "ia32", "rv64")
 
-HOT: dict[str, tuple[int, float | None]] = {"interpreter": (0, None), "copies": (2, None), "regions": (2, 1e9)}
-"""By tier: jumps after which an address is hot, and the share of time that regions may take (None: none are made)."""
+HOT: dict[str, tuple[int, float | None]] = {
+    "interpreter": (0, None),
+    "copies": (2, None),
+    "early": (5, None),
+    "regions": (2, 1e9),
+}
+"""By tier: jumps after which an address is hot, and the share of time that regions may take (None: none are made).
+What is `early` is copied before it is hot, where stencils were kept."""
 SAMPLE, STOPS = 1, 24
 """The program of the sample, and its stops."""
 
