@@ -5,9 +5,6 @@ It depends on no spec; what it works on is told in `desk`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from emulator.codegen.desk import ALIGNED, DESK, DONE, ENTRY, FULL, LARGEST, LINK, LONGEST, MISSING, NEVER
 from emulator.codegen.layout import Record
 from emulator.codegen.steps import COPIED, DEPTH, ENDS, FALLS, Step
@@ -27,6 +24,10 @@ class Desk(Routine):
 
     def place(self, name: str) -> Number:
         return self.add("%desk", 8 * DESK.index(name))
+
+    def inside(self, pc: Number) -> str:
+        """Whether an address is in the page."""
+        return self.both(self.test("ule", self.word("lo"), pc), self.test("ule", pc, self.word("hi")))
 
     def record(self, pc: Number) -> Number:
         return self.add(self.word("records"), self.call("away", "%desk", pc))
@@ -172,8 +173,7 @@ class Fill(Desk):
             for way in ("zext", "sext")
             if extended in ("", way)
         ]
-        some = self.text.let(f"or i1 {fits[0]}, {fits[-1]}")
-        self._refuse(self.text.let(f"xor i1 {some}, 1"))
+        self._refuse(self.none(*fits))
         self.store(place, number, bits)
 
 
@@ -219,7 +219,7 @@ def way() -> Routine:
     code = Desk("way", ("desk", "place", "target"))
     origin = code.word("stencil.pc")
     units = code.op("urem", code.op("sub", "%target", code.word("first")), code.word("parcel"))
-    with inside(code, "%target"), code.when(code.test("eq", units, 0)):
+    with code.when(code.both(code.inside("%target"), code.test("eq", units, 0))):
         code.given("%target", origin=origin)
         near = code.piece("near")
         code.look("%target")
@@ -231,13 +231,6 @@ def way() -> Routine:
     code.put("given.pc", "%target")
     code.lead("%place", code.piece("far"))
     return code
-
-
-@contextmanager
-def inside(code: Desk, pc: Number) -> Iterator[None]:
-    """What is done if an address is in the page."""
-    with code.when(code.test("ule", code.word("lo"), pc)), code.when(code.test("ule", pc, code.word("hi"))):
-        yield
 
 
 def bail() -> Routine:
@@ -261,10 +254,8 @@ def length() -> Routine:
     with code.loop():
         here, n = pc(), count()
         code.leave(code.test("eq", n, LONGEST))
-        code.leave(code.test("ult", here, code.word("lo")))
-        code.leave(code.test("ugt", here, code.word("hi")))
-        other = code.op("and", code.number(code.test("ugt", code.load(code.entry(here)), NEVER)), n)
-        code.leave(code.test("ne", other, 0))
+        code.leave(code.none(code.inside(here)))
+        code.leave(code.both(code.test("ne", n, 0), code.test("ugt", code.load(code.entry(here)), NEVER)))
         record = code.record(here)
         code.leave(code.test("eq", code.load(code.add(record, Record.VARIANT), 32), 0))
         stencil = code.stencil(record)
@@ -276,8 +267,7 @@ def length() -> Routine:
         flags = code.load(code.add(stencil, 8), 32)
         units = code.load(code.add(stencil, 4), 32)
         with code.when(code.test("eq", code.op("and", flags, COPIED), 0)):
-            behind = code.op("and", code.number(code.test("eq", n, 0)), code.number(code.test("ne", units, 0)))
-            with code.when(code.test("ne", behind, 0)):
+            with code.when(code.both(code.test("eq", n, 0), code.test("ne", units, 0))):
                 code.look(code.add(here, units))
             code.give(n)
         count.add(1)
@@ -332,24 +322,31 @@ def written() -> Routine:
         code.link(code.jump(at), code.piece("near"), behind)
         code.look(behind)
     code.call("hooked", "%desk", linked)
-    record, entry, home = code.record("%entry"), code.entry("%entry"), code.add(often, code.word("shift"))
-    code.store(code.add(record, Record.HANDLER), entries[1])
-    code.store(code.add(record, Record.JUMP), entries[0])
+    code.call("installed", "%desk", "%entry", behind, often, *entries)
+    code.give("%count")
+    return code
+
+
+def installed() -> Routine:
+    """Lets control come to the copy of what lies from one address to another, which is written at a place: by jumps, by
+    falling into it, and from other copies."""
+    code = Desk("installed", ("desk", "entry", "behind", "place", "jump", "fall"))
+    record, entry, home = code.record("%entry"), code.entry("%entry"), code.add("%place", code.word("shift"))
+    code.store(code.add(record, Record.HANDLER), "%fall")
+    code.store(code.add(record, Record.JUMP), "%jump")
     code.store(code.add(record, Record.COUNT), 0, 32)
     code.store(entry, home)
-    units = code.op("sub", behind, "%entry")
+    units, widest = code.op("sub", "%behind", "%entry"), code.word("widest")
     code.store(code.add(entry, 12), units, 32)
-    wider = code.test("ugt", units, code.word("widest"))
-    code.put("widest", code.choose(wider, units, code.word("widest")))
+    code.put("widest", code.choose(code.test("ugt", units, widest), units, widest))
     code.put("made", code.add(code.word("made"), 1))
-    following = code.variable(code.load(code.add(entry, 8), 32))
+    number = code.variable(code.load(code.add(entry, 8), 32))
     with code.loop():
-        number = following()
-        code.leave(code.test("eq", number, 0))
-        link = code.add(code.word("links"), code.op("mul", number, LINK))
+        this = number()
+        code.leave(code.test("eq", this, 0))
+        link = code.add(code.word("links"), code.op("mul", this, LINK))
         code.lead(code.load(link), home)
-        following.put(code.load(code.add(link, 24)))
-    code.give("%count")
+        number.put(code.load(code.add(link, 24)))
     return code
 
 
@@ -380,8 +377,7 @@ def copy() -> Routine:
         code.leave(code.test("eq", top, code.word("waiting")))
         code.put("top", code.add(top, -8))
         pc = code.load(code.add(top, -8))
-        code.again(code.test("ult", pc, code.word("lo")))
-        code.again(code.test("ugt", pc, code.word("hi")))
+        code.again(code.none(code.inside(pc)))
         record = code.record(pc)
         number = code.load(code.add(record, Record.VARIANT), 32)
         code.again(code.test("eq", number, 0))
@@ -412,5 +408,5 @@ def copy() -> Routine:
 
 def copier() -> str:
     """The module; it exports `copy`."""
-    routines = (away(), laid(), Fill(), piece(), way(), bail(), length(), written(), hooked(), copy())
+    routines = (away(), laid(), Fill(), piece(), way(), bail(), length(), written(), installed(), hooked(), copy())
     return "\n".join(map(str, routines))

@@ -58,6 +58,16 @@ class Routine:
         """A condition."""
         return self.text.let(f"icmp {relation} i64 {a}, {b}")
 
+    def both(self, one: str, other: str) -> str:
+        return self.text.let(f"and i1 {one}, {other}")
+
+    def none(self, *conditions: str) -> str:
+        """Whether none of some conditions holds."""
+        some = conditions[0]
+        for condition in conditions[1:]:
+            some = self.text.let(f"or i1 {some}, {condition}")
+        return self.text.let(f"xor i1 {some}, 1")
+
     def number(self, condition: str) -> str:
         return self.text.let(f"zext i1 {condition} to i64")
 
