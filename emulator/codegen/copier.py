@@ -247,8 +247,8 @@ def bail() -> Routine:
 
 
 def length() -> Routine:
-    """How many instructions the copy at an address has; 0 as well if the stencil of one was not looked for that there
-    is to be."""
+    """How many instructions the copy at an address has; 0 as well if the stencil of one is missing that there is to
+    be.  What lies behind a single one that has no stencil is looked at later."""
     code = Desk("length", ("desk", "entry"))
     count, pc = code.variable(0), code.variable("%entry")
     with code.loop():
@@ -259,13 +259,11 @@ def length() -> Routine:
         record = code.record(here)
         code.leave(code.test("eq", code.load(code.add(record, Record.VARIANT), 32), 0))
         stencil = code.stencil(record)
-        with code.when(code.test("eq", stencil, 0)):
-            with code.when(code.test("ne", code.word("strict"), 0)):
-                code.put("missing", here)
-                code.give(0)
-            code.give(n)
         flags = code.load(code.add(stencil, 8), 32)
         units = code.load(code.add(stencil, 4), 32)
+        with code.when(code.test("ne", code.op("and", flags, code.word("strict")), 0)):
+            code.put("missing", here)
+            code.give(0)
         with code.when(code.test("eq", code.op("and", flags, COPIED), 0)):
             with code.when(code.both(code.test("eq", n, 0), code.test("ne", units, 0))):
                 code.look(code.add(here, units))

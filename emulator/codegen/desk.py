@@ -35,8 +35,8 @@ DESK = (
     "links",  # all of them, those that are there, and how many there may be
     "linked",
     "most",
-    "missing",  # the address of an instruction whose stencil was not looked for
-    "strict",  # whether there is to be one, then
+    "missing",  # the address of an instruction whose stencil was not made yet
+    "strict",  # `ABSENT` if there is to be one, then, else 0
     "made",  # copies, and the units that one of them stands for at most
     "widest",
     "bail",  # that of the instruction that is being copied, or 0

@@ -83,8 +83,8 @@ STEP = struct.Struct("<IIQ")
 HEAD = struct.Struct("<IIII")
 """The bytes of the code, the units of the instruction, what is known of it, the bytes up to the steps."""
 
-COPIED, FALLS, ENDS = 1, 2, 4
-"""It can be copied; control may go on behind it; no copy goes on behind it."""
+COPIED, FALLS, ENDS, ABSENT = 1, 2, 4, 8
+"""It can be copied; control may go on behind it; no copy goes on behind it; it was not made yet."""
 
 
 def step(what: Step, at: int = 0, number: int = 0) -> bytes:
@@ -125,6 +125,6 @@ def described(code: bytes, length: int, flags: int, program: Sequence[bytes]) ->
     return HEAD.pack(len(code), length, flags, HEAD.size + len(body)) + body + b"".join(program) + step(Step.END)
 
 
-def uncopied(length: int) -> bytes:
+def uncopied(length: int, flags: int = ENDS) -> bytes:
     """What there is of an instruction that has no stencil."""
-    return described(b"", length, ENDS, [])
+    return described(b"", length, flags, [])

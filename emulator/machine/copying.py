@@ -20,7 +20,7 @@ from msgspec import json, msgpack
 
 from emulator.codegen.agreed import GLUE
 from emulator.codegen.desk import DESK, ENTRY, LINK, LONGEST, MISSING, NEVER
-from emulator.codegen.steps import uncopied
+from emulator.codegen.steps import ABSENT, uncopied
 from emulator.codegen.variant import Variant
 from emulator.machine.arena import Arena
 from emulator.machine.engine import CopyType, Module, generator
@@ -87,6 +87,7 @@ class Copying(Records):
         self._objects: dict[str, Stencils] = {}
         self._in_memory: list[object] = []  # stencils
         self._looked = 0  # variants whose stencils were looked for among those that were kept
+        self._absent: set[int] = set()  # those that had none
         lines = (line.split(" ", 2) for line in self._engine.noted([*self._name, "stencils"]))
         self._cut_before = {variant: (name, batch) for name, batch, variant in lines}
 
@@ -105,7 +106,7 @@ class Copying(Records):
         desk = self._desk
         desk["first"], desk["lo"], desk["hi"] = page.first, page.lo, page.hi
         desk["records"], desk["entries"] = page.address, copies.buffer.address
-        desk["strict"] = int(make)
+        desk["strict"] = ABSENT if make else 0
         desk.wait(entry)
         while self._copy_native(desk.buffer.address) == MISSING:
             self._take_stencils(self._missing(page, desk["missing"]))
@@ -168,15 +169,16 @@ class Copying(Records):
         for number in range(self._looked, len(known)):
             variant = known[number]
             if variant is None or variant.trap is not None:
-                self._stencils.words[number] = self._put_in_memory(uncopied(0))
+                self._set_stencil(number, uncopied(0))
+            elif (kept := self._cut_before.get(repr(variant))) is not None:
+                self._set_stencil(number, self._object(kept[1], []).get(kept[0]) or uncopied(variant.length))
             else:
-                kept = self._cut_before.get(repr(variant))
-                if kept is not None:
-                    self._set_stencil(number, variant, self._object(kept[1], []).get(kept[0]))
+                self._absent.add(number)
+                self._set_stencil(number, uncopied(variant.length, ABSENT))
         self._looked = len(known)
 
-    def _set_stencil(self, number: int, variant: Variant, stencil: bytes | None) -> None:
-        self._stencils.words[number] = self._put_in_memory(stencil or uncopied(variant.length))
+    def _set_stencil(self, number: int, stencil: bytes) -> None:
+        self._stencils.words[number] = self._put_in_memory(stencil)
 
     def _take_stencils(self, numbers: Iterable[int]) -> None:
         """Makes the stencils of these variants."""
@@ -191,16 +193,17 @@ class Copying(Records):
             self._cut_before[repr(variant)] = (name, batch)
             self._engine.note([*self._name, "stencils"], f"{name} {batch} {variant!r}")
         for (number, variant), (name, _) in zip(new, named, strict=False):
-            self._set_stencil(number, variant, made.get(name))
+            self._absent.discard(number)
+            self._set_stencil(number, made.get(name) or uncopied(variant.length))
 
     def _missing(self, page: CodePage, pc: int) -> Iterator[int]:
-        """The variants from an address on for which no stencil was looked for; they are made together."""
+        """The variants from an address on whose stencils are missing; they are made together."""
         for _ in range(LONGEST):
             number = page.number(pc)
             variant = self._known_variants.all[number]
             if variant is None or variant.trap is not None:
                 break
-            if not self._stencils.words[number]:
+            if number in self._absent:
                 yield number
             pc += variant.length
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from emulator.codegen.layout import Place
 from emulator.codegen.steps import COPIED, DEPTH, ENDS, FALLS, HEAD, STEP, Step, step, steps, uncopied
 from emulator.codegen.values import Text, Unsupported, Values, known, ones, signed
 from emulator.interface import Ram
-from emulator.machine import regions
+from emulator.machine import copying, regions
 from emulator.machine.copying import COPIER_PASSES
 from emulator.machine.cutting import cut
 from emulator.machine.engine import Engine, Module
@@ -104,6 +105,27 @@ def test_a_copy_becomes_a_region() -> None:
     page = next(page for page in mine._pages if page.regions)
     assert page.copies is not None
     assert not page.regions.keys() & set(page.copies)
+
+
+MANY = "again:\n" + "".join(
+    f"addi x5, x5, {i}\nbeq x5, x0, block{i}\nxori x6, x5, {i}\nblock{i}:\n" for i in range(150)
+)
+MANY += "jal x0, again\n"
+
+
+@pytest.mark.parametrize(("name", "few"), [("ROOM", 1 << 17), ("LINKS", 20), ("WAITING", 2)])
+def test_what_has_no_room_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, few: int) -> None:
+    engine = Engine(Objects(tmp_path))
+    plain, mine = pair(engine, MANY, None)
+    alike(plain, mine, 8000)
+    most = mine.stats["copies"]
+    assert most > 290
+    monkeypatch.setattr(copying, name, few)
+    plain, mine = pair(engine, MANY, None)
+    for _ in range(20):
+        alike(plain, mine, 401)
+    assert mine.stats["copies"] > 0
+    assert mine.stats["copies"] < most or name != "ROOM"
 
 
 @pytest.mark.parametrize("name", ["rv64", "pg1974", "m68000"])
