@@ -30,6 +30,9 @@ from emulator.machine.records import PASSES, PATIENCE, VARIANTS, Records
 
 ROOM = 1 << 26
 """Bytes that copies of a machine may take."""
+OFTEN = 3 / 8
+"""The part of it for what runs often.  The two must not lie a power of two apart: processors foresee jumps by the
+lowest bits of addresses, and take those of one for those of the other (a sort of a PDP-10 takes a third more time)."""
 LINKS = 1 << 20
 """Jumps of copies that may lead to others."""
 WAITING = 1 << 16
@@ -114,6 +117,13 @@ class Copying(Records):
         self.stats["copy_seconds"] += time.perf_counter() - began
         return entry in copies
 
+    def _lacking(self, page: CodePage, pc: int) -> bool:
+        """Whether the stencil of the instruction at an address was not made yet."""
+        if self._arena is None:
+            return False
+        self._take_kept()
+        return page.number(pc) in self._absent
+
     def _copied(self, page: CodePage, lo: int, end: int) -> list[int]:
         return [] if page.copies is None else page.copies.holding(lo, end, self._desk["widest"])
 
@@ -145,9 +155,9 @@ class Copying(Records):
         arena = self._arena = Arena(ROOM)
         self._links, self._stencils = Buffer(LINKS * LINK), Buffer(8 * VARIANTS)
         desk = self._desk = Desk()
-        half = arena.address + ROOM // 2
-        desk["often"], desk["often_end"] = arena.address, half
-        desk["seldom"], desk["seldom_end"] = half, arena.address + ROOM
+        seldom = arena.address + int(ROOM * OFTEN)
+        desk["often"], desk["often_end"] = arena.address, seldom
+        desk["seldom"], desk["seldom_end"] = seldom, arena.address + ROOM
         desk["shift"] = arena.shift & 0xFFFFFFFFFFFFFFFF
         desk["parcel"], desk["stride"] = self._plan.per_parcel, self._layout.record.size
         desk["handlers"], desk["stencils"] = self._variants.address, self._stencils.address

@@ -102,7 +102,6 @@ class NativeMachine(Regions):
         self._put("journal", self._journal.address)
         self._put("journal0", self._journal.address)
         self._put("journal1", self._journal.address + JOURNAL)
-        self._put("threshold", self._threshold)
         for name, clock in self._clocks.items():
             self._write_slot(self._layout.elements[name], 64, clock.offset)
         self._begin_records()

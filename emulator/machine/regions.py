@@ -29,6 +29,8 @@ LONGEST = 0.01
 """Seconds after which code has been hot for long in any run: as much as making a region may take."""
 EARLY = 32
 """What jumps to an address must come to before it is copied, with stencils that were kept."""
+VAIN = 16
+"""Times that there is no stencil for what is to be copied early, after which it is made."""
 PATIENT = 8
 """While a region is being made in the background, an address must be jumped to so many times as often to become hot."""
 
@@ -38,7 +40,9 @@ class Regions(Copying):
 
     def _begin_records(self) -> None:
         super()._begin_records()
+        self._vain = 0  # times that nothing could be copied early
         self._put("young", max(self._threshold - EARLY, 0) << 32)
+        self._put("threshold", self._threshold)
         self._coming: Coming | None = None
         self._latest = self.steps, self._ran  # when a region was made
 
@@ -57,7 +61,9 @@ class Regions(Copying):
             return False
         page.cool(pc)  # it comes again if nothing is made of it now
         if self._early(page, pc):
-            return self._copy(page, pc, make=False)
+            lacking = self._lacking(page, pc)
+            self._vain += lacking
+            return self._copy(page, pc, make=lacking and self._vain % VAIN == 0)
         if pc not in page or pc in page.regions or page.dropped.get(pc, 0) >= PATIENCE:
             return False
         return self._region(page, pc) or self._copy(page, pc)
