@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 
 try:
-    import signal
     import sys
     from collections.abc import Callable
-    from typing import Annotated, Any, TextIO
+    from typing import Annotated, Any
 
     import typer
     from typer.core import TyperGroup
 
     from analyzer.errors import AssemblyError, Breach, EngineError, PopekError, Refused, SpecError, UsageError
-    from commands.printing import FINDINGS, INCONCLUSIVE, INTERNAL, INTERRUPTED, OK, USAGE, complain, stop
+    from commands.interrupts import interrupted, interruptible, silence
+    from commands.printing import FINDINGS, INCONCLUSIVE, INTERNAL, OK, USAGE, complain, stop
 except KeyboardInterrupt:
     os._exit(130)  # nothing has begun
 
@@ -162,42 +162,10 @@ def refusal(error: Refused) -> int:
     return FINDINGS if error.diagnostic.code == "PG530" else USAGE
 
 
-def interrupted() -> int:
-    signal.signal(signal.SIGINT, end_at_once)
-    print("\ninterrupted", file=sys.stderr, flush=True)
-    silence(sys.stderr)  # what is torn down complains
-    return INTERRUPTED
-
-
-def silence(stream: TextIO) -> None:
-    """Sends all that still goes there nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 class Interruptible(typer.Typer):
-    """The command as a process: an interrupt at any time ends it with 130, and without a traceback."""
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        sys.unraisablehook = unraisable
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
-        try:
+        with interruptible():
             return super().__call__(*args, **kwargs)
-        except KeyboardInterrupt:
-            end_at_once()
-        finally:  # what is left is to tear down
-            signal.signal(signal.SIGINT, end_at_once)
-
-
-def end_at_once(*_: object) -> None:
-    os._exit(INTERRUPTED)
-
-
-def unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """An interrupt in a destructor or a callback, from where it cannot be raised, comes again a millisecond later."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
-    else:
-        sys.__unraisablehook__(lost)
 
 
 app = Interruptible(

@@ -7,13 +7,19 @@ of a kind, a mistake) is for the parser, which knows more and says what is wrong
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+import os
 
-from commands.running import Run, run
+try:
+    import gc
+    import sys
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import NoReturn
+
+    from commands.interrupts import interrupted, interruptible
+    from commands.running import Run, run
+except KeyboardInterrupt:
+    os._exit(130)  # nothing has begun
 
 RARELY = 500_000
 """Objects made between two looks for garbage: nearly all that a command makes, it keeps until it ends."""
@@ -68,12 +74,15 @@ def command(words: Sequence[str]) -> NoReturn:
 
         app(words)
         sys.exit()
-    try:
-        code = run(told)
-    except BaseException as error:
-        from cli import ended_by
+    with interruptible():
+        try:
+            code = run(told)
+        except KeyboardInterrupt:
+            code = interrupted()
+        except BaseException as error:
+            from cli import ended_by
 
-        code = ended_by(error)
+            code = ended_by(error)
     sys.exit(code)
 
 

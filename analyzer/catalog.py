@@ -7,6 +7,7 @@ from importlib.resources import files
 import msgspec
 from msgspec import Struct
 
+from analyzer.interrupts import uninterrupted
 from analyzer.report import Report, SchemeReport, Status
 
 SPECS = files("isa_specs")
@@ -39,7 +40,8 @@ def bundled() -> tuple[str, ...]:
 def recorded() -> tuple[Entry, ...]:
     """The verdicts that are kept with the specs, in the order of their names."""
     text = (SPECS / "verdicts.json").read_text(encoding="utf-8")
-    return tuple(msgspec.json.decode(text, type=list[Entry]))
+    with uninterrupted():
+        return tuple(msgspec.json.decode(text, type=list[Entry]))
 
 
 def to_text(entries: tuple[Entry, ...]) -> str:

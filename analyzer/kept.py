@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.cache import Cache, digest, engine
+from analyzer.interrupts import uninterrupted
 from analyzer.options import Options
 from analyzer.passes.show import spec_hash
 from analyzer.report import Report
@@ -17,7 +18,7 @@ from analyzer.report import Report
 def kept_report(cache: Cache, isa: ir.Isa, options: Options) -> Report | None:
     """The report that `keep_report` kept of the same spec under the same options."""
     for _, value in cache.get_all([_report_key(isa, options)]):
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError), uninterrupted():
             return msgspec.json.decode(value, type=Report)
     return None
 

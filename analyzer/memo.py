@@ -18,6 +18,7 @@ from analyzer.cache import digest, engine
 from analyzer.classify import Classes, Classes1974, Faithfulness, Finding, Truth
 from analyzer.examine import Examined, Wanted
 from analyzer.graph import Transition
+from analyzer.interrupts import uninterrupted
 from analyzer.sources import Sources
 from analyzer.symbolic.pair import Subject
 from analyzer.symbolic.setting import Setting
@@ -62,7 +63,8 @@ def to_store(examined: Examined) -> bytes:
 def recalled(value: bytes, subject: Subject) -> Examined | None:
     """What was kept of this subject; None if it cannot be read."""
     try:
-        s = msgspec.json.decode(value, type=Stored)
+        with uninterrupted():
+            s = msgspec.json.decode(value, type=Stored)
     except msgspec.DecodeError:
         return None
     finding = Finding(subject, s.plain, s.classes, s.classes_1974, s.faithful, s.executes, s.time, s.checks)

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from analyzer.interrupts import uninterrupted
+
 T = TypeVar("T")
 
 FEW = 8
@@ -92,16 +94,6 @@ def rarely_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """An interrupt waits until this is done: a pool that is half begun cannot be ended."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:

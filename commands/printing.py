@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyzer.render.lines import Look
     from analyzer.report import Report
 
-OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
+OK, FINDINGS, USAGE, INCONCLUSIVE, INTERNAL = 0, 1, 2, 3, 70
 
 
 def stop(code: int) -> None:

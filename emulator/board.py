@@ -1,7 +1,7 @@
 """Boards: which devices a machine has and where, as data.
 
 A board is a TOML file.  It names the specs that it is for and connects wires to elements of their state; nothing about
-an instruction set is known here.  `docs/boards.md` describes the format.
+an instruction set is known here.  `docs/running.md` describes the format.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import msgspec
 
 from analyzer import ir
 from analyzer.errors import AssemblyError, Diagnostic, UsageError
+from analyzer.interrupts import uninterrupted
 from emulator.elf import ElfTarget
 from emulator.interface import ClockSource
 from emulator.kept import stamps
@@ -160,7 +161,7 @@ def _bundled() -> dict[str, Board]:
     objects, name = Objects(default_folder()), hashlib.sha256(repr(depends).encode()).hexdigest()
     found = objects.get(name)
     if found is not None:
-        with suppress(msgspec.DecodeError):
+        with suppress(msgspec.DecodeError), uninterrupted():
             return msgspec.json.decode(found, type=dict[str, Board])
     boards = {name: parsed(path.name, path.read_text(encoding="utf-8")) for name, path in paths.items()}
     objects.put(name, msgspec.json.encode(boards))
@@ -174,7 +175,8 @@ def parsed(file: str, text: str) -> Board:
         AssemblyError: PG520.
     """
     try:
-        board = msgspec.toml.decode(text, type=Board)
+        with uninterrupted():
+            board = msgspec.toml.decode(text, type=Board)
     except msgspec.DecodeError as error:  # a ValidationError says where: "… - at `$.ram[0].base`"
         raise wrong("PG520", file, f"this is no board: {error}") from None
     if not board.ram or not board.isas:

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("analyzer.source", "analyzer.hints"),
+    ("analyzer.source", "analyzer.hints", "analyzer.interrupts"),
     ("analyzer.errors",),
     ("analyzer.ir",),
     ("analyzer.replayer", "analyzer.spread", "analyzer.named"),
@@ -73,7 +73,7 @@ LAYERS = (
     ("emulator.techniques",),
     ("emulator.validate",),
     ("emulator",),
-    ("commands.printing", "commands.running", "commands.arguments"),
+    ("commands.printing", "commands.running", "commands.arguments", "commands.interrupts"),
     ("commands.analyses",),
     ("commands",),
     ("cli",),
@@ -86,6 +86,7 @@ FACADES = ("analyzer", "emulator")
 EMULATOR_SEES = {
     "analyzer.source",
     "analyzer.errors",
+    "analyzer.interrupts",
     "analyzer.ir",
     "analyzer.passes",
     "analyzer.replayer",

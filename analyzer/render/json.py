@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from analyzer.interrupts import uninterrupted
 from analyzer.report import Report
 
 
@@ -21,7 +22,8 @@ def from_json(text: str) -> Report:
     Raises:
         msgspec.ValidationError: the text is not a report of this schema.
     """
-    return msgspec.json.decode(text, type=Report)
+    with uninterrupted():
+        return msgspec.json.decode(text, type=Report)
 
 
 def schema() -> dict[str, Any]:

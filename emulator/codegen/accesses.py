@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from analyzer import ir
 from emulator.codegen.agreed import Leave, memories
-from emulator.codegen.direct import Direct
+from emulator.codegen.direct import Direct, Status
 from emulator.codegen.plan import LINE, MARK_CODE, MARK_TABLE, Plan
-from emulator.codegen.routines import Called, Status
+from emulator.codegen.routines import Called
 from emulator.codegen.values import Text, Value, ones
 
 
@@ -228,8 +228,8 @@ out:
             text.do("br label %device")
             text.label("device")
         called = code.pointer("device_read")
-        text.do(f"%answer = call i64 {called}(i64 {number}, i64 %address, i64 %bits)")
-        text.do("ret i64 %answer")
+        good = code.answered(f"call i64 {called}(i64 {number}, i64 %address, i64 %bits)")
+        text.do(f"ret i64 {code.select(good, int(Status.DONE), int(Status.LEAVE), 64)}")
         head = "ptr %st, ptr %ram, i64 %address, i64 %bits, i64 %kind, i64 %flags, i64 %mask"
         self._add(code, f"define i64 @load.{space.name}({head}) nounwind noinline", text)
 
@@ -292,14 +292,15 @@ out:
             coded = code.compare("eq", code.binary("and", "%was", MARK_CODE, 8), 0, 8)
             text.do(f"br i1 {coded}, label %out, label %code")
             text.label("code")
-            text.do(f"%told = call i64 {code.pointer('code_written')}(i64 {number}, i64 %address, i64 %bits)")
-            text.do("br label %out")
+            told = code.pointer("code_written")
+            good = code.answered(f"call i64 {told}(i64 {number}, i64 %address, i64 %bits)")
+            text.do(f"ret i64 {code.select(good, int(Status.DONE), int(Status.LEAVE), 64)}")
             text.label("out")
             text.do("ret i64 0")
             text.label("device")
         called = code.pointer("device_write")
-        text.do(f"%answer = call i64 {called}(i64 {number}, i64 %address, i64 %bits, i64 %value)")
-        text.do("ret i64 %answer")
+        good = code.answered(f"call i64 {called}(i64 {number}, i64 %address, i64 %bits, i64 %value)")
+        text.do(f"ret i64 {code.select(good, int(Status.DONE), int(Status.LEAVE), 64)}")
         head = "ptr %st, ptr %ram, i64 %address, i64 %bits, i64 %kind, i64 %flags, i64 %mask, i64 %value"
         self._add(code, f"define i64 @store.{space.name}({head}) nounwind noinline", text)
 

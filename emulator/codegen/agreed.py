@@ -43,7 +43,7 @@ class Leave(IntEnum):
     DOUBLE_FAULT = 8  # info0: the number of the trap
     HOT = 9  # the record at `record` was jumped to often
     REFERENCE = 10  # the reference must execute the instruction
-    STOP = 11  # a callback failed: nothing of the instruction is left
+    STOP = 11  # a callback broke: nothing of the instruction is left
     UNDEFINED = 12
     EXECUTE = 13  # an instruction executes the word in info0, which has no record yet; info1: `executing`
 

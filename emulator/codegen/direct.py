@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable
+from enum import IntEnum
 
 from analyzer import ir
-from emulator.codegen.agreed import unspecified
+from emulator.codegen.agreed import Leave, unspecified
 from emulator.codegen.layout import slot
 from emulator.codegen.lower import Arg, Lower
 from emulator.codegen.plan import ENTRIES, ENTRY, LINE, Plan
@@ -18,6 +19,15 @@ from emulator.codegen.values import LIKELY, Text, Unsupported, Value, ones, ty
 PC = ("pc",)
 SLOW = ("slow",)
 """In `regs`: whether a slow path was taken, after which something may wait for the end of the instruction."""
+
+
+class Status(IntEnum):
+    """What a routine came to."""
+
+    DONE = 0
+    TRAP = 1
+    LEAVE = 2
+    UNPREDICTABLE = 3
 
 
 class Direct(Lower):
@@ -200,7 +210,7 @@ class Direct(Lower):
         self.put_word("budget", "%b")
         number = unspecified_number(self.isa, name, len(args), width)
         callback = self.pointer("arbitrary")
-        self.text.let(f"call i64 {callback}(i64 {number})")
+        self._fail_unless(self.answered(f"call i64 {callback}(i64 {number})"), str(int(Status.LEAVE)))
         low = self.word("result")
         self.regs[SLOW] = 1
         if width <= 64:
@@ -359,15 +369,24 @@ class Direct(Lower):
             wide = self.extend(self.regs[PC], self.plan.pc_width, 64)
             self.text.do(f"store i64 {wide}, ptr {self.at(self.layout.elements[self.plan.pc])}")
 
-    def check_status(self, status: str) -> None:
-        good, bad = self.text.fresh("good"), self.text.fresh("bad")
-        ok = self.text.let(f"icmp eq i64 {status}, 0")
-        self.text.do(f"br i1 {ok}, label %{good}, label %{bad}{LIKELY}")
+    def check_status(self, status: Value) -> None:
+        self._fail_unless(self.text.let(f"icmp eq i64 {status}, 0"), str(status))
+
+    def _fail_unless(self, good: Value, status: str) -> None:
+        on, bad = self.text.fresh("good"), self.text.fresh("bad")
+        self.text.do(f"br i1 {good}, label %{on}, label %{bad}{LIKELY}")
         self.text.label(bad)
         regs = dict(self.regs)
         self.failed(status)
         self.regs = regs
-        self.text.label(good)
+        self.text.label(on)
+
+    def answered(self, call: str) -> Value:
+        """Calls the driver; whether it answered, which is 1: 0 comes of an exception."""
+        good = self.compare("eq", self.text.let(call), 1, 64)
+        self.put_word("broken", self.extend(self.binary("xor", good, 1, 1), 1, 64))
+        self.put_word("info1", int(Leave.STOP))
+        return good
 
     def _result(self, bits: int) -> Value:
         return self.fit(self.word("result"), 64, bits)

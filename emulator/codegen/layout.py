@@ -70,6 +70,7 @@ WORDS = (
     "counter",  # what a jump to a record meets first; 0: its handler
     "threshold",
     "young",  # the count that records begin with, shifted by 32
+    "broken",  # a callback did not answer, but ended with an exception
     "device_read",  # called back
     "device_write",
     "code_written",

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from analyzer import ir
 from emulator.codegen.agreed import Leave
-from emulator.codegen.direct import PC, Direct
+from emulator.codegen.direct import PC, Direct, Status
 from emulator.codegen.handler import Tail
 from emulator.codegen.plan import Plan
 from emulator.codegen.values import Text, Unsupported, Value, ty
 
 NESTED = 3
 """Traps that one delivery may raise."""
-
-
-class Status(IntEnum):
-    """What a routine came to."""
-
-    DONE = 0
-    TRAP = 1
-    LEAVE = 2
-    UNPREDICTABLE = 3
 
 
 class Going(Tail):
@@ -50,7 +39,9 @@ class Going(Tail):
         raise Unsupported("a trap here")
 
     def failed(self, status: str) -> None:
-        raise Unsupported("an access here")
+        if status != str(int(Status.LEAVE)):
+            raise Unsupported("an access here")
+        self.leave(Leave.STOP)  # the driver did not answer
 
     def unpredictable(self) -> None:
         raise Unsupported("unpredictable here")

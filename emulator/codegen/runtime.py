@@ -10,7 +10,7 @@ from __future__ import annotations
 from analyzer import ir
 from emulator.codegen.agreed import BACK, Leave
 from emulator.codegen.caches import Caches
-from emulator.codegen.direct import PC
+from emulator.codegen.direct import PC, Status
 from emulator.codegen.handler import CONVENTION, PARAMETERS
 from emulator.codegen.layout import FOUND, Record
 from emulator.codegen.plan import (
@@ -23,7 +23,7 @@ from emulator.codegen.plan import (
     SPAN,
     Plan,
 )
-from emulator.codegen.routines import Called, Delivery, Going, Status, number_of
+from emulator.codegen.routines import Called, Delivery, Going, number_of
 from emulator.codegen.values import LIKELY, PROFILES, UNLIKELY, Text, Unsupported, Value, ones
 
 LONG = 1000

@@ -162,7 +162,7 @@ class Copying(Records):
         desk["parcel"], desk["stride"] = self._plan.per_parcel, self._layout.record.size
         desk["handlers"], desk["stencils"] = self._variants.address, self._stencils.address
         desk["links"], desk["linked"], desk["most"] = self._links.address, 1, LINKS
-        glue = self._object("glue", [])
+        glue = self._make_stencils("glue", [])
         for name in GLUE:
             desk[f"glue.{name}"] = self._put_in_memory(glue[f"glue.{name}"])
 
@@ -180,12 +180,23 @@ class Copying(Records):
             variant = known[number]
             if variant is None or variant.trap is not None:
                 self._set_stencil(number, uncopied(0))
-            elif (kept := self._cut_before.get(repr(variant))) is not None:
-                self._set_stencil(number, self._object(kept[1], []).get(kept[0]) or uncopied(variant.length))
+            elif (kept := self._kept_stencil(variant)) is not None:
+                self._set_stencil(number, kept)
             else:
                 self._absent.add(number)
                 self._set_stencil(number, uncopied(variant.length, ABSENT))
         self._looked = len(known)
+
+    def _kept_stencil(self, variant: Variant) -> bytes | None:
+        """The stencil that was made before; None if none was, or if it is not there any more."""
+        name, batch = self._cut_before.get(repr(variant), ("", ""))
+        found = self._objects.get(batch)
+        if found is None:
+            kept = self._engine.kept_object([*self._name, batch], PASSES, "stencils") if batch else None
+            if kept is None:
+                return None
+            found = self._objects[batch] = msgpack.decode(kept, type=Stencils)
+        return found.get(name) or uncopied(variant.length)
 
     def _set_stencil(self, number: int, stencil: bytes) -> None:
         self._stencils.words[number] = self._put_in_memory(stencil)
@@ -198,7 +209,7 @@ class Copying(Records):
         others = self._others(wanted) if not self._cut_before else []
         named = [(f"s{i}", variant) for i, variant in enumerate((*wanted, *others))]
         batch = hashlib.sha256(repr(named).encode()).hexdigest()
-        made = self._object(batch, named)
+        made = self._make_stencils(batch, named)
         for name, variant in named:
             self._cut_before[repr(variant)] = (name, batch)
             self._engine.note([*self._name, "stencils"], f"{name} {batch} {variant!r}")
@@ -217,21 +228,19 @@ class Copying(Records):
                 yield number
             pc += variant.length
 
-    def _object(self, batch: str, named: Sequence[tuple[str, Variant]]) -> Stencils:
-        """The stencils that were made together."""
-        found = self._objects.get(batch)
-        if found is None:
+    def _make_stencils(self, batch: str, named: Sequence[tuple[str, Variant]]) -> Stencils:
+        """The stencils of these variants, made together if they are not kept; the glue if there are none."""
 
-            def source() -> Module:
-                from emulator.machine.sources import stencils_module
+        def source() -> Module:
+            from emulator.machine.sources import stencils_module
 
-                return stencils_module(self._plan, named)
+            return stencils_module(self._plan, named)
 
-            def finish(note: str, code: bytes) -> bytes:
-                return msgpack.encode(self._cut(named, note, code))
+        def finish(note: str, code: bytes) -> bytes:
+            return msgpack.encode(self._cut(named, note, code))
 
-            kept = self._engine.object(source, finish, [*self._name, batch], PASSES, "stencils")
-            found = self._objects[batch] = msgpack.decode(kept, type=Stencils)
+        made = self._engine.object(source, finish, [*self._name, batch], PASSES, "stencils")
+        found = self._objects[batch] = msgpack.decode(made, type=Stencils)
         return found
 
     def _cut(self, named: Sequence[tuple[str, Variant]], note: str, code: bytes) -> Stencils:

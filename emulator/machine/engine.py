@@ -23,7 +23,7 @@ from emulator.machine.objects import Objects, default_folder
 if TYPE_CHECKING:
     from emulator.machine.compiler import Compiler
 
-FORMAT = 6
+FORMAT = 7
 """Of what is kept on disk: one more for each change."""
 
 
@@ -111,13 +111,16 @@ class Engine:
         name: str,
     ) -> bytes:
         """What is made of the object of a module to be copied and patched, and its line; that is kept."""
-        digest = self.digest(name, *parts, *passes)
-        found = self.objects.get(digest)
+        found = self.kept_object(parts, passes, name)
         if found is None:
             module = source()
             found = finish(module.note, self._compiler.compile(module.text, passes, patched=True))
-            self.objects.put(digest, found)
+            self.objects.put(self.digest(name, *parts, *passes), found)
         return found
+
+    def kept_object(self, parts: Sequence[str], passes: Sequence[str], name: str) -> bytes | None:
+        """What `object` made before."""
+        return self.objects.get(self.digest(name, *parts, *passes))
 
     def note(self, parts: Sequence[str], line: str) -> None:
         """Keeps a line, among others, under a name."""

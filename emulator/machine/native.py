@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from analyzer import ir
 from analyzer.errors import UsageError
+from analyzer.interrupts import uninterrupted
 from emulator.codegen.agreed import Leave, memories, unspecified
 from emulator.codegen.layout import FOUND, WORDS
 from emulator.codegen.plan import LINE, Facts, Plan
@@ -79,7 +80,8 @@ class NativeMachine(Regions):
             return replace(runtime_module(self._plan), note=json.encode(self._plan.facts).decode())
 
         made = self._engine.make(source, self._name, PASSES, "runtime")
-        self._plan = replace(self._plan, known=json.decode(made.note, type=Facts))
+        with uninterrupted():
+            self._plan = replace(self._plan, known=json.decode(made.note, type=Facts))
         self._code = made.addresses
         self._kept = [made.library]
         self._run_native = RunType(self._code["run"])
@@ -129,6 +131,13 @@ class NativeMachine(Regions):
     def _go(self, most: int) -> Exit | None:
         if not self._ready:
             self._prepare()
+        try:
+            return self._go_for(most)
+        except KeyboardInterrupt:  # while something was made, perhaps
+            self._make_anew()
+            raise
+
+    def _go_for(self, most: int) -> Exit | None:
         words = self._state.words
         until = self._until = self._steps + most
         words[TOTAL], words[BUDGET], words[LOST] = until, most, self._lost
@@ -144,10 +153,11 @@ class NativeMachine(Regions):
             self._run_native(self._state.address, self._host, entry)
             self._ran += time.perf_counter() - began
             entry = check
-            if self._failure is not None:
+            if self._word("broken"):
                 failure, self._failure = self._failure, None
+                self._put("broken", 0)
                 self._put("attention", 0)
-                raise failure
+                raise failure or KeyboardInterrupt  # which may come where a callback cannot catch it
             reason = LEAVES[self._state.words[REASON]]
             match reason:
                 case Leave.BUDGET:
@@ -194,24 +204,24 @@ class NativeMachine(Regions):
                 case Leave.UNDEFINED:
                     return Exit(Reason.UNDEFINED, 0)
                 case Leave.STOP:
-                    raise AssertionError("a callback stopped without a reason")
+                    raise AssertionError("a callback broke, and nobody was told")
                 case _:
                     assert_never(reason)
 
     # -- callbacks -----------------------------------------------------------------------------------------------------
 
     def _guarded(self, call: Callable[[], int]) -> int:
+        """What a callback answers: 1, with the result in the state, or 0 if there was an exception."""
         try:
             value = call()
+            self._put("result", value & 0xFFFFFFFFFFFFFFFF)
+            self._put("result1", value >> 64 & 0xFFFFFFFFFFFFFFFF)
+            if self._asked(self._until):
+                self._put("attention", 1)
+            return 1
         except BaseException as error:
             self._failure = error
-            self._put("info1", int(Leave.STOP))
-            return 2
-        self._put("result", value & 0xFFFFFFFFFFFFFFFF)
-        self._put("result1", value >> 64 & 0xFFFFFFFFFFFFFFFF)
-        if self._asked(self._until):
-            self._put("attention", 1)
-        return 0
+            return 0
 
     def _device_read(self, memory: int, address: int, bits: int) -> int:
         return self._guarded(lambda: self._storages[memories(self._isa)[memory]].load(address, bits))
@@ -243,8 +253,11 @@ class NativeMachine(Regions):
         self._put("journal", top + 24)
 
     def _code_written(self, memory: int, address: int, bits: int) -> int:
-        self._invalidate(address, bits // self._isa.spaces[self._bank.memory].unit)
-        return 0
+        def drop() -> int:
+            self._invalidate(address, bits // self._isa.spaces[self._bank.memory].unit)
+            return 0
+
+        return self._guarded(drop)
 
     def _ask(self, number: int) -> int:
         name, arity, width = unspecified(self._isa)[number]
@@ -299,10 +312,14 @@ class NativeMachine(Regions):
             self._flush()
 
     def clock(self, element: str, source: object, divide: int = 1) -> None:
-        for name in self._clocks:
-            self._get(name)  # takes over what the program has set
+        self._make_anew()
         super().clock(element, source, divide)  # type: ignore[arg-type]
         self._clocks_were_set()
+
+    def _make_anew(self) -> None:
+        """The next run begins with nothing but the state."""
+        for name in self._clocks:
+            self._get(name)  # takes over what the program has set
         self._ready = False
 
     def _clocks_were_set(self) -> None:

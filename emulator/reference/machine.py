@@ -172,6 +172,9 @@ class Machine:
         except (LeaveStuck, RecursionError) as stuck:
             run.undo()
             return Stuck(str(stuck), instruction, stuck)
+        except BaseException:  # a device raised it, or it is an interrupt
+            run.undo()
+            raise
         assert instruction is not None
         return Completed(instruction, tuple(run.accesses))
 
@@ -214,6 +217,10 @@ class Machine:
                 run.undo()
                 self._go(run, here)
                 return Stuck(str(stuck), instruction, stuck)
+            except BaseException:
+                run.undo()
+                self._go(run, here)
+                raise
             else:
                 return _delivered(event, run)
 

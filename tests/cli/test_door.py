@@ -14,6 +14,7 @@ from cli import app
 from commands.running import Run
 from popek import VALUED, plain_run
 
+HERE = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})"
 START = "import sys; from popek import main; sys.argv[0] = 'popek'; main()"
 
 
@@ -75,9 +76,8 @@ def test_the_rest_is_for_the_parser(words: str) -> None:
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).parents[2])
     return subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); {START}", *words],
+        [sys.executable, "-c", f"{HERE}; {START}", *words],
         cwd=folder,
         env=os.environ | {"POPEK_CACHE": str(folder / "kept")},
         capture_output=True,
@@ -101,7 +101,7 @@ def test_what_a_short_run_imports(tmp_path: Path) -> None:
     heavy = {"typer", "rich", "pydantic", "lark", "z3", "networkx", "emulator.codegen.lower", "emulator.reference"}
     look = f"import atexit, sys; atexit.register(lambda: print(*{heavy!r} & set(sys.modules))); " + START
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); {look}", *words],
+        [sys.executable, "-c", f"{HERE}; {look}", *words],
         cwd=tmp_path,
         env=os.environ | {"POPEK_CACHE": str(tmp_path / "kept")},
         capture_output=True,
@@ -110,3 +110,48 @@ def test_what_a_short_run_imports(tmp_path: Path) -> None:
     )
     assert done.stdout.split() == []
     assert done.returncode == 3
+
+
+IN_A_CALLBACK = """
+import signal
+from emulator.machine.native import NativeMachine
+
+once = iter([signal.SIGINT])
+
+def interrupted(*_):
+    for number in once:
+        signal.raise_signal(number)
+    return 0
+
+NativeMachine._device_read = interrupted
+"""
+IN_AN_IMPORT = """
+import signal
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == "commands.running":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupted())
+"""
+BUSY = """
+loop: lbu x6, 5(x5)
+      jal x0, loop
+"""
+
+
+@pytest.mark.parametrize(("before", "told"), [(IN_A_CALLBACK, "\ninterrupted\n"), (IN_AN_IMPORT, "")])
+def test_an_interrupt_at_an_odd_time(before: str, told: str, tmp_path: Path) -> None:
+    """Where nobody can catch it, or nobody does yet."""
+    (tmp_path / "busy.s").write_text(".org 0x80000000\nlui x5, 0x10000\n" + BUSY)
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{HERE}; {before}\n{START}", "run", "rv64", "busy.s"],
+        cwd=tmp_path,
+        env=os.environ | {"POPEK_CACHE": str(tmp_path / "kept")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (130, told)

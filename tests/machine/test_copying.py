@@ -143,6 +143,16 @@ def test_stencils_that_are_missing_are_made_before_anything_is_hot(tmp_path: Pat
     assert second.stats["copies"] >= 79, "what was kept is taken at once"
 
 
+def test_stencils_that_others_make_meanwhile(tmp_path: Path) -> None:
+    """Who began before they were kept may not find them, but takes them from nobody."""
+    mine, others = Engine(Objects(tmp_path)), Engine(Objects(tmp_path))
+    assert mine.objects.get("looked") is None
+    for engine in (others, mine, Engine(Objects(tmp_path))):
+        plain, machine = pair(engine, many(40), None)
+        alike(plain, machine, 120 * 40)
+        assert machine.stats["copies"] >= 79
+
+
 @pytest.mark.parametrize("name", ["rv64", "pg1974", "m68000"])
 def test_most_instructions_have_a_stencil(name: str) -> None:
     from emulator.codegen.stencil import stencil

@@ -10,6 +10,7 @@ from analyzer import ir
 from analyzer.errors import UsageError
 from emulator.interface import Machine, Mmio, Ram, Reason
 from emulator.machine import Tier, build
+from emulator.machine.native import NativeMachine
 from emulator.program import assemble
 from tests.specs import spec
 
@@ -81,6 +82,47 @@ def test_an_interrupt_comes_right_after_the_access_that_raised_it(rv64: ir.Isa, 
     assert m.run(3).steps == 3
     assert (m.read("pc"), m.read("mepc"), m.read("mcause")) == (BASE + 0x100, BASE + 8, 1 << 63 | 7)
     assert (m.steps, m.retired, m.read("x", 3)) == (3, 2, 0)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("tier", TIERS)
+def test_what_a_device_raises_leaves_nothing_of_the_instruction(
+    rv64: ir.Isa, tier: Tier, failure: type[BaseException]
+) -> None:
+    device = Recorder()
+    m = machine(rv64, tier, "lui x1, 1\nloop: addi x3, x3, 1\nsw x3, 0(x1)\njal x0, loop\n", device)
+    m.run(120)
+
+    def raises(value: int) -> None:
+        device.on_write = lambda value: None
+        raise failure
+
+    device.on_write = raises
+    with pytest.raises(failure):
+        m.run(30)
+    assert (m.read("pc"), m.steps, m.read("x", 3)) == (BASE + 8, 122, 41)
+    assert m.run(28).reason is Reason.BUDGET
+    assert (m.read("pc"), m.steps, m.retired, m.read("x", 3)) == (BASE + 12, 150, 150, 50)
+    assert [value for _, _, _, value in device.seen] == [*range(1, 42), *range(41, 51)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("tier", TIERS[2:])
+def test_an_interrupt_that_a_callback_cannot_catch(rv64: ir.Isa, tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, known, left = Recorder(), NativeMachine._device_write, iter([KeyboardInterrupt])
+
+    def interrupted(self: NativeMachine, *told: int) -> int:
+        for each in left:
+            raise each
+        return known(self, *told)
+
+    monkeypatch.setattr(NativeMachine, "_device_write", interrupted)
+    m = machine(rv64, tier, "lui x1, 1\nloop: addi x3, x3, 1\nsw x3, 0(x1)\njal x0, loop\n", device)
+    with pytest.raises(KeyboardInterrupt):
+        m.run(30)
+    assert (m.read("pc"), m.steps, m.read("x", 3)) == (BASE + 8, 2, 1)
+    assert m.run(28).reason is Reason.BUDGET
+    assert (m.read("pc"), m.steps, m.read("x", 3)) == (BASE + 12, 30, 10)
 
 
 LOOP = "loop:\naddi x5, x5, 1\nblt x0, x5, loop\n"
