@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 INTERRUPTED = 130
@@ -15,6 +16,7 @@ INTERRUPTED = 130
 @contextmanager
 def interruptible() -> Iterator[None]:
     """What is done in here ends with an interrupt, even one in a callback of native code or in a destructor."""
+    open_all()
     sys.unraisablehook = unraisable
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
@@ -23,6 +25,13 @@ def interruptible() -> Iterator[None]:
         end_at_once()
     finally:
         nothing_left()
+
+
+def open_all() -> None:
+    """What was closed when the process began leads nowhere: nothing is typed there, and what is written is lost."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (for good)
 
 
 def interrupted() -> int:

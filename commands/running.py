@@ -99,7 +99,8 @@ def run_options(
     executed = next((known for known in TIERS if known == tier), None)
     if executed is None:
         raise UsageError(f"there is no tier {tier}", f"there are {', '.join(TIERS)}")
-    return Options(board, quantity(mem), quantity(budget), tuple(map(parsed_load, loads)), disk, chosen, executed)
+    ram, steps = quantity("--mem", mem), quantity("--budget", budget)
+    return Options(board, ram, steps, tuple(map(parsed_load, loads)), disk, chosen, executed)
 
 
 def known_stats(stats: str | None) -> None:
@@ -112,18 +113,22 @@ def number(text: str) -> int:
     try:
         value = int(text, 0)
     except ValueError:
-        raise UsageError(f"{text} is not a number") from None
+        raise UsageError(f"{text or 'nothing'} is not a number") from None
     if value < 0:
         raise UsageError(f"{text} is negative")
     return value
 
 
-def quantity(text: str | None) -> int | None:
+def quantity(option: str, text: str | None) -> int | None:
     """A number in any base, perhaps in K, M or G: times 2**10, 2**20 or 2**30."""
     if text is None:
         return None
     scale = {"k": 10, "m": 20, "g": 30}.get(text[-1:].lower(), 0)
-    return number(text[:-1] if scale else text) << scale
+    try:
+        return number(text[:-1] if scale else text) << scale
+    except UsageError as error:
+        hint = "10, 0x10 and 10K are numbers; K, M and G are 2**10, 2**20 and 2**30"
+        raise UsageError(f"{option}: {error}", hint) from None
 
 
 def show(written: bytes) -> None:

@@ -16,18 +16,21 @@ that is an expression, the longest first.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 MAX_SHIFT = 4096
 """A shift by more bits is an error: numbers are as long as they need to be, but not longer than anyone needs."""
 
 MAX_DEPTH = 50
-"""How deep parentheses may nest."""
+"""How deep terms may nest: parentheses, cuts, and one sign before another."""
+MAX_DIGITS = 4096
+"""Of a number as it is written."""
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+(?!\w)|[0-9][0-9_]*")
 _LOCAL = re.compile(r"[0-9]+[bf](?![\w.$])")
 _SYMBOL = re.compile(r"[A-Za-z_.$][\w.$]*")
+_NAME = re.compile(rf"(?<![\w.$]){_SYMBOL.pattern}")
 _WORD = re.compile(r"[\w.]")
 _OPERATOR = re.compile(r"<<|>>|[=!<>]=|[-+*/%&|^<>]")
 
@@ -143,6 +146,15 @@ class _Reader:
 
     def term(self, at: int, first: bool = False) -> tuple[int, Value] | None:
         """One term with its signs and cuts."""
+        if self.depth == MAX_DEPTH:
+            raise Objection("PG505", f"terms nest more than {MAX_DEPTH} deep")
+        self.depth += 1
+        try:
+            return self.signed(at, first)
+        finally:
+            self.depth -= 1
+
+    def signed(self, at: int, first: bool) -> tuple[int, Value] | None:
         sign = self.text[at : at + 1]
         if sign and sign in "-~+":
             inner = self.term(self.space(at + 1))
@@ -170,6 +182,8 @@ class _Reader:
         if number:
             digits = number[0].replace("_", "")
             radix = 0 if digits[1:2].isalpha() else self.radix
+            if len(digits) > MAX_DIGITS:
+                raise Objection("PG503", f"a number of more than {MAX_DIGITS} digits")
             octal = radix == 8 and not set(digits) <= set("01234567")
             return None if octal else (number.end(), int(digits, radix))
         symbol = _SYMBOL.match(self.text, at) if self.labels else None
@@ -187,13 +201,7 @@ class _Reader:
         return None
 
     def parenthesised(self, at: int) -> tuple[int, Value] | None:
-        if self.depth == MAX_DEPTH:
-            raise Objection("PG505", f"parentheses nest more than {MAX_DEPTH} deep")
-        self.depth += 1
-        try:
-            inner = self.whole(at + 1)
-        finally:
-            self.depth -= 1
+        inner = self.whole(at + 1)
         if inner is None or self.text[(end := self.space(inner[0])) : end + 1] != ")":
             return None
         return end + 1, inner[1]
@@ -226,6 +234,15 @@ class _Reader:
         if not 0 <= low[1] <= high[1] <= MAX_SHIFT:
             raise Objection("PG503", f"there are no bits {high[1]} to {low[1]}")
         return low[0] + 1, value >> low[1] & (1 << (high[1] - low[1] + 1)) - 1
+
+
+def named(text: str) -> Set[str]:
+    """The names in an expression.
+
+    >>> sorted(named("a1 + 0x1b * (b.c - 2)"))
+    ['a1', 'b.c']
+    """
+    return {found[0] for found in _NAME.finditer(text)}
 
 
 def combined(terms: list[Value], operators: list[str]) -> Value:

@@ -22,7 +22,7 @@ from emulator.board import Board
 from emulator.devices.console import Console
 from emulator.interface import Exit, Machine, Reason
 from emulator.peek import Peek
-from emulator.run import Options, Outcome, outcome, prepare
+from emulator.run import Options, Outcome, follow, outcome, prepare
 from emulator.state import State
 
 PACKET = 0x4000
@@ -97,7 +97,7 @@ class Stub:
         self._peek = Peek(machine)
         self._reasons = False
         self.ended: Exit | None = None
-        self.closed = False
+        self.closed = self.detached = False
 
     def reply(self, packet: str) -> str | None:
         """The answer to a packet; empty for one that is not known, None for none."""
@@ -119,7 +119,10 @@ class Stub:
                     return self.read_memory(*(int(part, 16) for part in rest.split(",")))
                 case "M":
                     where, _, data = rest.partition(":")
-                    return self.write_memory(int(where.split(",")[0], 16), bytes.fromhex(data))
+                    address, length = (int(part, 16) for part in where.split(","))
+                    if len(data) != 2 * length:
+                        return "E01"
+                    return self.write_memory(address, bytes.fromhex(data))
                 case "c" | "s":
                     if rest:
                         self._machine.write(self._isa.fetch.pc, int(rest, 16))
@@ -131,8 +134,7 @@ class Stub:
                 case "H" | "T" | "!":
                     return "OK"
                 case "D":
-                    self._breakpoints.clear()
-                    self.closed = True
+                    self.closed = self.detached = True
                     return "OK"
                 case "k":
                     self.closed = True
@@ -176,6 +178,8 @@ class Stub:
         return number.to_bytes(register.octets, self._isa.endian).hex()
 
     def write_register(self, register: Register, text: str) -> str:
+        if len(text) != 2 * register.octets:
+            return "E01"
         number = int.from_bytes(bytes.fromhex(text), self._isa.endian)
         self._machine.write(register.place, number & (1 << register.bits) - 1, register.index)
         return "OK"
@@ -348,11 +352,14 @@ def serve(stub: Stub, wire: Wire) -> None:
 def debug(
     isa: ir.Isa, program: Path, options: Options, console: Console, port: int, told: Callable[[str], None]
 ) -> Outcome:
-    """Waits for gdb on a port of this host (0: a free one), and runs the program as it says.
+    """Waits for gdb on a port of this host (0: a free one), and runs the program as it says.  When gdb detaches, the
+    program goes on; when gdb goes without that, or kills the program, that is its end.
 
     Raises:
-        AssemblyError, OSError, UsageError: as `emulator.run.prepare`; the port is taken.
+        AssemblyError, OSError, UsageError: as `emulator.run.prepare`; the port is taken, or there is no such port.
     """
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"there is no port {port}", "ports are 1 to 65535; 0 takes a free one")
     system = prepare(isa, program, options, console)
     machine = system.machine
     began = time.process_time()
@@ -365,5 +372,9 @@ def debug(
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wires.append(Wire(connection))
         serve(stub, wires[0])
-    ended = stub.ended or Exit(Reason.STOPPED, machine.steps)
+    ended = stub.ended
+    left = None if options.budget is None else options.budget - machine.steps
+    if ended is None and (stub.detached or left == 0):
+        ended = follow(system, left).ended
+    ended = ended or Exit(Reason.DEBUGGER, machine.steps)
     return outcome(machine, ended, time.process_time() - began)

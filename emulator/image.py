@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from analyzer import ir
-from analyzer.errors import AssemblyError, Diagnostic
+from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from analyzer.source import Source
 from emulator.elf import MAGIC, ElfTarget, read_elf
 from emulator.piece import Image, Piece
@@ -31,6 +31,8 @@ SUFFIXES: Mapping[str, Format] = {".s": "asm", ".asm": "asm", ".hex": "hex"}
 
 LARGEST = 1 << 30
 """Bytes of a file that is loaded."""
+LARGEST_TEXT = 1 << 26
+"""Bytes of a file that is assembled, or written in hexadecimal."""
 
 
 def load_image(isa: ir.Isa, path: Path, base: int, target: ElfTarget | None, format_: Format | None = None) -> Image:
@@ -39,27 +41,33 @@ def load_image(isa: ir.Isa, path: Path, base: int, target: ElfTarget | None, for
     Raises:
         AssemblyError: source that does not assemble (PG50x), or a file that is no program for the machine (PG51x).
         OSError: the file cannot be read.
-        UsageError: the text is not hexadecimal.
     """
-    if path.stat().st_size > LARGEST:
-        raise unfit("PG514", path, f"the file is larger than {LARGEST >> 20} MiB")
-    data = path.read_bytes()
-    chosen = format_ or (SUFFIXES.get(path.suffix.lower()) or ("elf" if data[:4] == MAGIC else "raw"))
+    image = _image(isa, path, base, target, format_)
+    if not any(piece.end > piece.address for piece in image.pieces):
+        raise unfit("PG514", path, "the program is empty")
+    return image
+
+
+def _image(isa: ir.Isa, path: Path, base: int, target: ElfTarget | None, format_: Format | None) -> Image:
+    named = format_ or SUFFIXES.get(path.suffix.lower())
+    data = content(path, LARGEST_TEXT if named in ("asm", "hex") else LARGEST)
+    chosen = named or ("elf" if data[:4] == MAGIC else "raw")
     match chosen:
         case "asm":
             return of_program(assembled(isa, path, data, base))
         case "hex":
             from emulator.listing import read_hex
 
-            return of_cells(read_hex(isa, text_of(path, data).split(), base))
+            try:
+                return of_cells(read_hex(isa, text_of(path, data).split(), base))
+            except UsageError as error:
+                raise unfit("PG514", path, str(error), error.hint) from None
         case "elf":
             if target is None:
                 hint = "a board with an `[elf]` table says which executables it runs"
                 raise unfit("PG511", path, f"the board does not say which ELF files are for {isa.name}", hint)
             return read_elf(path, data, target, isa.unit)
         case "raw":
-            if not data:
-                raise unfit("PG514", path, "the file is empty")
             return Image((Piece(base, raw_units(isa, path, data)),), base)
 
 
@@ -69,14 +77,31 @@ def assembled(isa: ir.Isa, path: Path, data: bytes, base: int) -> Program:
 
     def read(name: str) -> Source:
         beside = path.parent / name
-        return Source(str(beside), beside.read_text(encoding="utf-8"))
+        return Source(str(beside), content(beside, LARGEST_TEXT).decode("utf-8-sig"))
 
     return assemble(isa, text_of(path, data), base, str(path), read=read)
 
 
+def content(path: Path, most: int) -> bytes:
+    """What is in a file, which may be a pipe or a device.
+
+    Raises:
+        AssemblyError: PG514, it has more than `most` bytes.
+        OSError: it cannot be read.
+    """
+    pieces, left = [], most
+    with path.open("rb") as file:
+        while piece := file.read(min(left + 1, 1 << 24)):
+            left -= len(piece)
+            if left < 0:
+                raise unfit("PG514", path, f"the file is larger than {most >> 20} MiB")
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
 def text_of(path: Path, data: bytes) -> str:
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise unfit("PG514", path, f"this is no UTF-8 text: {error.reason} at byte {error.start}") from None
 

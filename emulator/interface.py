@@ -82,6 +82,7 @@ class Reason(Enum):
     DOUBLE_FAULT = "the delivery of a trap trapped again and again"
     UNDEFINED = "no instruction has this encoding, and no trap is declared for it"
     ABSENT = "no region holds the address"
+    DEBUGGER = "the debugger has gone"
     STUCK = "one instruction takes more work than the limit"
 
 

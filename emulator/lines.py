@@ -170,6 +170,9 @@ class _Expander:
         except (OSError, UnicodeDecodeError) as error:
             self.bad(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}", span)
             return []
+        except AssemblyError as error:
+            self.bad(error.diagnostic.message, span)
+            return []
         return raw_lines(source)
 
 

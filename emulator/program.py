@@ -6,15 +6,17 @@ be used before they are defined, and instructions may have forms of several leng
 
 from __future__ import annotations
 
+import re
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
 from analyzer import ir
-from analyzer.errors import AssemblyError, Diagnostic
+from analyzer.errors import AssemblyError, Diagnostic, UsageError
 from analyzer.source import Source, Span
 from emulator.assemble import assembler, number
-from emulator.expressions import Symbols
+from emulator.expressions import Symbols, named
 from emulator.lines import Reader, SourceLine, separated, statements, string
 from emulator.state import State, split
 
@@ -32,6 +34,8 @@ SECTION_ALIGNMENT = 16
 
 STARTS = ("_start", "start")
 """Labels at which a program without `.entry` begins; else it begins at its first unit."""
+
+_PLACE = re.compile(r"([A-Za-z_][\w.]*)(?:\[(0[xX][0-9a-fA-F]{1,16}|0|[1-9][0-9]{,19})\])?")
 
 DIRECTIVES = (
     ".org N",
@@ -130,14 +134,25 @@ def assemble(
         layout = once.layout()
     last = _Pass(isa, origin, layout, state, lenient=False)
     last.run(lines)
-    if last.problems:
-        raise AssemblyError(*last.problems)
+    if problems := last.problems or circular(last.equated):
+        raise AssemblyError(*problems)
     if last.layout() != layout:
         span = source.span(0, len(text))
         message = "the program's layout does not settle: lengths depend on addresses"
         raise AssemblyError(Diagnostic("PG506", message, span))
     labels = {label: value for label, value in layout.labels.items() if "@" not in label}
     return Program(last.cells, labels, tuple(last.listed), isa.unit, last.begin(labels, origin), last.starts)
+
+
+def circular(equated: Mapping[str, tuple[Set[str], Span]]) -> list[Diagnostic]:
+    """What is wrong with names that are defined by names."""
+    try:
+        TopologicalSorter({name: names & equated.keys() for name, (names, _) in equated.items()}).prepare()
+    except CycleError as error:
+        names = list(reversed(error.args[1]))
+        by = "itself" if len(names) == 2 else ", that by ".join(f"`{name}`" for name in names[1:])
+        return [Diagnostic("PG506", f"`{names[0]}` is defined by {by}", equated[names[0]][1])]
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +185,7 @@ class _Pass:
         self.listed: list[Line] = []
         self.entry: int | None = None
         self.starts: dict[str, int] = {}
+        self.equated: dict[str, tuple[Set[str], Span]] = {}  # the names that a name is defined by
         self.conditions: list[bool] = []
         self.problems: list[Diagnostic] = []
 
@@ -249,6 +265,29 @@ class _Pass:
                     nearest[name + suffix] = self.labels.get(at, known[at])
         return Symbols(self.section.address, ChainMap(nearest, self.labels, known), self.lenient)
 
+    def place_width(self, text: str) -> int:
+        """The width in bits of a place of the state: an element, a choice, a register, `file[n]` or `memory[n]`."""
+        parts = _PLACE.fullmatch(text)
+        if parts is None:
+            raise UsageError(f"{text} is no place of the state", "places are `name` or `name[n]`")
+        name = self.isa.fetch.pc if parts[1] == "pc" else parts[1]
+        index = int(parts[2], 0) if parts[2] else None
+        file = self.isa.files.get(name)
+        if file is not None and index is not None and index >= file.size:
+            raise UsageError(f"there is no place {text}: {name} has {file.size} entries")
+        return State(self.isa).place_width(name, index)
+
+    def begins(self, text: str, value: int, span: Span) -> None:
+        """What a place of the state holds when the program starts."""
+        try:
+            width = self.place_width(text)
+        except UsageError as error:
+            raise AssemblyError(Diagnostic("PG505", str(error), span, error.hint)) from None
+        if not 0 <= value < 1 << width:
+            message = f"{value} does not fit in the {width} bits of {text}"
+            raise AssemblyError(Diagnostic("PG503", message, span))
+        self.starts[text] = value
+
     def units(self, line: SourceLine) -> tuple[int, ...]:
         """The units that a statement makes."""
         directive, _, rest = line.statement.partition(" ")
@@ -261,6 +300,7 @@ class _Pass:
 
         match directive.lower():
             case ".equ" if len(given) == 2:
+                self.equated[given[0]] = named(given[1]), span
                 self.define(given[0], value(1), span)
                 return ()
             case ".org" if len(given) == 1:
@@ -270,7 +310,7 @@ class _Pass:
                 self.entry = self.address(value(0), span)
                 return ()
             case ".start" if len(given) == 2:
-                self.starts[given[0]] = value(1)
+                self.begins(given[0], value(1), span)
                 return ()
             case ".align" if len(given) == 1:
                 if (step := value(0)) < 1:

@@ -15,7 +15,7 @@ from analyzer.errors import UsageError
 from emulator.board import Board, board_of
 from emulator.devices.console import Console
 from emulator.devices.virtio import MemoryDisk
-from emulator.image import Format, load_image
+from emulator.image import Format, content, load_image
 from emulator.interface import Exit, Machine, Reason
 from emulator.machine import Tier
 from emulator.peek import Peek
@@ -29,6 +29,9 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 
 SLICE = 5_000_000
 """Steps between two looks at what is typed."""
+
+LARGEST_DISK = 1 << 31
+"""Bytes of the content of a disk, which is all in memory."""
 
 UNASKED = 1 << 28
 """Steps at a time where nobody types: less than a second, after which an interrupt of the host is seen."""
@@ -146,7 +149,7 @@ def prepare(isa: ir.Isa, program: Path, options: Options, console: Console, make
         raise UsageError("a machine needs memory")
     images = [load_image(isa, program, board.load, board.target(), options.format)]
     images += [_further(isa, board, path, at) for path, at in options.loads]
-    disk = None if options.disk is None else MemoryDisk(options.disk.read_bytes())
+    disk = None if options.disk is None else MemoryDisk(content(options.disk, LARGEST_DISK))
     return assemble_system(isa, board, images, console, ram=options.ram, disk=disk, tier=options.tier, make=make)
 
 

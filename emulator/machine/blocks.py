@@ -27,6 +27,9 @@ steps of the reference."""
 KEPT = 1 << 14
 """Blocks that a machine keeps, and addresses whose visits it counts, before it forgets them all."""
 
+PATIENCE = 12
+"""A block whose code changed so often or oftener has to wait no longer than this: twice as long each time."""
+
 CONTEXTS = 64
 """Contexts whose blocks are kept at once."""
 
@@ -52,6 +55,7 @@ class BlocksMachine(PlainMachine):
         self._marks = bytearray((bank.size >> LINE) + 2)
         self._blocks: dict[tuple[object, ...], dict[int, Block | None]] = {}
         self._visits: dict[int, int] = {}
+        self._changed: dict[int, int] = {}  # how often what a block stood for was forgotten because memory changed
         self._made = 0  # of blocks
         self._plan: Plan | None = None
         self._calm = False
@@ -94,9 +98,10 @@ class BlocksMachine(PlainMachine):
     def _visit(self, blocks: dict[int, Block | None], at: int) -> Block | None:
         """The block at an address, once control has come there often enough."""
         visits = self._visits[at] = self._visits.get(at, 0) + 1
-        if visits < self._warm:
+        if visits < self._warm << min(self._changed.get(at, 0), PATIENCE):
             if len(self._visits) > KEPT:
                 self._visits.clear()
+                self._changed.clear()
             return None
         self._made += 1
         if self._made > KEPT:
@@ -129,6 +134,8 @@ class BlocksMachine(PlainMachine):
             return
         for first, last in self._storages[memory].within(address, units, self._bank.base, self._bank.size):
             if any(self._marks[first - self._bank.base >> LINE : (last - self._bank.base >> LINE) + 1]):
+                for at in {at for blocks in self._blocks.values() for at in blocks}:
+                    self._visits[at], self._changed[at] = 0, self._changed.get(at, 0) + 1
                 self._forget()
                 self._calm = False
 

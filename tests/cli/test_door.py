@@ -155,3 +155,20 @@ def test_an_interrupt_at_an_odd_time(before: str, told: str, tmp_path: Path) -> 
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (130, told)
+
+
+def test_streams_that_are_closed(tmp_path: Path) -> None:
+    """What is written there is lost, and nothing else."""
+    (tmp_path / "busy.s").write_text(".org 0x80000000\nlui x5, 0x10000\nsb x5, 0(x5)\n" + BUSY)
+    closing = (
+        "import os, sys; [os.close(i) for i in range(3)]; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    words = ["run", "rv64", "busy.s", "--budget", "100"]
+    ran = subprocess.run(
+        [sys.executable, "-c", closing, "-c", f"{HERE}; {START}", *words],
+        cwd=tmp_path,
+        env=os.environ | {"POPEK_CACHE": str(tmp_path / "kept")},
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == 3

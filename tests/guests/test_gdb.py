@@ -15,8 +15,10 @@ import pytest
 from specs import spec
 
 from analyzer import ir
+from analyzer.errors import UsageError
 from emulator.devices.console import Console
 from emulator.gdb import PACKET, Stub, Wire, debug, framed, serve
+from emulator.interface import Reason
 from emulator.run import Options, Outcome, prepare
 from emulator.system import System
 
@@ -142,6 +144,9 @@ def test_going_on_elsewhere(stub: Stub) -> None:
         ("m1", "E01"),
         ("m1,2,3", "E01"),
         ("M0,1:zz", "E01"),
+        ("M80000000,2:00", "E01"),
+        ("M80000000:00", "E01"),
+        ("P1=00", "E01"),
         ("Pzz", "E01"),
         ("G00", "E01"),
         ("Z0", "E01"),
@@ -203,36 +208,88 @@ def test_the_wire_acknowledges_and_asks_again(stub: Stub) -> None:
         assert not thread.is_alive()
 
 
+class Target:
+    """A program that waits for a debugger."""
+
+    def __init__(self, name: str, budget: int = 100_000):
+        self.outcomes: list[Outcome] = []
+        self.console = Console()
+        self._told: list[str] = []
+        self._listening = threading.Event()
+        program, options = ASM / f"{name}.s", Options(tier="reference", budget=budget)
+
+        def tell(line: str) -> None:
+            self._told.append(line)
+            self._listening.set()
+
+        def wait() -> None:
+            self.outcomes.append(debug(spec(name), program, options, self.console, 0, tell))
+
+        self._thread = threading.Thread(target=wait)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        assert self._listening.wait(20)
+        return int(re.findall(r"\d+$", self._told[0])[0])
+
+    def outcome(self) -> Outcome:
+        self._thread.join(20)
+        return self.outcomes[0]
+
+
+@pytest.mark.parametrize(
+    ("packets", "reason", "written"),
+    [
+        (["s", "D"], Reason.STOPPED, b"Hello from rv64\n"),
+        (["s", "k"], Reason.DEBUGGER, b""),
+        (["s"], Reason.DEBUGGER, b""),
+        ([], Reason.DEBUGGER, b""),
+    ],
+)
+def test_after_gdb_is_gone(packets: list[str], reason: Reason, written: bytes) -> None:
+    """What is detached goes on, and nothing else does."""
+    target = Target("rv64")
+    with socket.create_connection(("localhost", target.port), 10) as wire:
+        for packet in packets:
+            wire.sendall(framed(packet))
+            if packet != "k":
+                while not re.search(rb"#..$", wire.recv(100)):
+                    pass
+    ended = target.outcome().ended
+    assert (ended.reason, bytes(target.console.transcript)) == (reason, written)
+
+
+def test_the_budget_is_for_all_of_a_run() -> None:
+    target = Target("rv64", budget=10)
+    with socket.create_connection(("localhost", target.port), 10) as wire:
+        for packet in ("s", "s", "s", "D"):
+            wire.sendall(framed(packet))
+            while not re.search(rb"#..$", wire.recv(100)):
+                pass
+    outcome = target.outcome()
+    assert (outcome.ended.reason, outcome.steps) == (Reason.BUDGET, 10)
+
+
+@pytest.mark.parametrize("port", [-1, 1 << 16])
+def test_there_is_no_such_port(port: int) -> None:
+    with pytest.raises(UsageError, match="no port"):
+        debug(spec("rv64"), ASM / "rv64.s", Options(), Console(), port, print)
+
+
 def session(name: str, *commands: str) -> tuple[str, Outcome, bytes]:
     """What gdb prints, how the run ended, and what the program printed."""
     if shutil.which(GDB) is None:
         if "CI_ORACLES" in os.environ:
             pytest.fail(f"{GDB} is not installed")
         pytest.skip(f"{GDB} is not installed")
-    told: list[str] = []
-    listening = threading.Event()
-    outcomes: list[Outcome] = []
-    console = Console()
-
-    def tell(line: str) -> None:
-        told.append(line)
-        listening.set()
-
-    def target() -> None:
-        program, options = ASM / f"{name}.s", Options(tier="reference", budget=100_000)
-        outcomes.append(debug(spec(name), program, options, console, 0, tell))
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    assert listening.wait(20)
-    port = re.findall(r"\d+$", told[0])[0]
+    target = Target(name)
     script = ["set pagination off", "set confirm off", *commands]
     connect = script.index("connect")
-    script[connect] = f"target remote localhost:{port}"
+    script[connect] = f"target remote localhost:{target.port}"
     arguments = [part for command in script for part in ("-ex", command)]
     done = subprocess.run([GDB, "-batch", "-nx", *arguments], capture_output=True, text=True, timeout=60, check=False)
-    thread.join(20)
-    return done.stdout + done.stderr, outcomes[0], bytes(console.transcript)
+    return done.stdout + done.stderr, target.outcome(), bytes(target.console.transcript)
 
 
 def test_gdb_itself() -> None:

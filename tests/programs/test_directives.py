@@ -102,6 +102,13 @@ def test_an_error_in_an_included_file_is_there(isa: ir.Isa) -> None:
         (".rept 999999\n.rept 999\n.byte 1\n.endr\n.endr", "p:1:1", "PG508", "100,000"),
         ('.include "a.s"', "p:1:1", "PG508", "nowhere"),
         (".macro m a\n.byte \\a\n.endm\n.byte 0\nm 1000", "p:5:1", "PG503", "1000"),
+        (".byte 1\n.equ a, b + 1\n.equ b, a - 1", "p:2:1", "PG506", "by `b`, that by `a`"),
+        (".equ a, a + 1", "p:1:1", "PG506", "itself"),
+        (".byte 1\n.start zz, 1", "p:2:1", "PG505", "zz"),
+        (".start x[32], 1", "p:1:1", "PG505", "x"),
+        (".start x[one], 1", "p:1:1", "PG505", "one"),
+        (".start x, 1", "p:1:1", "PG505", "x"),
+        (".start pc, 1 << 64", "p:1:1", "PG503", "64 bits of pc"),
     ],
 )
 def test_errors(isa: ir.Isa, text: str, place: str, code: str, part: str) -> None:
@@ -110,6 +117,11 @@ def test_errors(isa: ir.Isa, text: str, place: str, code: str, part: str) -> Non
     found = error.value.diagnostic
     assert (str(found.span), found.code) == (place, code)
     assert part in found.message
+
+
+def test_names_that_stand_for_names(isa: ir.Isa) -> None:
+    """In any order, and under a name that one of the machine has too."""
+    assert units(assemble(isa, ".byte a\n.equ a, b + 1\n.equ b, c\n.equ c, 1")) == b"\x02"
 
 
 def test_a_file_that_cannot_be_read(isa: ir.Isa, tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_prefixes_the_longest_first() -> None:
         ("a[0:4]", "PG503"),
         ("sext(1,0)", "PG503"),
         ("(" * 60 + "1" + ")" * 60, "PG505"),
+        ("~" * 20_000 + "1", "PG505"),
+        ("sext(" * 60 + "1", "PG505"),
+        ("9" * 20_000, "PG503"),
     ],
 )
 def test_objections(text: str, code: str) -> None:

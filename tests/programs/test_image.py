@@ -40,6 +40,11 @@ def test_assembly(isa: ir.Isa, tmp_path: Path) -> None:
     assert (image.entry, image.end, image.symbols) == (0x100, 0x108, {"start": 0x100, "end": 0x108})
 
 
+def test_a_byte_order_mark_is_no_text(isa: ir.Isa, tmp_path: Path) -> None:
+    assert loaded(isa, tmp_path / "p.s", "\ufeff.byte 1".encode()).end == 0x101
+    assert loaded(isa, tmp_path / "p.hex", "\ufeff00000013".encode()).end == 0x104
+
+
 def test_hex(isa: ir.Isa, tmp_path: Path) -> None:
     program = assemble(isa, "addi x1, x0, 1\n.org 0x200\n.byte 1", 0x100)
     image = loaded(isa, tmp_path / "p.hex", to_hex(program).encode())
@@ -68,11 +73,21 @@ def test_raw_words(words: ir.Isa, tmp_path: Path) -> None:
     ("name", "data", "code", "part"),
     [
         ("p.bin", b"", "PG514", "empty"),
+        ("p.s", b"// nothing\nstart:", "PG514", "empty"),
+        ("p.hex", b" \n", "PG514", "empty"),
+        ("p.hex", b"00000013 13zz", "PG514", "13zz"),
+        ("p.bin", bytes(1001), "PG514", "larger than"),
+        ("p.s", b" " * 1001, "PG514", "larger than"),
+        ("p.s", b'.include "/dev/zero"', "PG508", "larger than"),
         ("p.s", b"\xff\xfe", "PG514", "UTF-8"),
         ("p.s", b"foo", "PG501", "foo"),
     ],
 )
-def test_refused(isa: ir.Isa, tmp_path: Path, name: str, data: bytes, code: str, part: str) -> None:
+def test_refused(
+    isa: ir.Isa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, code: str, part: str
+) -> None:
+    monkeypatch.setattr("emulator.image.LARGEST", 1000)
+    monkeypatch.setattr("emulator.image.LARGEST_TEXT", 1000)
     with pytest.raises(AssemblyError) as error:
         loaded(isa, tmp_path / name, data)
     assert error.value.diagnostic.code == code
