@@ -25,7 +25,7 @@ Reader = Callable[[str], Source]
 """The file that `.include` names; raises OSError if there is none."""
 
 _LABEL = re.compile(r"\s*([A-Za-z_.$][\w.$]*|[0-9]+)\s*:(?!:)")
-_STRING = r'"(?:\\.|[^"\\])*"'
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _CHARACTER = re.compile(rf"({_STRING})|'(\\x[0-9a-fA-F]{{2}}|\\.|[^'\\])'")
 _COMMENT = re.compile(rf"({_STRING}|'(?:\\.|[^'\\])')|;.*|//.*")
 _ESCAPES = {

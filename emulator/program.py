@@ -385,8 +385,9 @@ class _Pass:
         for text in given:
             if (characters := string(text)) is None:
                 raise AssemblyError(Diagnostic("PG505", f"`{text}` is no quoted string", span))
-            for code in (*characters.encode(), *((0,) if terminated else ())):
-                units += split(code, bits, self.isa.unit, self.isa.endian)
+            codes = characters.encode() + bytes(terminated)
+            whole = bits == self.isa.unit
+            units += codes if whole else (u for c in codes for u in split(c, bits, self.isa.unit, self.isa.endian))
         return tuple(units)
 
 
